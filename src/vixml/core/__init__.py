@@ -1,0 +1,1 @@
+"""Foundations without a domain: errors, atomic directories, named random streams, progress."""

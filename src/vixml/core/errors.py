@@ -1,0 +1,61 @@
+"""The error family of ViXML.
+
+Whatever a user can cause ends in one of these: what was found, where, what was expected, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class VixmlError(Exception):
+    """Base of every error that a user of ViXML can cause.
+
+    Args:
+        what: One sentence on what is wrong.
+        file: File or folder concerned.
+        line: 1-based line in `file`.
+        found: The offending value.
+        expected: What would have been right.
+        remedy: What the user can do now.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        file: str | Path | None = None,
+        line: int | None = None,
+        found: object = None,
+        expected: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.what, self.file, self.line = what, file, line
+        self.found, self.expected, self.remedy = found, expected, remedy
+        super().__init__(self._compose())
+
+    def _compose(self) -> str:
+        parts = [self.what]
+        if self.file is not None:
+            where = str(self.file) if self.line is None else f"{self.file}, line {self.line}"
+            parts[0] = f"{where}: {self.what}"
+        if self.found is not None:
+            text = str(self.found)
+            parts.append(f"Found: {text if len(text) <= 200 else text[:200] + ' ...'}.")
+        if self.expected is not None:
+            parts.append(f"Expected: {self.expected}.")
+        if self.remedy is not None:
+            parts.append(f"What to do: {self.remedy}")
+        return " ".join(parts)
+
+
+class DataError(VixmlError, ValueError):
+    """A data file is missing, malformed or contradicts another one."""
+
+
+class ConfigError(VixmlError, ValueError):
+    """A parameter, a backbone name or a combination of settings cannot work."""
+
+
+class StateError(VixmlError, RuntimeError):
+    """An output on disk is missing, half-written, edited, or belongs to other settings."""

@@ -1,0 +1,139 @@
+"""Ingestion: a folder of raw files becomes items, relevance, filter pairs and a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from vixml.core.errors import DataError
+from vixml.data.readers import RawSide, find_raw_file, read_filter, read_side, relevance_matrix
+from vixml.data.report import build_report
+from vixml.data.splits import carve_validation
+from vixml.data.tables import read_groups, read_images
+from vixml.params.data import DataParams
+
+PLACEHOLDER = "untitled"
+"""Text of an item that has none, so that no encoder is given an empty sequence."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Everything that later stages know of the raw files.
+
+    Items are data frames with columns uid (str), text (str) and images (list of POSIX paths relative to the raw root),
+    in raw order. Relevance and filters are csr_matrix float32 (points, labels) with sorted indices; filters are all
+    ones.
+    """
+
+    items_train: pd.DataFrame
+    items_validation: pd.DataFrame
+    items_test: pd.DataFrame
+    items_label: pd.DataFrame
+    relevance_train: csr_matrix
+    relevance_validation: csr_matrix
+    relevance_test: csr_matrix
+    filter_train: csr_matrix
+    filter_validation: csr_matrix
+    filter_test: csr_matrix
+    report: dict[str, Any]
+
+
+def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
+    """Read a folder of raw files in the benchmark's format.
+
+    Args:
+        raw: Folder with trn, tst, lbl (`.json.gz` or `.json`), and optionally filter files, an image manifest, groups.
+        params: Text fields, validation fraction, images an item.
+        seed: Seed of the validation split.
+
+    Returns:
+        Items, relevance, filters and the data report.
+
+    Raises:
+        DataError: A file is missing or malformed, or contradicts another one.
+        ConfigError: The validation fraction cannot be met.
+    """
+    sides = {name: read_side(find_raw_file(raw, name), with_targets=name != "lbl") for name in ("trn", "tst", "lbl")}
+    if params.text_fields == "title+content" and all(side.num_without_content == len(side) for side in sides.values()):
+        raise DataError(
+            "no line of any file has the field `content`",
+            file=raw,
+            expected="title and content, as `data.text_fields` asks",
+            remedy="set `data.text_fields: title`.",
+        )
+    uids = {name: side.uids for name, side in sides.items()}
+    images, found = read_images(raw, uids, most=params.max_images_per_item)
+    repairs = Counter(found)
+    items = {name: _items(side, images[name], params.text_fields, repairs) for name, side in sides.items()}
+    relevance, filters = {}, {}
+    for name, long_name in (("trn", "train"), ("tst", "test")):
+        relevance[name], found = relevance_matrix(sides[name], len(sides["lbl"]))
+        repairs.update(found)
+        file = raw / f"filter_labels_{long_name}.txt"
+        filters[name], found = read_filter(file, len(sides[name]), len(sides["lbl"]))
+        repairs.update(found)
+    groups = read_groups(raw, "trn", uids["trn"]) if params.validation_fraction > 0 else None
+    train, validation = carve_validation(len(sides["trn"]), params.validation_fraction, seed, groups)
+    ingested = Ingested(
+        items_train=items["trn"].iloc[train].reset_index(drop=True),
+        items_validation=items["trn"].iloc[validation].reset_index(drop=True),
+        items_test=items["tst"],
+        items_label=items["lbl"],
+        relevance_train=relevance["trn"][train],
+        relevance_validation=relevance["trn"][validation],
+        relevance_test=relevance["tst"],
+        filter_train=filters["trn"][train],
+        filter_validation=filters["trn"][validation],
+        filter_test=filters["tst"],
+        report={},
+    )
+    return replace(ingested, report=_report(ingested, repairs))
+
+
+def _report(ingested: Ingested, repairs: Mapping[str, int]) -> dict[str, Any]:
+    points = ("train", "validation", "test")
+    return build_report(
+        items={side: getattr(ingested, f"items_{side}") for side in (*points, "label")},
+        relevance={side: getattr(ingested, f"relevance_{side}") for side in points},
+        filters={side: getattr(ingested, f"filter_{side}") for side in points},
+        repairs=repairs,
+    )
+
+
+def _items(side: RawSide, images: list[list[str]], text_fields: str, repairs: Counter[str]) -> pd.DataFrame:
+    texts, found = _texts(side, text_fields)
+    repairs.update(found)
+    return pd.DataFrame(
+        {
+            "uid": pd.Series(side.uids, dtype="str"),
+            "text": pd.Series(texts, dtype="str"),
+            "images": pd.Series(images, dtype="object"),
+        }
+    )
+
+
+def _texts(side: RawSide, text_fields: str) -> tuple[list[str], dict[str, int]]:
+    """Return one clean text an item (white space runs become one space), and the numbers of repairs."""
+    with_content = text_fields == "title+content"
+    counts = {"texts_taken_from_content": 0, "empty_texts_replaced": 0, "texts_with_broken_characters": 0}
+    texts = []
+    for title, content in zip(side.titles, side.contents, strict=True):
+        text = " ".join((f"{title} {content}" if with_content else title).split())
+        if not text and content:
+            text = " ".join(content.split())
+            counts["texts_taken_from_content"] += bool(text)
+        if not text.isascii():
+            clean = text.encode(errors="replace").decode()
+            counts["texts_with_broken_characters"] += clean != text
+            text = clean
+        if not text:
+            text = PLACEHOLDER
+            counts["empty_texts_replaced"] += 1
+        texts.append(text)
+    return texts, counts

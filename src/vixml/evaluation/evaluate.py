@@ -1,0 +1,59 @@
+"""Evaluation of one variant: search, filter, all metrics, and the predictions themselves."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.directories import Built, WorkDirectory
+from vixml.evaluation.metrics import query_metrics
+from vixml.evaluation.propensity import inverse_propensity
+from vixml.params.evaluation import EvaluationParams
+from vixml.retrieval.index import LabelIndex
+
+
+def evaluate_index(
+    index: LabelIndex,
+    queries: NDArray[np.float32],
+    *,
+    relevance_test: sp.csr_matrix,
+    relevance_train: sp.csr_matrix,
+    filter_test: sp.csr_matrix,
+    params: EvaluationParams,
+    work: WorkDirectory,
+) -> tuple[dict[str, Any], Built]:
+    """Rank the labels of every test query and measure the ranking.
+
+    Args:
+        index: Index over the label prototypes.
+        queries: Test query embeddings float32 [n, d].
+        relevance_test: Ground truth [n, L].
+        relevance_train: Training relevance [N, L], for the propensities.
+        filter_test: Pairs removed from the predictions [n, L].
+        params: Depths and propensity model.
+        work: Work directory of the predictions.
+
+    Returns:
+        A result (`metrics` as fractions, `milliseconds_per_search`, `queries`), and the predictions: `labels.npy` int32
+        [n, k], `scores.npy` float32 [n, k], best first, -1 where fewer labels remain.
+    """
+    started = time.perf_counter()
+    scores, labels = index.search(queries, params.top_k, exclude=filter_test)
+    seconds = time.perf_counter() - started
+    frequencies = np.diff(relevance_train.tocsc().indptr)
+    weights = inverse_propensity(frequencies, relevance_train.shape[0], params.propensity_a, params.propensity_b)
+    metrics = query_metrics(labels, relevance_test, weights, params.ks).mean()
+    folder = work.fresh("predictions")
+    np.save(folder / "labels.npy", labels.astype(np.int32), allow_pickle=False)
+    np.save(folder / "scores.npy", scores, allow_pickle=False)
+    result = {
+        "metrics": metrics,
+        "queries": len(queries),
+        "labels": int(relevance_train.shape[1]),
+        "milliseconds_per_search": 1000 * seconds / max(1, len(queries)),
+    }
+    return result, Built(folder, "predictions", {"queries": len(queries), "k": params.top_k})

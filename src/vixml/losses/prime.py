@@ -1,0 +1,62 @@
+"""The PRIME objective: three triplet terms and a regulariser (NAACL 2025, section 3.4; ViXML, section 3.3)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vixml.losses.regulariser import prototype_regulariser
+from vixml.losses.triplet import triplet_loss
+from vixml.params.objective import ObjectiveParams
+
+
+def prime_loss(
+    query: Tensor,
+    text: Tensor,
+    prototype: Tensor,
+    target: Tensor,
+    params: ObjectiveParams,
+    *,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return L(query, text) + L(query, prototype) + L(text, query) + weight * regulariser.
+
+    Args:
+        query: Unit query embeddings [B, d].
+        text: Unit embeddings of the pooled labels' texts [P, d].
+        prototype: Unit prototypes of the pooled labels [P, d].
+        target: Boolean relevance [B, P]; every relevant pair of the pool is marked.
+        params: Margins, negatives, weights.
+        generator: Draws one positive per row.
+
+    Returns:
+        The scalar loss, and its detached terms by name.
+    """
+    text_scores = query @ text.T
+    prototype_scores = query @ prototype.T
+    triplet = partial(
+        triplet_loss,
+        num_negatives=params.num_negatives,
+        margin_min=params.margin_min,
+        margin_max=params.margin_max,
+        temperature=params.temperature,
+        generator=generator,
+    )
+    terms = {
+        "loss_text": triplet(text_scores, target),
+        "loss_prototype": triplet(prototype_scores, target),
+        "loss_reverse": triplet(text_scores.T, target.T),
+        "regulariser": prototype_regulariser(
+            text_scores,
+            prototype_scores,
+            target,
+            margin=params.regulariser_margin,
+            num_negatives=params.num_negatives,
+            generator=generator,
+        ),
+    }
+    total = terms["loss_text"] + terms["loss_prototype"] + terms["loss_reverse"]
+    total = total + params.regulariser_weight * terms["regulariser"]
+    return total, {name: value.detach() for name, value in terms.items()}

@@ -1,0 +1,46 @@
+"""Regulariser that keeps prototypes ahead of the text embeddings (PRIME, NAACL 2025, section 3.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vixml.losses.triplet import pick_positives
+
+
+def prototype_regulariser(
+    text_scores: Tensor,
+    prototype_scores: Tensor,
+    target: Tensor,
+    *,
+    margin: float = 0.1,
+    num_negatives: int = 10,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Ask the prototype to be nearer than the text on a positive and farther on the hardest negatives.
+
+    Args:
+        text_scores: Query-to-label-text similarities [B, P].
+        prototype_scores: Query-to-prototype similarities [B, P].
+        target: Boolean relevance [B, P].
+        margin: By how much the prototype should win.
+        num_negatives: Hardest negatives per row, chosen by prototype similarity.
+        generator: Draws the positive; `None` takes the first.
+
+    Returns:
+        Scalar: half the sum of both halves, each averaged over its active (non-zero) entries.
+    """
+    has_positive = target.any(dim=1)
+    column = pick_positives(target, generator)[:, None]
+    positive = (text_scores.gather(1, column) - prototype_scores.gather(1, column) + margin).clamp(min=0.0)
+    positive = positive * has_positive[:, None]
+    count = min(num_negatives, prototype_scores.shape[1])
+    hardest, index = prototype_scores.masked_fill(target, -torch.inf).topk(count, dim=1, sorted=False)
+    negative = (prototype_scores.gather(1, index) - text_scores.gather(1, index) + margin).clamp(min=0.0)
+    negative = negative * torch.isfinite(hardest)
+    return 0.5 * (_mean_of_active(positive) + _mean_of_active(negative))
+
+
+def _mean_of_active(values: Tensor) -> Tensor:
+    """Average over the entries above zero (0 when there is none)."""
+    return values.sum() / (values > 0).sum().clamp(min=1)

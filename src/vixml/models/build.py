@@ -1,0 +1,174 @@
+"""Build, save and open a model: plain JSON and safetensors, no pickle, no network for what was trained in full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vixml.core.directories import read_json, write_json
+from vixml.core.errors import StateError
+from vixml.core.seeding import derive_seed
+from vixml.models.backbone import backbone_from_config, make_backbone
+from vixml.models.tokenizer import load_saved_tokenizer
+from vixml.params.model import BackboneParams, ModelParams, PromptParams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from vixml.models.dual import DualModel
+
+_SPEC, _BACKBONE, _WEIGHTS = "model.json", "backbone_config.json", "model.safetensors"
+
+
+def build_model(
+    backbone: BackboneParams,
+    model: ModelParams,
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    image_dim: int | None,
+    num_labels: int,
+    chunk_tokens: int,
+    seed: int,
+) -> DualModel:
+    """Return a new model with its random parts drawn from `seed`.
+
+    Args:
+        backbone: The text network.
+        model: Images and prototypes.
+        tokenizer: Tokenizer of the backbone.
+        image_dim: Width of the image bank; None for a text-only variant.
+        num_labels: Number of labels.
+        chunk_tokens: Most padded positions per forward chunk.
+        seed: Seed of the random parts.
+    """
+    import torch
+
+    torch.manual_seed(derive_seed(seed, "model"))
+    prompts = prompt_token_ids(backbone, tokenizer)
+    slots = model.max_images if image_dim is not None else 0
+    max_positions = backbone.max_length + slots + sum(map(len, prompts))
+    network = make_backbone(backbone, tokenizer, max_positions=max_positions)
+    return _assemble(network, backbone, model, prompts, image_dim, num_labels, chunk_tokens)
+
+
+def prompt_token_ids(
+    backbone: BackboneParams, tokenizer: PreTrainedTokenizerFast
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return the token ids of text prompt, image prompt and end; all empty for an encoder."""
+    if backbone.family == "encoder":
+        return (), (), ()
+    prompt: PromptParams = backbone.prompt
+    end = tokenizer.convert_tokens_to_ids(prompt.end) if prompt.end in tokenizer.get_vocab() else tokenizer.eos_token_id
+    words = [tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (prompt.text, prompt.image)]
+    return words[0], words[1], () if end is None else (int(end),)
+
+
+def save_model(model: DualModel, folder: Path, *, spec: dict[str, Any], tokenizer_folder: Path) -> None:
+    """Write everything that is needed to open the model again.
+
+    Args:
+        model: The model.
+        folder: Existing folder.
+        spec: Keyword arguments of `build_model` as JSON (see `model_spec`).
+        tokenizer_folder: Folder of the tokenizer, copied.
+    """
+    import shutil
+
+    from safetensors.torch import save_file
+
+    write_json(folder / _SPEC, spec)
+    config = model.embedder.backbone.config.to_dict()
+    write_json(folder / _BACKBONE, json.loads(json.dumps(config, default=str)))
+    save_file(trained_state(model), str(folder / _WEIGHTS))
+    shutil.copytree(tokenizer_folder, folder / "tokenizer")
+
+
+def model_spec(
+    backbone: BackboneParams, model: ModelParams, *, image_dim: int | None, num_labels: int, chunk_tokens: int
+) -> dict[str, Any]:
+    """Return the JSON description that `open_model` rebuilds a model from."""
+    return {
+        "backbone": backbone.model_dump(mode="json"),
+        "model": model.model_dump(mode="json"),
+        "image_dim": image_dim,
+        "num_labels": num_labels,
+        "chunk_tokens": chunk_tokens,
+    }
+
+
+def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
+    """Open a saved model in evaluation mode, with its tokenizer.
+
+    Raises:
+        StateError: Files are missing or do not belong together.
+    """
+    from safetensors.torch import load_file
+
+    spec = read_json(folder / _SPEC)
+    backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
+    tokenizer = load_saved_tokenizer(folder / "tokenizer")
+    prompts = prompt_token_ids(backbone, tokenizer)
+    if backbone.lora is None:
+        network = backbone_from_config(folder / _BACKBONE)
+    else:
+        network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
+    dual = _assemble(network, backbone, model, prompts, spec["image_dim"], spec["num_labels"], spec["chunk_tokens"])
+    load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
+    return dual.eval(), tokenizer
+
+
+def trained_state(model: DualModel) -> dict[str, Tensor]:
+    """Return trainable weights and buffers on the CPU; frozen weights under LoRA are left out."""
+    trainable = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    buffers = {name for name, _ in model.named_buffers()}
+    state = model.state_dict()
+    return {name: state[name].detach().cpu().contiguous() for name in state if name in trainable or name in buffers}
+
+
+def load_trained_state(model: DualModel, state: dict[str, Tensor], file: Path) -> None:
+    """Put saved weights back.
+
+    Raises:
+        StateError: The file lacks weights, or has some of another shape or unknown name.
+    """
+    expected = trained_state(model)
+    if expected.keys() != state.keys():
+        odd = sorted(expected.keys() ^ state.keys())
+        raise StateError(
+            "the weights do not belong to this model", file=file, found=f"{len(odd)} names differ: {odd[:4]}"
+        )
+    try:
+        model.load_state_dict(state, strict=False)
+    except RuntimeError as err:
+        raise StateError("the weights have other shapes than the model", file=file, found=str(err)) from err
+
+
+def _assemble(
+    network: PreTrainedModel,
+    backbone: BackboneParams,
+    model: ModelParams,
+    prompts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]],
+    image_dim: int | None,
+    num_labels: int,
+    chunk_tokens: int,
+) -> DualModel:
+    from vixml.models.dual import DualModel
+    from vixml.models.embedder import Embedder
+    from vixml.models.prototype import PrototypeCombiner
+
+    embedder = Embedder(
+        network,
+        image_dim=image_dim,
+        image_slots=model.max_images,
+        family=backbone.family,
+        pooling=backbone.pooling,
+        prompt_ids=prompts,
+        chunk_tokens=chunk_tokens,
+    )
+    prototype = model.prototype
+    combiner = PrototypeCombiner(
+        embedder.dim, num_heads=prototype.num_heads, feedforward=prototype.feedforward, dropout=prototype.dropout
+    )
+    return DualModel(embedder, combiner, num_labels=num_labels, num_free=min(prototype.free_vectors, num_labels))

@@ -1,0 +1,38 @@
+"""PRIME's label prototypes: one transformer layer over text embedding, free vector and centroid (section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+
+class PrototypeCombiner(nn.Module):
+    """Combine what is known of a label into one unit vector.
+
+    Args:
+        dim: Embedding width d.
+        num_heads: Attention heads; must divide d.
+        feedforward: Width of the feed-forward layer.
+        dropout: Dropout probability in training mode.
+    """
+
+    def __init__(self, dim: int, *, num_heads: int = 8, feedforward: int = 1024, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(
+            dim, num_heads, feedforward, dropout, activation="gelu", batch_first=True, norm_first=False
+        )
+
+    def forward(self, text: Tensor, free: Tensor, centroid: Tensor) -> Tensor:
+        """Combine n labels.
+
+        Args:
+            text: Label embeddings [n, d].
+            free: Free vectors [n, d].
+            centroid: Centroids [n, d]; zero rows for labels without training query.
+
+        Returns:
+            Prototypes of unit length [n, d].
+        """
+        sequence = torch.stack([text, free, centroid], dim=1)
+        return normalize(self.layer(sequence).float().mean(dim=1), dim=-1)

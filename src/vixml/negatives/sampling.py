@@ -1,0 +1,60 @@
+"""Positive labels and targets of a batch by array operations over CSR (PRIME, section 3.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.data.ragged import ragged_indices
+
+Ints = NDArray[np.int64]
+
+
+class PositiveSampler:
+    """Draws one relevant label per query with probability proportional to the label's inverse propensity.
+
+    Args:
+        relevance: Relevance [N, L], CSR.
+        inverse_propensity: Weights of the labels, float64 [L].
+    """
+
+    def __init__(self, relevance: sp.csr_matrix, inverse_propensity: NDArray[np.float64]) -> None:
+        self._indptr = relevance.indptr.astype(np.int64)
+        self._labels = relevance.indices.astype(np.int64)
+        self._cumulative = np.cumsum(inverse_propensity[self._labels])
+
+    def draw(self, rows: Ints, rng: np.random.Generator) -> Ints:
+        """Return a label for each query in `rows`.
+
+        Args:
+            rows: Query indices [B]; each has at least one label.
+            rng: Random stream of this step.
+        """
+        begin, end = self._indptr[rows], self._indptr[rows + 1]
+        below = np.where(begin > 0, self._cumulative[begin - 1], 0.0)
+        level = below + rng.random(len(rows)) * (self._cumulative[end - 1] - below)
+        place = np.searchsorted(self._cumulative, level, side="right")
+        return self._labels[np.clip(place, begin, end - 1)]
+
+
+def pool_target(relevance: sp.csr_matrix, rows: Ints, pool: Ints) -> NDArray[np.bool_]:
+    """Mark every (query, pooled label) pair that the ground truth holds.
+
+    Args:
+        relevance: Relevance [N, L], CSR.
+        rows: Query indices [B].
+        pool: Sorted unique label ids [P].
+
+    Returns:
+        Boolean [B, P].
+    """
+    indptr = relevance.indptr.astype(np.int64)
+    lengths = indptr[rows + 1] - indptr[rows]
+    labels = relevance.indices[ragged_indices(indptr[rows], lengths)]
+    column = np.searchsorted(pool, labels)
+    column[column == len(pool)] = 0
+    found = pool[column] == labels
+    target = np.zeros((len(rows), len(pool)), dtype=bool)
+    target[np.repeat(np.arange(len(rows)), lengths)[found], column[found]] = True
+    return target

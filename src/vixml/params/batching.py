@@ -1,0 +1,43 @@
+"""Settings of batches and hard negatives."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from pydantic import Field, field_validator, model_validator
+
+from vixml.params.base import Params
+
+
+class BatchingParams(Params):
+    """NGAME batches: random ones first, then batches of clusters of similar queries."""
+
+    batch_size: int = Field(2048, ge=2)
+    """Queries per step; the pool holds one sampled label each. Clipped to the number of training points."""
+    chunk_tokens: int = Field(8192, ge=64)
+    """Most tokens that go through the network at once: a batch is cut into chunks by length (memory and speed only)."""
+    start_epoch: int = Field(10, ge=0)
+    """First epoch with clustered batches; the exact refresh happens right before it."""
+    update_every: int = Field(5, ge=1)
+    """Epochs between two re-clusterings from the stale embedding bank."""
+    cluster_size: int = Field(16, ge=1)
+    """Queries per cluster at the start of the curriculum."""
+    double_at: tuple[int, ...] = (20, 40, 60, 80, 100, 120)
+    """Epochs at which the cluster size doubles, increasing."""
+    mined_labels: int = Field(50, ge=1)
+    """Hard negative labels searched per training query at the exact refresh."""
+    mined_per_query: int = Field(0, ge=0)
+    """Mined labels drawn per query and added to the pool; 0 is the paper's protocol."""
+
+    @field_validator("double_at")
+    @classmethod
+    def _increasing(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(later <= earlier for earlier, later in pairwise(value)):
+            raise ValueError(f"double_at must increase, found {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _enough_mined(self) -> BatchingParams:
+        if self.mined_per_query > self.mined_labels:
+            raise ValueError(f"mined_per_query {self.mined_per_query} is above mined_labels {self.mined_labels}")
+        return self

@@ -1,0 +1,111 @@
+"""The four variants, their families, and how a variant's settings come together.
+
+A family (`encoder`, `decoder`) holds the settings that its two variants share; a variant's own section holds only what
+differs. `compose` lays one over the other AFTER all configuration files and the command line have been merged, so a
+family setting changes both twins wherever it comes from, and a variant setting only its own. (Interpolating whole
+sections in YAML does not do that: a setting of a family that comes with an environment, or after one of the variant on
+the command line, would be lost.)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vixml.core.errors import ConfigError
+
+VARIANTS: dict[str, str] = {
+    "encoder_text": "encoder",
+    "encoder_vision": "encoder",
+    "decoder_text": "decoder",
+    "decoder_vision": "decoder",
+}
+"""Variant -> family, in the order of the reports."""
+
+VISION_VARIANTS = tuple(name for name in VARIANTS if name.endswith("_vision"))
+"""The variants that read the image bank."""
+
+GROUPS = ("backbone", "model", "batching", "optim", "training", "objective", "retrieval")
+"""The groups of settings of a family and of a variant."""
+
+TOP_LEVEL = (
+    "seed",
+    "dataset",
+    "data_root",
+    "encoder_backbone",
+    "decoder_backbone",
+    "vision_backbone",
+    "fabrication",
+    "data",
+    "vision",
+    "evaluation",
+    "baselines",
+    *dict.fromkeys(VARIANTS.values()),
+    *VARIANTS,
+)
+"""Every top-level parameter."""
+
+_SHORTCUTS = {
+    "encoder_backbone": ("encoder", "backbone", "name"),
+    "decoder_backbone": ("decoder", "backbone", "name"),
+    "vision_backbone": ("vision", "model"),
+}
+
+
+def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `top` laid over it, group by group; neither is changed."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = overlay(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def compose(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the shortcuts and lay every variant's section over its family's.
+
+    Args:
+        parameters: The merged configuration, sections as plain mappings.
+
+    Returns:
+        The same with complete sections for all variants; applying `compose` again changes nothing.
+    """
+    composed = dict(parameters)
+    for shortcut, (section, *path) in _SHORTCUTS.items():
+        if composed.get(shortcut) is not None:
+            value: Any = composed[shortcut]
+            for key in reversed(path):
+                value = {key: value}
+            composed[section] = overlay(composed.get(section) or {}, value)
+    for variant, family in VARIANTS.items():
+        composed[variant] = overlay(composed.get(family) or {}, composed.get(variant) or {})
+    return composed
+
+
+def check_keys(parameters: Mapping[str, Any]) -> None:
+    """Make sure that no setting is misspelt above the level that the parameter models check.
+
+    Raises:
+        ConfigError: An unknown top-level key, or an unknown group of a family or variant; the nearest is named.
+    """
+    _check(parameters, TOP_LEVEL, prefix="")
+    for section in (*dict.fromkeys(VARIANTS.values()), *VARIANTS):
+        groups = parameters.get(section) or {}
+        if not isinstance(groups, Mapping):
+            raise ConfigError(
+                f"parameter `{section}` is a section, not a value", found=groups, expected=", ".join(GROUPS)
+            )
+        _check(groups, GROUPS, prefix=f"{section}.")
+
+
+def _check(present: Iterable[str], known: Iterable[str], *, prefix: str) -> None:
+    known = list(known)
+    for key in present:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            raise ConfigError(
+                f"there is no parameter `{prefix}{key}`",
+                expected="one of " + ", ".join(known),
+                remedy=f"did you mean `{prefix}{near[0]}`?" if near else "see conf/README.md.",
+            )

@@ -1,0 +1,109 @@
+"""Settings of the network: backbone, prompt, LoRA, image injection, prototypes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from vixml.params.base import Params
+
+
+class TinyParams(Params):
+    """A small randomly initialised backbone whose tokenizer is trained on the corpus (no network needed)."""
+
+    hidden_size: int = Field(128, ge=8)
+    """Width of the embeddings; a multiple of `num_heads`."""
+    num_layers: int = Field(2, ge=1)
+    """Transformer layers."""
+    num_heads: int = Field(4, ge=1)
+    """Attention heads."""
+    intermediate_size: int = Field(256, ge=8)
+    """Width of the feed-forward layers."""
+    vocab_size: int = Field(4096, ge=64)
+    """Upper bound of the trained vocabulary, special tokens included."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout probability of the random encoder (the decoder has none, as Qwen2)."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TinyParams:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}")
+        return self
+
+
+class PromptParams(Params):
+    """The decoder's prompt: `text` TEXT [`image` IMAGES] `end`."""
+
+    text: str = "This product text"
+    """Words before the item's text; empty for none."""
+    image: str = "and its image"
+    """Words between text and images; used only by items that have images."""
+    end: str = "<|endoftext|>"
+    """End token; where the vocabulary lacks it, the tokenizer's own end-of-sequence token is used."""
+
+
+class LoraParams(Params):
+    """Rank-stabilised low-rank adapters on a pretrained backbone."""
+
+    rank: int = Field(256, ge=1)
+    """Rank of the adapters."""
+    alpha: float = Field(256, gt=0)
+    """Scaling numerator; the update is scaled by alpha / sqrt(rank)."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout probability in front of the adapters."""
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """Names of the linear layers that get an adapter."""
+
+
+class BackboneParams(Params):
+    """The text network that embeds queries and labels."""
+
+    family: Literal["encoder", "decoder"] = "encoder"
+    """Bidirectional encoder (images first, no prompt) or causal decoder (prompt, images after the text)."""
+    name: str = "tiny"
+    """Hub name, local folder, or `tiny` for a small random network (see `tiny`)."""
+    max_length: int = Field(32, ge=4, le=8192)
+    """Longest text in tokens; an encoder's special tokens count, a decoder's prompt does not."""
+    pooling: Literal["mean", "last"] = "mean"
+    """Mean over all positions of the sequence, or the last one."""
+    prompt: PromptParams = PromptParams()
+    """Prompt of a decoder; encoders have none."""
+    lora: LoraParams | None = None
+    """Low-rank adapters instead of full training; `null` trains every weight."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    tiny: TinyParams = TinyParams()
+    """Size of the `tiny` backbone."""
+
+    @model_validator(mode="after")
+    def _lora_needs_pretrained(self) -> BackboneParams:
+        if self.lora is not None and self.name == "tiny":
+            raise ValueError("lora adapts pretrained weights, the tiny backbone is random: set lora to null")
+        return self
+
+
+class PrototypeParams(Params):
+    """PRIME's label prototypes: text embedding, free vector and centroid through one transformer layer."""
+
+    num_heads: int = Field(8, ge=1)
+    """Attention heads of the combiner; must divide the embedding width."""
+    feedforward: int = Field(1024, ge=1)
+    """Width of the combiner's feed-forward layer."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout probability in the combiner."""
+    free_vectors: int = Field(65536, ge=1)
+    """Most learnable vectors; more labels than that share them by balanced clustering."""
+    free_init: Literal["xavier", "cluster_mean"] = "xavier"
+    """Initial free vectors: random, or the mean label embedding of the labels that share one."""
+
+
+class ModelParams(Params):
+    """What is put around the backbone."""
+
+    use_images: bool = True
+    """Inject image embeddings (a vision variant) or read text only."""
+    max_images: int = Field(3, ge=1, le=64)
+    """Most images of an item that are used."""
+    prototype: PrototypeParams = PrototypeParams()
+    """The prototype combiner."""

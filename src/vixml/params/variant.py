@@ -1,0 +1,41 @@
+"""All settings of one variant, the unit that is trained, evaluated and compared."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from vixml.params.base import Params
+from vixml.params.batching import BatchingParams
+from vixml.params.model import BackboneParams, ModelParams
+from vixml.params.objective import ObjectiveParams
+from vixml.params.optim import OptimParams
+from vixml.params.retrieval import RetrievalParams
+from vixml.params.training import TrainingParams
+
+
+class VariantParams(Params):
+    """Settings of one variant (`encoder_text`, `encoder_vision`, `decoder_text`, `decoder_vision`)."""
+
+    backbone: BackboneParams = BackboneParams()
+    """The text network."""
+    model: ModelParams = ModelParams()
+    """Images and prototypes around it."""
+    objective: ObjectiveParams = ObjectiveParams()
+    """The loss."""
+    batching: BatchingParams = BatchingParams()
+    """Batches and hard negatives."""
+    optim: OptimParams = OptimParams()
+    """The optimiser."""
+    training: TrainingParams = TrainingParams()
+    """Epochs, validation, checkpoints, device."""
+    retrieval: RetrievalParams = RetrievalParams()
+    """The label index."""
+
+    @model_validator(mode="after")
+    def _stages_in_order(self) -> VariantParams:
+        if self.batching.start_epoch > self.training.epochs:
+            raise ValueError(
+                f"batching.start_epoch {self.batching.start_epoch} lies behind the last of training.epochs "
+                f"{self.training.epochs}"
+            )
+        return self

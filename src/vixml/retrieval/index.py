@@ -1,0 +1,223 @@
+"""Label indexes behind one protocol: exact blocked search, or faiss (flat, HNSW, inverted lists).
+
+An index is saved as a small folder (`index.json` beside `vectors.npy` or `index.faiss`) and opened from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.directories import read_json, write_json
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval.exact import top_k
+
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+class LabelIndex(Protocol):
+    """Searches label vectors by inner product."""
+
+    @property
+    def size(self) -> int:
+        """Number of label vectors."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+        """Return scores float32 [N, k] and labels int64 [N, k], best first, padded with -inf and -1.
+
+        Args:
+            queries: Query vectors [N, D].
+            k: Labels wanted for each query.
+            exclude: Pairs that must not be returned, CSR [N, size].
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write the index into `folder`, which is created; `open_index` reads it."""
+
+
+@dataclass(frozen=True)
+class ExactIndex:
+    """The vectors themselves, searched by blocks.
+
+    Args:
+        vectors: Label vectors [L, D]; may be a memory map.
+        params: Block sizes.
+        device: Where to compute, for instance "cuda"; default the CPU.
+    """
+
+    vectors: NDArray[Any]
+    params: RetrievalParams
+    device: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of label vectors."""
+        return int(self.vectors.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self.vectors.shape[1])
+
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+        """See `LabelIndex.search`; equal scores are ordered by label id."""
+        return top_k(
+            queries,
+            self.vectors,
+            k,
+            exclude=exclude,
+            query_block=self.params.query_block,
+            label_block=self.params.label_block,
+            device=self.device,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `vectors.npy` and `index.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "vectors.npy", self.vectors)
+        write_json(folder / "index.json", self.params.model_dump())
+
+
+@dataclass(frozen=True)
+class FaissIndex:
+    """A faiss index over inner product.
+
+    Args:
+        index: The faiss index.
+        params: Search settings and block size.
+    """
+
+    index: Any
+    params: RetrievalParams
+
+    @property
+    def size(self) -> int:
+        """Number of label vectors."""
+        return int(self.index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self.index.d)
+
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+        """See `LabelIndex.search`. Each block looks deep enough to lose its excluded pairs and still return `k`."""
+        if queries.ndim != 2 or queries.shape[1] != self.dim or k < 1:
+            raise DataError("the queries do not fit the index", found=queries.shape, expected=f"[N, {self.dim}], k > 0")
+        if exclude is not None and exclude.shape != (len(queries), self.size):
+            raise DataError("the filter has another shape than the search", found=exclude.shape)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        labels = np.full((len(queries), k), -1, dtype=np.int64)
+        for begin in range(0, len(queries), self.params.query_block):
+            block = np.ascontiguousarray(queries[begin : begin + self.params.query_block], dtype=np.float32)
+            removed = None if exclude is None else exclude[begin : begin + len(block)]
+            extra = int(np.diff(removed.indptr).max(initial=0)) if removed is not None else 0
+            depth = min(k + extra, self.size)
+            found, ids = self.index.search(block, depth, **self._effort(depth))
+            found, ids = remove_pairs(found, ids, removed)
+            width = min(k, depth)
+            scores[begin : begin + len(block), :width] = found[:, :width]
+            labels[begin : begin + len(block), :width] = ids[:, :width]
+        return scores, labels
+
+    def _effort(self, depth: int) -> dict[str, Any]:
+        faiss = _import_faiss()
+        if self.params.kind == "faiss-hnsw":
+            return {"params": faiss.SearchParametersHNSW(efSearch=max(self.params.hnsw_search_depth, depth))}
+        if self.params.kind == "faiss-ivf":
+            return {"params": faiss.SearchParametersIVF(nprobe=min(self.params.ivf_probes, self.index.nlist))}
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write `index.faiss` and `index.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _import_faiss().write_index(self.index, str(folder / "index.faiss"))
+        write_json(folder / "index.json", self.params.model_dump())
+
+
+def build_index(vectors: NDArray[Any], params: RetrievalParams, *, device: str | None = None) -> LabelIndex:
+    """Build the index that `params.kind` names over label vectors [L, D].
+
+    Raises:
+        ConfigError: faiss is asked for and not installed.
+        DataError: No vectors, or not a matrix.
+    """
+    if vectors.ndim != 2 or vectors.shape[0] == 0:
+        raise DataError("an index needs at least one label vector", found=vectors.shape, expected="[L, D] with L > 0")
+    if params.kind == "exact":
+        return ExactIndex(vectors=vectors, params=params, device=device)
+    faiss = _import_faiss()
+    data = np.ascontiguousarray(vectors, dtype=np.float32)
+    size, dim = data.shape
+    if params.kind == "faiss-flat":
+        index = faiss.IndexFlatIP(dim)
+    elif params.kind == "faiss-hnsw":
+        index = faiss.IndexHNSWFlat(dim, params.hnsw_neighbours, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = params.hnsw_build_depth
+    else:
+        lists = min(params.ivf_lists or max(1, round(4 * size**0.5)), size)
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1
+        index.train(data)
+    index.add(data)
+    return FaissIndex(index=index, params=params)
+
+
+def open_index(folder: Path, *, device: str | None = None) -> LabelIndex:
+    """Open an index that `save` wrote; exact vectors stay a memory map.
+
+    Raises:
+        StateError: The folder is incomplete.
+    """
+    params = RetrievalParams.model_validate(read_json(folder / "index.json"))
+    file = folder / ("vectors.npy" if params.kind == "exact" else "index.faiss")
+    if not file.is_file():
+        raise StateError("the index file is missing", file=file, remedy="run the pipeline that builds the index again.")
+    if params.kind == "exact":
+        return ExactIndex(vectors=np.load(file, mmap_mode="r", allow_pickle=False), params=params, device=device)
+    return FaissIndex(index=_import_faiss().read_index(str(file)), params=params)
+
+
+def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: sp.csr_matrix | None) -> Found:
+    """Drop excluded labels from top lists and close the gaps, keeping the order.
+
+    Args:
+        scores: float32 [N, K], best first.
+        labels: int64 [N, K]; -1 is padding.
+        pairs: Pairs to drop, CSR [N, L], or nothing.
+
+    Returns:
+        scores and labels of the same shapes; the freed places at the end hold -inf and -1.
+    """
+    gone = labels < 0
+    if pairs is not None and pairs.nnz:
+        # one sorted key per excluded pair; the sentinel keeps every search position inside the array
+        rows = np.repeat(np.arange(pairs.shape[0], dtype=np.int64), np.diff(pairs.indptr))
+        keys = np.append(np.sort(rows * pairs.shape[1] + pairs.indices), np.iinfo(np.int64).max)
+        wanted = np.arange(len(labels), dtype=np.int64)[:, None] * pairs.shape[1] + labels
+        gone |= keys[np.searchsorted(keys, wanted)] == wanted
+    order = np.argsort(gone, axis=1, kind="stable")
+    gone = np.take_along_axis(gone, order, axis=1)
+    kept_scores = np.where(gone, np.float32(-np.inf), np.take_along_axis(scores, order, axis=1))
+    return kept_scores, np.where(gone, np.int64(-1), np.take_along_axis(labels, order, axis=1))
+
+
+def _import_faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as err:
+        raise ConfigError(
+            "a faiss index is asked for, but faiss is not installed",
+            remedy="install faiss-cpu (or faiss-gpu), or set retrieval.kind: exact.",
+        ) from err
+    return faiss

@@ -1,0 +1,70 @@
+"""What the network reads: tokens and images of one side, gathered by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vixml.data.image_bank import ImageBank
+from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.data.tokens import TokenStore
+from vixml.models.sequence import ItemBatch
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ItemSource:
+    """Tokens and images of one side.
+
+    Args:
+        tokens: Token ids of each item.
+        image_rows: Image-bank rows of each item, cut to the most images an item may have; None for text only.
+        vectors: The image bank float16 [unique images, d], memory-mapped; None for text only.
+    """
+
+    tokens: RaggedArray
+    image_rows: RaggedArray | None = None
+    vectors: NDArray[np.floating] | None = None
+
+    @classmethod
+    def open(cls, side: str, tokens: TokenStore, bank: ImageBank | None, *, max_images: int) -> ItemSource:
+        """Open one side (`train`, `validation`, `test`, `label`)."""
+        if bank is None:
+            return cls(tokens.side(side))
+        return cls(tokens.side(side), bank.images_of(side).truncate(max_images), bank.vectors)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def batch(self, rows: Ints) -> ItemBatch:
+        """Gather the given items."""
+        tokens = self.tokens.take(rows)
+        if self.image_rows is None or self.vectors is None:
+            return ItemBatch(tokens)
+        images = self.image_rows.take(rows)
+        return ItemBatch(tokens, self.vectors[images.values], images.lengths)
+
+    def blocks(self, size: int) -> Iterator[tuple[slice, ItemBatch]]:
+        """Yield all items in blocks of `size`."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield slice(start, stop), self.batch(np.arange(start, stop))
+
+
+def concatenate(first: ItemBatch, second: ItemBatch) -> ItemBatch:
+    """Put two batches behind each other, so that queries and labels share chunks of equal length."""
+    tokens = RaggedArray(
+        np.concatenate([first.tokens.values, second.tokens.values]),
+        offsets_of(np.concatenate([first.tokens.lengths, second.tokens.lengths])),
+    )
+    if first.images is None or second.images is None or first.image_counts is None or second.image_counts is None:
+        return ItemBatch(tokens)
+    return ItemBatch(
+        tokens,
+        np.concatenate([first.images, second.images]),
+        np.concatenate([first.image_counts, second.image_counts]),
+    )

@@ -1,0 +1,52 @@
+"""Device and arithmetic of a run."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from vixml.core.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device `name`; `auto` is the first GPU where there is one.
+
+    Raises:
+        ConfigError: Unknown or absent.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as err:
+        raise ConfigError("unknown device", found=name, expected="auto, cpu, cuda, cuda:0, ...") from err
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("this machine has no usable GPU", found=name, remedy="set training.device to auto or cpu.")
+    return device
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Tell whether matrix products run in bfloat16.
+
+    `auto` chooses it where the hardware multiplies it natively: a GPU, or a processor with AVX-512 BF16 or AMX. There
+    it is several times faster than float32; elsewhere it would be emulated and slower.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Tell whether this processor multiplies bfloat16 natively."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the network runs forward."""
+    if uses_bf16(precision, device):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
