@@ -1,0 +1,75 @@
+"""Shared fixtures: no network, one thread, the shared data, and a throwaway copy of the project's configuration."""
+
+from __future__ import annotations
+
+import os
+
+# before anything imports torch, transformers or Kedro
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder of shared data, models and golden values."""
+    folder = Path(os.environ.get("VIXML_SHARED", REPOSITORY.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data: set VIXML_SHARED (looked in {folder.name}/ beside the repository)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store: making its tables takes seconds, so all tests copy this one."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
+    """A new project folder with this project's configuration and no data."""
+    folder = tmp_path / "project"
+    shutil.copytree(REPOSITORY / "conf", folder / "conf")
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    (folder / ".telemetry").write_text("consent: false\n", encoding="utf-8")
+    (folder / "src").mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def kedro_run(project: Path) -> Callable[..., dict[str, Any]]:
+    """Run pipelines in the throwaway project, as `kedro run --pipeline=NAME --params ...` does."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    def run(
+        *names: str, params: dict[str, Any] | None = None, env: str | None = None, **options: Any
+    ) -> dict[str, Any]:
+        bootstrap_project(project)
+        with KedroSession.create(project_path=project, runtime_params=params, env=env) as session:
+            return session.run(pipeline_names=list(names) or None, **options)
+
+    return run

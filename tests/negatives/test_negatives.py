@@ -1,0 +1,127 @@
+"""Clusters, batches, sampling, centroids: each against its slow definition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from vixml.negatives.batches import cluster_batches, random_batches
+from vixml.negatives.centroids import label_centroids
+from vixml.negatives.clustering import balanced_clusters
+from vixml.negatives.curriculum import cluster_size_at, is_clustered, is_reclustered
+from vixml.negatives.mining import mine_labels, refresh_report
+from vixml.negatives.sampling import PositiveSampler, pool_target
+from vixml.params.batching import BatchingParams
+
+
+def _points(count: int, seed: int = 0) -> torch.Tensor:
+    return normalize(torch.randn(count, 8, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 20))
+def test_clusters_are_a_balanced_partition(count: int, size: int) -> None:
+    """Every point is in one cluster; sizes differ by at most one and stay within the bound."""
+    clusters = balanced_clusters(_points(count), size=size, generator=torch.Generator().manual_seed(0))
+    assert sorted(torch.cat(clusters).tolist()) == list(range(count))
+    sizes = [len(cluster) for cluster in clusters]
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= size
+
+
+def test_clusters_find_groups_and_repeat() -> None:
+    """Well separated groups come out whole, and the same seed gives the same clusters."""
+    centres = torch.eye(8)[:4]
+    points = normalize(centres.repeat_interleave(16, 0) + 0.05 * _points(64), dim=-1)
+    first, second = (balanced_clusters(points, size=16, generator=torch.Generator().manual_seed(1)) for _ in range(2))
+    assert {frozenset(c.tolist()) for c in first} == {frozenset(range(s, s + 16)) for s in (0, 16, 32, 48)}
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("count", "size"), [(100, 32), (7, 10), (64, 32)])
+def test_batches_cover_every_point_once(count: int, size: int) -> None:
+    """Random and clustered batches are partitions of even size."""
+    clusters = [c.numpy() for c in balanced_clusters(_points(count), size=8, generator=torch.Generator())]
+    for batches in (
+        random_batches(count, size, np.random.default_rng(0)),
+        cluster_batches(clusters, size, np.random.default_rng(0)),
+    ):
+        assert sorted(np.concatenate(batches).tolist()) == list(range(count))
+        assert max(map(len, batches)) <= size
+        assert max(map(len, batches)) - min(map(len, batches)) <= 1
+
+
+def test_curriculum_is_the_papers() -> None:
+    """Encoder recipe: start 10, update 5, size 16 doubling at 20, 40, ..."""
+    params = BatchingParams()
+    assert [cluster_size_at(epoch, params) for epoch in (0, 19, 20, 40, 149)] == [16, 16, 32, 64, 1024]
+    assert [epoch for epoch in range(30) if is_reclustered(epoch, params)] == [15, 20, 25]
+    assert [is_clustered(epoch, params) for epoch in (9, 10)] == [False, True]
+
+
+def _relevance(seed: int = 0) -> sp.csr_matrix:
+    matrix = sp.random(40, 25, density=0.15, format="csr", random_state=seed, dtype=np.float32)
+    matrix.data[:] = 1
+    matrix = sp.csr_matrix(matrix + sp.eye(40, 25, dtype=np.float32, format="csr"))
+    matrix.data[:] = 1
+    matrix.sort_indices()
+    return matrix
+
+
+def test_positives_follow_the_inverse_propensity() -> None:
+    """Labels of a query are drawn in proportion to their weights, and only its own."""
+    relevance, weights = _relevance(), np.random.default_rng(0).random(25) + 0.1
+    sampler = PositiveSampler(relevance, weights)
+    labels = relevance[3].indices
+    drawn = sampler.draw(np.full(20_000, 3), np.random.default_rng(1))
+    assert set(drawn) <= set(labels)
+    expected = weights[labels] / weights[labels].sum()
+    np.testing.assert_allclose([(drawn == label).mean() for label in labels], expected, atol=0.02)
+
+
+def test_draws_stay_in_their_row() -> None:
+    """Whatever the row, the drawn label is one of its own."""
+    relevance = _relevance(4)
+    rows = np.flatnonzero(np.diff(relevance.indptr)).repeat(50)
+    drawn = PositiveSampler(relevance, np.ones(25)).draw(rows, np.random.default_rng(0))
+    assert relevance[rows, drawn].all()
+
+
+def test_pool_target_equals_dense_slice() -> None:
+    """The target is the dense relevance at (rows, pool)."""
+    relevance = _relevance(2)
+    rng = np.random.default_rng(0)
+    rows, pool = rng.permutation(40)[:10], np.unique(rng.integers(0, 25, 9))
+    np.testing.assert_array_equal(pool_target(relevance, rows, pool), relevance.toarray()[rows][:, pool] > 0)
+
+
+def test_centroids_are_golden(shared_dir: Path) -> None:
+    """Centroids equal the golden ones, zero rows for labels without query, whatever the block."""
+    golden = np.load(shared_dir / "golden" / "centroids.npz", allow_pickle=False)
+    relevance = sp.csr_matrix(
+        (golden["train_data"], golden["train_indices"], golden["train_indptr"]), golden["train_shape"]
+    )
+    for block in (7, 65536):
+        found = label_centroids(golden["embeddings"], relevance, block=block)
+        np.testing.assert_allclose(found, golden["centroids"], atol=1e-6)
+    assert not found[90:93].any()
+
+
+def test_mined_labels_are_the_nearest_irrelevant_ones() -> None:
+    """Mining equals a sorted dense search without the relevant labels; the report's rates are shares."""
+    relevance, queries, prototypes = _relevance(), _points(40, 1).numpy(), _points(25, 2).numpy()
+    mined, scores = mine_labels(queries, prototypes, relevance, count=4, device="cpu")
+    dense = np.where(relevance.toarray() > 0, -np.inf, queries @ prototypes.T)
+    np.testing.assert_array_equal(mined, np.argsort(-dense, axis=1)[:, :4])
+    clusters = [c.numpy() for c in balanced_clusters(torch.from_numpy(queries), size=8, generator=torch.Generator())]
+    report = refresh_report(queries, prototypes, relevance, scores, clusters)
+    best = np.where(relevance.toarray() > 0, queries @ prototypes.T, -np.inf).max(axis=1)
+    assert report["violation_rate"] == pytest.approx((dense.max(axis=1) > best).mean())
+    assert 0 <= report["cluster_purity"] <= 1
