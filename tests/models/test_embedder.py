@@ -50,9 +50,7 @@ def test_decoder_forward(shared_dir: Path, pooling: str, key: str) -> None:
     golden = np.load(shared_dir / "golden" / "decoder_forward.npz", allow_pickle=False)
     backbone = AutoModel.from_pretrained(shared_dir / "golden" / "models" / "tiny-qwen2")
     text, image, end = (tuple(golden[name].tolist()) for name in ("text_prefix", "image_prefix", "end"))
-    embedder = Embedder(
-        backbone, image_dim=8, family="decoder", pooling=pooling, prompt_ids=(text, image, end)
-    )
+    embedder = Embedder(backbone, image_dim=8, family="decoder", pooling=pooling, prompt_ids=(text, image, end))
     _with_projection(embedder, golden)
     tokens = RaggedArray(golden["input_ids"].ravel(), offsets_of(np.full(6, 9)))
     images = golden["image_embeddings"].reshape(-1, 8)

@@ -1,0 +1,19 @@
+"""Kedro data sets: whole directories behind seals, sparse matrices, raw folders, small documents.
+
+Constructors do no input or output and import nothing heavy: Kedro's plugins materialise the catalogue at start-up.
+"""
+
+from vixml.datasets.csr import CSRDataset
+from vixml.datasets.document import JSONDocumentDataset, JSONLinesDataset
+from vixml.datasets.raw_folder import RawFolderDataset
+from vixml.datasets.sealed_directory import SealedDirectoryDataset
+from vixml.datasets.work_directory import WorkDirectoryDataset
+
+__all__ = [
+    "CSRDataset",
+    "JSONDocumentDataset",
+    "JSONLinesDataset",
+    "RawFolderDataset",
+    "SealedDirectoryDataset",
+    "WorkDirectoryDataset",
+]

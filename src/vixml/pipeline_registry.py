@@ -1,0 +1,32 @@
+"""The pipelines of the project, by name."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline
+
+from vixml.params.composition import VARIANTS
+from vixml.pipelines import comparison, evaluation, fabrication, image_embedding, ingestion, training, variant
+from vixml.pipelines import hard_negative_refresh as refresh
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return every pipeline by its name.
+
+    Stages over all variants (`--namespaces=encoder_text` picks one): `training`, `hard_negative_refresh`, `evaluation`.
+    Variants, end to end from the ingested data: `encoder_text`, ... `study` is everything from raw files that are
+    already there; `__default__` fabricates the demo's raw files first.
+    """
+    pipelines = {
+        "fabrication": fabrication.create_pipeline(),
+        "ingestion": ingestion.create_pipeline(),
+        "image_embedding": image_embedding.create_pipeline(),
+        "training": variant.over_variants(training, refresh),
+        "hard_negative_refresh": variant.over_variants(refresh),
+        "evaluation": variant.over_variants(evaluation),
+        **{name: variant.create_pipeline(name) for name in VARIANTS},
+        "comparison": comparison.create_pipeline(),
+    }
+    parts = ("ingestion", "image_embedding", *VARIANTS, "comparison")
+    pipelines["study"] = sum((pipelines[name] for name in parts), Pipeline([]))
+    pipelines["__default__"] = pipelines["fabrication"] + pipelines["study"]
+    return pipelines

@@ -1,0 +1,76 @@
+"""Nodes of the `evaluation` stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scipy.sparse import csr_matrix
+
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.variant import VariantParams
+from vixml.pipelines.stage import stage_inputs
+
+
+def embed(
+    params: VariantParams,
+    evaluation: EvaluationParams,
+    seed: int,
+    tokens: SealedDirectory,
+    relevance_train: csr_matrix,
+    relevance_validation: csr_matrix,
+    filter_validation: csr_matrix,
+    model: SealedDirectory,
+    work: WorkDirectory,
+    image_bank: SealedDirectory | None = None,
+) -> Built:
+    """Embed the test queries and the labels."""
+    from vixml.training.stages import embed_test_and_labels
+
+    inputs = stage_inputs(
+        params,
+        evaluation,
+        seed,
+        tokens,
+        relevance_train,
+        relevance_validation,
+        filter_validation,
+        image_bank=image_bank,
+    )
+    return embed_test_and_labels(inputs, model, work)
+
+
+def index(params: VariantParams, embeddings: SealedDirectory, work: WorkDirectory) -> Built:
+    """Build the label index."""
+    from vixml.evaluation.stages import index_labels
+
+    return index_labels(embeddings, params.retrieval, work)
+
+
+def evaluate(
+    params: VariantParams,
+    evaluation: EvaluationParams,
+    dataset: str,
+    model: SealedDirectory,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    relevance_train: csr_matrix,
+    relevance_test: csr_matrix,
+    filter_test: csr_matrix,
+    work: WorkDirectory,
+) -> tuple[dict[str, Any], Built]:
+    """Rank the labels of the test queries and measure the ranking."""
+    from vixml.evaluation.stages import evaluate_variant
+
+    return evaluate_variant(
+        params,
+        evaluation,
+        dataset=dataset,
+        model=model,
+        embeddings=embeddings,
+        index=index,
+        relevance_train=relevance_train,
+        relevance_test=relevance_test,
+        filter_test=filter_test,
+        work=work,
+    )

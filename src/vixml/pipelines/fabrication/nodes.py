@@ -1,0 +1,13 @@
+"""Node of the `fabrication` pipeline."""
+
+from __future__ import annotations
+
+from vixml.core.directories import Built, WorkDirectory
+from vixml.params.data import FabricationParams
+
+
+def fabricate_catalogue(params: FabricationParams, seed: int, work: WorkDirectory) -> Built:
+    """Write the demo catalogue in the benchmark's raw format."""
+    from vixml.data.fabricate import fabricate
+
+    return fabricate(params, seed, work)

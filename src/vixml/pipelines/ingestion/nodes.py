@@ -1,0 +1,41 @@
+"""Nodes of the `ingestion` pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from plotly.graph_objects import Figure
+from scipy.sparse import csr_matrix
+
+from vixml.params.data import DataParams
+
+SPLITS = ("train", "validation", "test")
+INGESTED = (
+    *(f"items_{side}" for side in (*SPLITS, "label")),
+    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in SPLITS),
+)
+"""What ingestion makes and all variants share."""
+
+
+def ingest_raw(raw: Path, params: DataParams, seed: int) -> dict[str, Any]:
+    """Read raw files into items, relevance, filters and a report, each under its name in the catalogue."""
+    from vixml.data.ingest import ingest
+
+    found = ingest(raw, params, seed)
+    return {**{name: getattr(found, name) for name in INGESTED}, "data_report": found.report}
+
+
+def summarise_data(report: dict[str, Any]) -> pd.DataFrame:
+    """Return the report's key figures as a table."""
+    from vixml.data.report import summary_table
+
+    return summary_table(report)
+
+
+def plot_label_frequencies(relevance_train: csr_matrix) -> Figure:
+    """Draw training points per label."""
+    from vixml.reporting.data_figures import label_frequency_figure
+
+    return label_frequency_figure(relevance_train)

@@ -1,0 +1,55 @@
+"""One template under four namespaces: how a variant's pipeline comes from the stages.
+
+    tokenise --> train_warmup --> refresh_hard_negatives --> train_hard --> embed --> index --> evaluate
+
+Inside a namespace every data set carries its prefix (`encoder_text.tokens`); the ingested data, the image bank and the
+shared parameters do not. A text variant takes no image bank.
+"""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, pipeline
+
+from vixml.params.composition import VARIANTS, VISION_VARIANTS
+from vixml.pipelines import evaluation, hard_negative_refresh, training
+from vixml.pipelines.ingestion.nodes import INGESTED
+
+SHARED_INPUTS = frozenset({*INGESTED, "image_bank"})
+"""Data sets that the variants share; all others get the variant's prefix."""
+
+SHARED_PARAMETERS = frozenset({"params:seed", "params:dataset", "params:evaluation"})
+"""Parameters that the variants share; `params:variant` becomes the variant's own section."""
+
+
+def create_pipeline(name: str) -> Pipeline:
+    """Return one variant, end to end from the ingested data."""
+    images = name in VISION_VARIANTS
+    stages = (training, hard_negative_refresh, evaluation)
+    return under_namespace(sum((stage.create_pipeline(images=images) for stage in stages), Pipeline([])), name)
+
+
+def over_variants(*stages: object) -> Pipeline:
+    """Return the given stages over all variants."""
+    return sum(
+        (
+            under_namespace(stage.create_pipeline(images=name in VISION_VARIANTS), name)  # type: ignore[attr-defined]
+            for name in VARIANTS
+            for stage in stages
+        ),
+        Pipeline([]),
+    )
+
+
+def under_namespace(template: Pipeline, name: str) -> Pipeline:
+    """Put a stage under the namespace of the variant `name`."""
+    used = {dataset for node in template.nodes for dataset in node.inputs}
+    return pipeline(
+        template,
+        namespace=name,
+        inputs=used & SHARED_INPUTS,
+        parameters={
+            **{parameter: parameter for parameter in used & SHARED_PARAMETERS},
+            **({"params:variant": f"params:{name}"} if "params:variant" in used else {}),
+        },
+        tags=[name],
+    )

@@ -1,0 +1,1 @@
+"""Tables and figures of results: pandas frames and plotly figures, no files."""

@@ -1,0 +1,79 @@
+"""What is written to a run: names and values that MLflow takes, and the facts of code, data and libraries."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vixml.core.directories import hash_file
+from vixml.core.fingerprint import fingerprint_json
+
+LIBRARIES = ("vixml", "torch", "transformers", "open_clip_torch", "peft", "faiss-cpu", "numpy", "kedro", "mlflow")
+"""Distributions whose versions are tagged."""
+
+_VALUE_LENGTH = 5_900  # MLflow refuses 6,000
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (dotted name, text) of every leaf of nested mappings and parameter models."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if isinstance(value, Mapping) and value:
+        for key, below in value.items():
+            yield from flatten(below, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield safe_name(prefix), str(value)[:_VALUE_LENGTH]
+
+
+def safe_name(name: str) -> str:
+    """Return a name that MLflow accepts: `P@1` becomes `P_at_1`."""
+    return re.sub(r"[^\w\-. /]", "_", name.replace("@", "_at_"))
+
+
+def numbers(value: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield (dotted name, number) of every finite number in nested mappings."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from numbers(below, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        yield safe_name(prefix), float(value)
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """Return the commit and whether the working tree differs from it; empty outside a repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"git.commit": commit, "git.dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
+
+
+def library_versions() -> dict[str, str]:
+    """Return `version.<library>` of every installed one; imports none of them."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[f"version.{name}"] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def data_fingerprint(files: Mapping[str, Path]) -> str:
+    """Return one hash over the ingested files: equal data, equal fingerprint.
+
+    Args:
+        files: File of each data set; missing ones are left out.
+    """
+    return fingerprint_json({name: hash_file(file) for name, file in sorted(files.items()) if file.is_file()})[:16]

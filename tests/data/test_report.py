@@ -1,0 +1,50 @@
+"""The data report against counts by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+
+from vixml.data.report import build_report, summary_table
+
+
+@pytest.fixture
+def report() -> dict:
+    items = pd.DataFrame({"uid": ["a", "b"], "text": ["one two", "üé"], "images": [["x", "y"], []]})
+    relevance = csr_matrix(np.array([[1, 1, 0, 0], [1, 0, 0, 0]], dtype=np.float32))
+    empty = csr_matrix((0, 4), dtype=np.float32)
+    filters = csr_matrix(np.array([[0, 1, 1, 0], [0, 0, 0, 0]], dtype=np.float32))
+    return build_report(
+        items={"train": items, "validation": items.iloc[:0], "test": items, "label": items},
+        relevance={"train": relevance, "validation": empty, "test": relevance},
+        filters={"train": filters, "validation": empty, "test": filters},
+        repairs={"b": 1, "a": 0},
+    )
+
+
+def test_counts(report):
+    train = report["sides"]["train"]
+    assert train["words"]["mean"] == 1.5
+    assert train["characters"]["max"] == 7
+    assert train["with_image_share"] == 0.5
+    assert train["images"] == 2
+    assert report["labels_per_point"]["train"]["mean"] == 1.5
+    assert report["points_per_label"] == {"mean": 0.75, "median": 0.5, "p95": pytest.approx(1.85), "min": 0, "max": 2}
+    assert report["head_and_tail"]["top_1_percent_share_of_pairs"] == pytest.approx(2 / 3)
+    assert report["head_and_tail"]["tail_share_of_labels"] == 1.0
+    assert report["head_and_tail"]["labels_without_training_point"] == 2
+    assert report["filter_pairs"]["train"] == {"pairs": 2, "of_them_relevant": 1}
+
+
+def test_an_empty_side_has_zeros(report):
+    assert report["sides"]["validation"]["words"]["mean"] == 0.0
+    assert report["sides"]["validation"]["with_image_share"] == 0.0
+
+
+def test_summary_has_a_row_a_side(report):
+    table = summary_table(report)
+    assert table["side"].tolist() == ["train", "validation", "test", "label"]
+    assert table.loc[0, "items_with_image_percent"] == 50.0
+    assert np.isnan(table.loc[3, "labels_per_point"])

@@ -1,0 +1,185 @@
+"""Contracts between pipelines, catalogue, parameters and folders: what a typo would break is caught here."""
+
+import inspect
+import typing
+from pathlib import Path
+
+import pytest
+from kedro.io import DataCatalog
+from pydantic import BaseModel
+
+from vixml.config import ProjectConfigLoader
+from vixml.params.composition import TOP_LEVEL, VARIANTS
+from vixml.pipeline_registry import register_pipelines
+from vixml.pipelines.ingestion.nodes import INGESTED
+from vixml.settings import CONFIG_LOADER_ARGS
+
+PIPELINES = register_pipelines()
+LAYERS = {
+    "raw": "01_raw",
+    "intermediate": "02_intermediate",
+    "primary": "03_primary",
+    "feature": "04_feature",
+    "model_input": "05_model_input",
+    "models": "06_models",
+    "model_output": "07_model_output",
+    "reporting": "08_reporting",
+}
+REPORTS = {"data_report", "data_summary", "label_frequency_plot"}
+TRAINING = {"tokens", "warmup", "hard_negatives", "refresh_report", "model", "curve", "curve_plot"}
+EVALUATION = {"embeddings", "index", "metrics", "predictions"}
+COMPARISON = {"baseline_metrics", "comparison_table", "comparison_report", "comparison_plot"}
+
+
+def of(variants, names):
+    return {f"{variant}.{name}" for variant in variants for name in names}
+
+
+TEXT = [name for name in VARIANTS if name.endswith("_text")]
+VISION = [name for name in VARIANTS if name.endswith("_vision")]
+TRAINED_ON = {f"items_{side}" for side in ("train", "validation", "test", "label")} | {
+    "relevance_train",
+    "relevance_validation",
+    "filter_validation",
+}
+TESTED_ON = {"relevance_test", "filter_test"}
+INPUTS = {
+    "fabrication": set(),
+    "ingestion": {"raw"},
+    "image_embedding": {"raw"} | {name for name in INGESTED if name.startswith("items_")},
+    "training": TRAINED_ON | {"image_bank"},
+    "comparison": of(VARIANTS, ["metrics"])
+    | {"items_train", "items_test", "relevance_train", "relevance_test", "filter_test", "image_bank"},
+    "study": {"raw"},
+    "__default__": set(),
+}
+OUTPUTS = {
+    "fabrication": {"raw"},
+    "ingestion": {*INGESTED, *REPORTS},
+    "image_embedding": {"image_bank", "image_report"},
+    "training": of(VARIANTS, TRAINING),
+    "hard_negative_refresh": of(VARIANTS, ["hard_negatives", "refresh_report"]),
+    "evaluation": of(VARIANTS, EVALUATION),
+    **{name: of([name], TRAINING | EVALUATION) for name in VARIANTS},
+    "comparison": COMPARISON,
+    "study": {*INGESTED, *REPORTS, "image_bank", "image_report", *of(VARIANTS, TRAINING | EVALUATION), *COMPARISON},
+}
+
+
+def data(names):
+    return {name for name in names if not name.startswith("params:") and not name.endswith("_work")}
+
+
+@pytest.fixture
+def loader(repository):
+    return ProjectConfigLoader(str(repository / "conf"), **CONFIG_LOADER_ARGS)
+
+
+@pytest.fixture
+def catalog(loader):
+    return DataCatalog.from_config(loader["catalog"])
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_free_inputs_are_the_declared_ones(name):
+    assert data(PIPELINES[name].inputs()) == INPUTS[name]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_text_variant_needs_no_image_bank(name):
+    expected = TRAINED_ON | TESTED_ON | ({"image_bank"} if name in VISION else set())
+    assert data(PIPELINES[name].inputs()) == expected
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_are_the_declared_ones(name):
+    assert data(PIPELINES[name].all_outputs()) == OUTPUTS[name]
+
+
+def test_every_data_set_is_in_the_catalogue_and_has_one_file(catalog):
+    """A misspelt name would silently become a data set in memory."""
+    names = {name for pipeline in PIPELINES.values() for name in pipeline.datasets() if not name.startswith("params:")}
+    assert sorted(name for name in names if name not in catalog) == []
+    places = [str(catalog.get(name)._filepath) for name in sorted(names)]
+    assert len(set(places)) == len(places)
+
+
+def test_every_catalogue_entry_is_used(loader):
+    names = {name for pipeline in PIPELINES.values() for name in pipeline.datasets()}
+    used = {name.replace(name.split(".")[0], "{variant}", 1) if "." in name else name for name in names}
+    assert sorted(set(loader["catalog"]) - used) == []
+
+
+def test_every_entry_has_a_layer_and_lives_in_its_folder(loader):
+    for name, entry in loader["catalog"].items():
+        layer = entry["metadata"]["kedro-viz"]["layer"]
+        folder, store = Path(entry["filepath"]).parts[1:3]
+        assert folder == LAYERS[layer], name
+        assert store == "demo", name
+
+
+def test_every_layer_has_its_folder(repository):
+    assert {p.name for p in (repository / "data").iterdir() if p.is_dir()} >= set(LAYERS.values())
+
+
+def test_every_parameter_exists(loader):
+    parameters = loader["parameters"]
+    names = {n for pipeline in PIPELINES.values() for n in pipeline.datasets() if n.startswith("params:")}
+    assert sorted(name for name in names if name.removeprefix("params:").split(".")[0] not in parameters) == []
+    assert all("." not in name for name in names), "nodes take whole sections: their models check them"
+
+
+def test_every_parameter_is_known_and_every_known_one_is_there(loader):
+    assert set(loader["parameters"]) == set(TOP_LEVEL)
+
+
+def nodes():
+    return {node.name: node for pipeline in PIPELINES.values() for node in pipeline.nodes}.values()
+
+
+def test_annotations_of_nodes_resolve_so_that_kedro_validates_parameters():
+    """With a name that is imported for type checkers only, Kedro passes plain dictionaries and only warns."""
+    for node in nodes():
+        assert typing.get_type_hints(node.func)["return"], node.name
+
+
+def test_sections_of_parameters_are_typed_and_the_yaml_is_valid(loader):
+    sections = {}
+    for node in nodes():
+        hints, names = typing.get_type_hints(node.func), list(inspect.signature(node.func).parameters)
+        for argument, name in zip(names, node.inputs, strict=False):
+            kind = hints[argument]
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                assert name.startswith("params:"), f"{node.name}: {argument} gets {name}"
+                sections[name.removeprefix("params:")] = kind
+            elif name.startswith("params:"):
+                assert kind in (int, str), f"{node.name}: {name} is not typed"
+    assert set(sections) == {"fabrication", "data", "vision", "evaluation", "baselines", *VARIANTS}
+    for name, kind in sections.items():
+        kind.model_validate(loader["parameters"][name])
+        assert leaves(loader["parameters"][name]) == leaves(kind().model_dump()), f"{name}: a field is not in the YAML"
+
+
+def leaves(value, prefix=""):
+    if not isinstance(value, dict):
+        return {prefix}
+    return {name for key, below in value.items() for name in leaves(below, f"{prefix}.{key}")}
+
+
+def test_nodes_are_short():
+    for node in nodes():
+        lines, _ = inspect.getsourcelines(node.func)
+        body = inspect.getsource(node.func).split('"""')[-1]
+        assert len(lines) <= 45, node.name
+        assert body.count("\n") <= 25, f"{node.name}: logic belongs into the library"
+
+
+def test_every_package_folder_has_an_init(repository):
+    """`kedro package` drops folders without one."""
+    folders = {p.parent for p in (repository / "src" / "vixml").rglob("*.py")}
+    assert sorted(str(folder) for folder in folders if not (folder / "__init__.py").is_file()) == []
+
+
+def test_files_are_not_long(repository):
+    for file in (repository / "src").rglob("*.py"):
+        assert len(file.read_text(encoding="utf-8").splitlines()) < 400, file

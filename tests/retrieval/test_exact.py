@@ -1,0 +1,87 @@
+"""Exact blocked search against a full sort of the full score matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from vixml.core.errors import DataError
+from vixml.retrieval.exact import top_k
+
+
+def _oracle(
+    queries: np.ndarray, labels: np.ndarray, k: int, exclude: sparse.csr_matrix | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sort each row by falling score, then rising label, without the excluded labels."""
+    scores = queries.astype(np.float32) @ labels.astype(np.float32).T
+    found, ids = np.full((len(queries), k), -np.inf, dtype=np.float32), np.full((len(queries), k), -1)
+    for row in range(len(queries)):
+        removed = set() if exclude is None else set(exclude[row].indices.tolist())
+        kept = [label for label in np.argsort(-scores[row], kind="stable") if label not in removed][:k]
+        found[row, : len(kept)], ids[row, : len(kept)] = scores[row, kept], kept
+    return found, ids
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 20),
+    st.integers(1, 25),
+    st.integers(1, 5),
+    st.integers(1, 7),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.integers(0, 2**32 - 1),
+)
+def test_equals_the_full_sort(
+    num_queries: int, num_labels: int, k: int, query_block: int, label_block: int, excluded: float, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    queries = generator.integers(-1, 2, (num_queries, 3)).astype(np.float32)  # small integers: ties everywhere
+    labels = generator.integers(-1, 2, (num_labels, 3)).astype(np.float32)
+    pairs = sparse.csr_matrix((generator.random((num_queries, num_labels)) < excluded).astype(np.float32))
+    scores, ids = top_k(queries, labels, k, exclude=pairs, query_block=query_block, label_block=label_block)
+    expected_scores, expected_ids = _oracle(queries, labels, k, pairs)
+    np.testing.assert_array_equal(ids, expected_ids)
+    np.testing.assert_array_equal(scores, expected_scores)
+    assert (scores.dtype, ids.dtype) == (np.float32, np.int64)
+
+
+def test_reads_half_precision_memory_maps_and_tensors(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    queries, labels = generator.normal(size=(30, 8)), generator.normal(size=(70, 8)).astype(np.float16)
+    np.save(tmp_path / "labels.npy", labels)
+    expected = _oracle(queries, labels, 5, None)
+    for source in (labels, np.load(tmp_path / "labels.npy", mmap_mode="r"), torch.from_numpy(labels)):
+        scores, ids = top_k(queries.astype(np.float32), source, 5, query_block=7, label_block=16)
+        np.testing.assert_array_equal(ids, expected[1])
+        np.testing.assert_allclose(scores, expected[0], rtol=1e-5)
+
+
+def test_no_queries_and_no_labels_give_padding() -> None:
+    vectors = np.ones((2, 3), dtype=np.float32)
+    assert top_k(vectors[:0], vectors, 4)[1].shape == (0, 4)
+    scores, ids = top_k(vectors, vectors[:0], 4)
+    assert (ids == -1).all()
+    assert np.isneginf(scores).all()
+
+
+def test_bad_inputs_are_named() -> None:
+    vectors = np.ones((2, 3), dtype=np.float32)
+    with pytest.raises(DataError, match="same width"):
+        top_k(vectors, np.ones((2, 4), dtype=np.float32), 1)
+    with pytest.raises(DataError, match="at least one label"):
+        top_k(vectors, vectors, 0)
+    with pytest.raises(DataError, match="filter has another shape"):
+        top_k(vectors, vectors, 1, exclude=sparse.csr_matrix((2, 3)))
+    broken = vectors.copy()
+    broken[1, 0] = np.nan
+    with pytest.raises(DataError, match="label 1 is not finite"):
+        top_k(vectors, broken, 1, label_block=1)
+    with pytest.raises(DataError, match="query 1 is not finite"):
+        top_k(broken, vectors, 1, query_block=1)

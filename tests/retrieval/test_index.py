@@ -1,0 +1,78 @@
+"""Label indexes: all kinds answer the same questions, lose no filtered place, and survive saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from vixml.core.errors import DataError, StateError
+from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval.index import build_index, open_index, remove_pairs
+
+KINDS = ["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf"]
+
+
+def _unit(generator: np.random.Generator, rows: int) -> np.ndarray:
+    vectors = generator.normal(size=(rows, 16)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def queries() -> np.ndarray:
+    return _unit(np.random.default_rng(0), 40)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return _unit(np.random.default_rng(1), 300)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_agrees_with_exact_search(kind: str, queries: np.ndarray, labels: np.ndarray) -> None:
+    index = build_index(labels, RetrievalParams(kind=kind, query_block=16, ivf_probes=300))
+    exclude = sparse.random(40, 300, density=0.2, format="csr", random_state=0)
+    scores, ids = index.search(queries, 10, exclude=exclude)
+    expected_scores, expected_ids = build_index(labels, RetrievalParams()).search(queries, 10, exclude=exclude)
+    assert (index.size, index.dim) == (300, 16)
+    assert (ids == expected_ids).mean() > 0.99
+    np.testing.assert_allclose(scores[ids == expected_ids], expected_scores[ids == expected_ids], rtol=1e-4)
+    assert not exclude[np.repeat(np.arange(40), 10), ids.ravel()].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_index_answers_the_same(kind: str, queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    index = build_index(labels, RetrievalParams(kind=kind))
+    index.save(tmp_path / "index")
+    for before, after in zip(index.search(queries, 7), open_index(tmp_path / "index").search(queries, 7), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_labels_asked_for_than_there_are(kind: str, queries: np.ndarray, labels: np.ndarray) -> None:
+    index = build_index(labels[:3], RetrievalParams(kind=kind))
+    scores, ids = index.search(queries[:1], 5)
+    assert sorted(ids[0, :3]) == [0, 1, 2]
+    assert (ids[0, 3:] == -1).all()
+    assert np.isneginf(scores[0, 3:]).all()
+
+
+def test_removing_pairs_closes_gaps_in_order() -> None:
+    scores = np.array([[0.9, 0.8, 0.7], [0.6, 0.5, -np.inf]], dtype=np.float32)
+    pairs = sparse.csr_matrix(([1.0, 1.0], ([0, 1], [4, 3])), shape=(2, 5))
+    kept, ids = remove_pairs(scores, np.array([[4, 1, 3], [0, 3, -1]]), pairs)
+    np.testing.assert_array_equal(ids, [[1, 3, -1], [0, -1, -1]])
+    np.testing.assert_array_equal(kept, np.array([[0.8, 0.7, -np.inf], [0.6, -np.inf, -np.inf]], dtype=np.float32))
+
+
+def test_misuse_is_named(queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one label vector"):
+        build_index(labels[:0], RetrievalParams())
+    with pytest.raises(DataError, match="do not fit the index"):
+        build_index(labels, RetrievalParams(kind="faiss-flat")).search(queries[:, :3], 1)
+    build_index(labels, RetrievalParams()).save(tmp_path)
+    (tmp_path / "vectors.npy").unlink()
+    with pytest.raises(StateError, match="missing"):
+        open_index(tmp_path)

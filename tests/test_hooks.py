@@ -1,0 +1,61 @@
+import pytest
+
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.hooks import producer_of
+
+SMALL = {"fabrication": {"num_train": 20, "num_test": 10, "num_labels": 12, "labels_per_family": 6, "image_pixels": 16}}
+
+
+def test_a_misspelt_parameter_stops_before_anything_runs(kedro_run, project):
+    with pytest.raises(ConfigError, match="did you mean `fabrication`"):
+        kedro_run("fabrication", params={"fabricaton": {"num_train": 5}})
+    assert not (project / "data").exists()
+
+
+def test_a_misspelt_field_stops_before_anything_runs(kedro_run, project):
+    from kedro.validation.exceptions import ParameterValidationError
+
+    with pytest.raises(ParameterValidationError, match="num_trian"):
+        kedro_run("fabrication", params={"fabrication": {"num_trian": 5}})
+    assert not (project / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "first"),
+    [("image_embedding", "ingestion"), ("encoder_text", "ingestion"), ("hard_negative_refresh", "ingestion")],
+)
+def test_a_missing_input_names_the_pipeline_to_run_first(kedro_run, pipeline, first):
+    kedro_run("fabrication", params=SMALL)
+    with pytest.raises(StateError, match=f"kedro run --pipelines={first}`"):
+        kedro_run(pipeline)
+
+
+def test_missing_raw_files_say_where_they_come_from(kedro_run, tmp_path):
+    with pytest.raises(DataError, match="run `fabrication` first"):
+        kedro_run("ingestion")
+    (tmp_path / "shop").mkdir()
+    with pytest.raises(DataError, match="shop: the folder has no label file"):
+        kedro_run("study", params={"data_root": str(tmp_path / "shop")})
+
+
+def test_demo_data_never_replaces_a_users_files(kedro_run, tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "lbl.json").write_text("mine")
+    with pytest.raises(DataError, match="--pipelines=study"):
+        kedro_run(params={"data_root": str(folder)})
+    assert [p.name for p in folder.iterdir()] == ["lbl.json"]
+
+
+def test_raw_to_clean_data_in_the_order_of_a_fresh_user(kedro_run, project):
+    kedro_run("fabrication", params=SMALL)
+    kedro_run("ingestion", params=SMALL)
+    stored = {p.name for p in (project / "data" / "03_primary" / "demo").iterdir()}
+    assert {"items_train.parquet", "relevance_test.npz", "filter_validation.npz"} <= stored
+
+
+def test_the_producer_is_the_smallest_pipeline():
+    assert producer_of("items_train") == "ingestion"
+    assert producer_of("image_bank") == "image_embedding"
+    assert producer_of("encoder_text.tokens") == "encoder_text"
+    assert producer_of("nothing") is None

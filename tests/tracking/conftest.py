@@ -1,0 +1,83 @@
+"""A tracking store and a tiny session to drive the hooks with."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+from kedro.runner import SequentialRunner
+
+
+@pytest.fixture(scope="session")
+def client(empty_store):
+    """Client of the session's store; every test has its own experiment in it."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{empty_store}")
+
+
+@pytest.fixture
+def experiment(client, request, tmp_path):
+    return client.create_experiment(request.node.name, artifact_location=tmp_path.as_uri())
+
+
+@pytest.fixture
+def runs_of(client, experiment):
+    """The runs of the test's experiment by name."""
+    return lambda: {run.info.run_name: run for run in client.search_runs([experiment])}
+
+
+def configuration(client, experiment):
+    return SimpleNamespace(
+        server=SimpleNamespace(_mlflow_client=client),
+        tracking=SimpleNamespace(
+            disable_tracking=SimpleNamespace(pipelines=[]),
+            experiment=SimpleNamespace(_experiment=SimpleNamespace(experiment_id=experiment)),
+        ),
+    )
+
+
+PARAMETERS = {
+    "params:dataset": "toy",
+    "params:seed": 7,
+    "params:data": {"text_fields": "title"},
+    "params:vision": {"model": "none"},
+    "params:evaluation": {"ks": [1, 5]},
+}
+
+
+def variant_pipeline(name, *functions):
+    """Nodes in a chain under the namespace of a variant; the last output is the metrics document."""
+    nodes = []
+    for number, function in enumerate(functions):
+        last = number == len(functions) - 1
+        nodes.append(
+            node(
+                function,
+                inputs=["params:variant", "training_work"] + ([f"step{number - 1}"] if number else []),
+                outputs="metrics" if last else f"step{number}",
+                name=f"node{number}",
+            )
+        )
+    return pipeline(nodes, namespace=name, parameters={"params:variant": f"params:{name}"})
+
+
+def drive(hooks, config, chain, *, names=("toy",), folder=None, extra=None):
+    """Run a pipeline as a session does, with the hooks registered."""
+    manager = _create_hook_manager()
+    manager.register(hooks)
+    catalog = DataCatalog(
+        {key: MemoryDataset(value, copy_mode="assign") for key, value in {**PARAMETERS, **(extra or {})}.items()}
+    )
+    manager.hook.after_context_created(context=SimpleNamespace(mlflow=config, project_path=folder))
+    call = {"run_params": {"pipeline_names": list(names)}, "pipeline": chain, "catalog": catalog}
+    manager.hook.before_pipeline_run(**call)
+    try:
+        result = SequentialRunner().run(chain, catalog, manager, run_id="1")
+    except Exception as error:
+        manager.hook.on_pipeline_error(error=error, **call)
+        raise
+    manager.hook.after_pipeline_run(run_result=result, **call)

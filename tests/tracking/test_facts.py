@@ -1,0 +1,53 @@
+import subprocess
+
+from vixml.params.variant import VariantParams
+from vixml.tracking.facts import data_fingerprint, flatten, git_state, library_versions, numbers, safe_name
+
+
+def test_parameters_are_flat_texts_that_mlflow_takes():
+    flat = dict(flatten(VariantParams()))
+    assert flat["optim.lr"] == "0.0002"
+    assert flat["backbone.prompt.text"] == "This product text"
+    assert len(flat) > 40
+    assert max(map(len, dict(flatten({"long": "x" * 10_000})).values())) < 6000
+
+
+def test_metric_names_are_made_safe():
+    assert safe_name("P@1") == "P_at_1"
+    assert safe_name("validation/PSP@5") == "validation/PSP_at_5"
+    assert safe_name("a|b") == "a_b"
+
+
+def test_numbers_are_the_finite_ones():
+    found = dict(numbers({"a": {"b": 1, "c": float("nan")}, "d": True, "e": "x", "f": 2.5}))
+    assert found == {"a.b": 1.0, "f": 2.5}
+
+
+def test_git_state_tells_commit_and_dirt(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    assert git_state(tmp_path) == {}
+    git("init")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "one")
+    state = git_state(tmp_path)
+    assert len(state["git.commit"]) == 40
+    assert state["git.dirty"] == "false"
+    (tmp_path / "a").write_text("2")
+    assert git_state(tmp_path)["git.dirty"] == "true"
+
+
+def test_versions_come_without_imports():
+    assert library_versions()["version.kedro"].startswith("1.")
+
+
+def test_the_fingerprint_is_of_content(tmp_path):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("1")
+    first = data_fingerprint({"items": tmp_path / "a", "missing": tmp_path / "c"})
+    assert first == data_fingerprint({"items": tmp_path / "b"})
+    (tmp_path / "b").write_text("2")
+    assert first != data_fingerprint({"items": tmp_path / "b"})
