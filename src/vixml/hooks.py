@@ -10,6 +10,7 @@ from kedro.framework.hooks import hook_impl
 from vixml.core.errors import StateError
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.params.composition import check_keys
+from vixml.pipelines.stage import OPTIONAL
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -24,9 +25,6 @@ RAW = "raw"
 
 RESULT = "comparison_table"
 """The data set that is printed at the end of a run that made it."""
-
-OPTIONAL = "takes_what_is_there"
-"""Tag of nodes that do without inputs that are not there (their data sets load as None)."""
 
 
 class ProjectHooks:

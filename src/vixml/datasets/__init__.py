@@ -5,12 +5,14 @@ Constructors do no input or output and import nothing heavy: Kedro's plugins mat
 
 from vixml.datasets.csr import CSRDataset
 from vixml.datasets.document import JSONDocumentDataset, JSONLinesDataset
+from vixml.datasets.items import ItemsDataset
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.datasets.sealed_directory import SealedDirectoryDataset
 from vixml.datasets.work_directory import WorkDirectoryDataset
 
 __all__ = [
     "CSRDataset",
+    "ItemsDataset",
     "JSONDocumentDataset",
     "JSONLinesDataset",
     "RawFolderDataset",

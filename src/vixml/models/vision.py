@@ -8,6 +8,7 @@ inputs, so one batch of generated drawings sets those statistics.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -113,7 +114,7 @@ def _load_tiny(image_size: int, seed: int) -> tuple[Any, Any]:
 
     with resources.as_file(resources.files("vixml.models") / f"{_TINY_CONFIG}.json") as file:
         open_clip.add_model_config(file)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _without_the_warning_of_random_weights():
         torch.manual_seed(derive_seed(seed, "vision"))
         model, _, preprocess = open_clip.create_model_and_transforms(
             _TINY_CONFIG,
@@ -125,6 +126,21 @@ def _load_tiny(image_size: int, seed: int) -> tuple[Any, Any]:
         )
     _calibrate(model.visual, preprocess, image_size, numpy_generator(seed, "vision", "calibration"))
     return model, preprocess
+
+
+@contextmanager
+def _without_the_warning_of_random_weights() -> Iterator[None]:
+    """Keep open_clip from warning about weights that are random on purpose."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "No pretrained weights" not in record.getMessage()
+
+    root = logging.getLogger()
+    root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(wanted)
 
 
 def _calibrate(tower: torch.nn.Module, preprocess: Any, image_size: int, generator: np.random.Generator) -> None:

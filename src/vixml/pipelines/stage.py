@@ -18,6 +18,9 @@ COMMON = [
 ]
 """First inputs of every node that trains or embeds; `stage_inputs` takes their values in this order."""
 
+OPTIONAL = "takes_what_is_there"
+"""Tag of nodes that do without inputs that are not there (their data sets are `missing_ok` and load as None)."""
+
 
 def stage_inputs(*common: Any, image_bank: Any) -> StageInputs:
     """Bundle the values of `COMMON` and the image bank (None for a text variant) for the library."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node, pipeline
 
 from vixml.params.composition import VARIANTS
-from vixml.pipelines.comparison.nodes import compare, plot_comparison
+from vixml.pipelines.comparison.nodes import compare, compute_baselines, plot_comparison
+from vixml.pipelines.stage import OPTIONAL
 
 
 def create_pipeline() -> Pipeline:
@@ -17,10 +18,27 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(
+                compute_baselines,
+                inputs=[
+                    "params:baselines",
+                    "params:evaluation",
+                    "items_train",
+                    "items_test",
+                    "relevance_train",
+                    "relevance_test",
+                    "filter_test",
+                    "image_bank",
+                ],
+                outputs="baseline_metrics",
+                name="compute_baselines",
+                tags=[OPTIONAL],
+            ),
+            node(
                 compare,
                 inputs=["params:dataset", "baseline_metrics", *(f"{name}.metrics" for name in VARIANTS)],
                 outputs=["comparison_table", "comparison_report"],
                 name="compare",
+                tags=[OPTIONAL],
             ),
             node(
                 plot_comparison,

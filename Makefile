@@ -1,0 +1,73 @@
+# Developers' entry point. `make run` needs nothing but Python 3.11 or newer; `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+EXTRA ?= cpu
+ARGS ?=
+BIN := $(VENV)/bin
+CONSTRAINTS := -c constraints.txt
+
+# uv installs fast; where it cannot reach the index that pip is configured for, pip does the same job.
+# Bytecode is compiled once here: without it every process spends half a minute on imports.
+define install
+unset PYTHONDONTWRITEBYTECODE; \
+$(BIN)/python -m pip install --quiet uv $(CONSTRAINTS) && \
+$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(1) $(CONSTRAINTS) \
+|| $(BIN)/python -m pip install $(1) $(CONSTRAINTS)
+endef
+
+.PHONY: help venv install install-dev run test test-fast e2e lint format typecheck viz mlflow bench clean
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("ViXML needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,-e '.[$(EXTRA)]')
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,-e '.[$(EXTRA),dev,viz]')
+	@touch $@ $(VENV)/.installed-run
+
+venv: $(BIN)/python            ## create the virtual environment
+install: $(VENV)/.installed-run            ## install what a run needs
+install-dev: $(VENV)/.installed-dev            ## install everything for development
+
+run: install            ## the main job: demo data to the comparison of four variants (ARGS="--pipelines=study --params ...")
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro run $(ARGS)
+
+test: install-dev lint typecheck            ## install, lint, types, tests: what CI runs
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest $(ARGS)
+
+test-fast: install-dev            ## tests without the end-to-end runs
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -m "not e2e" $(ARGS)
+
+e2e: install-dev            ## only the end-to-end runs
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -m e2e $(ARGS)
+
+lint: install-dev            ## ruff and the layers contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: install-dev            ## apply ruff's fixes and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: install-dev            ## mypy
+	$(BIN)/mypy
+
+viz: install-dev            ## Kedro-Viz in the browser
+	$(BIN)/kedro viz run $(ARGS)
+
+mlflow: install            ## MLflow's user interface on the project's store
+	$(BIN)/kedro mlflow ui $(ARGS)
+
+bench: install-dev            ## benchmarks of the hot paths
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks $(ARGS)
+
+clean:            ## remove caches and build products; data, runs and the environment stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

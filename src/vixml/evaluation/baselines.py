@@ -1,0 +1,227 @@
+"""Baselines without training: label frequency, and nearest training queries by text, by image, and by both.
+
+A nearest-neighbour baseline lets the most similar training queries vote for their labels, each with the weight
+similarity ** power. Text is compared by TF-IDF over words and word parts; images by the item's mean frozen vector after
+whitening, without which a few strong directions of the vision model drown all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.progress import progress
+from vixml.data.ragged import RaggedArray
+from vixml.evaluation.metrics import ranking_metrics
+from vixml.evaluation.propensity import inverse_propensity
+from vixml.params.evaluation import BaselineParams, EvaluationParams
+from vixml.retrieval.exact import top_k
+from vixml.retrieval.index import remove_pairs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vixml.data.image_bank import ImageBank
+
+_WHITENED_DIMS = 512
+_WHITENING_SAMPLE = 50_000
+_WHITENING_FLOOR = 1e-3  # of the largest variance
+_ROWS_PER_BLOCK = 16_384
+_BLOCK_VALUES = 1 << 26  # scores held at once: 256 MiB
+
+Neighbours = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def baseline_metrics(
+    items_train: pd.DataFrame,
+    items_test: pd.DataFrame,
+    *,
+    relevance_train: sp.csr_matrix,
+    relevance_test: sp.csr_matrix,
+    filter_test: sp.csr_matrix,
+    params: BaselineParams,
+    evaluation: EvaluationParams,
+    bank: ImageBank | None = None,
+) -> dict[str, dict[str, float]]:
+    """Measure all baselines as the variants are measured.
+
+    Args:
+        items_train: Training queries with a column `text`, N rows.
+        items_test: Test queries, n rows.
+        relevance_train: Ground truth of the training queries, CSR [N, L].
+        relevance_test: Ground truth of the test queries, CSR [n, L].
+        filter_test: Pairs removed from the predictions, CSR [n, L].
+        params: Neighbours and weights.
+        evaluation: Metric depths and propensity model.
+        bank: Image bank with the sides `train` and `test`; without it, or when it is empty, only text is compared.
+
+    Returns:
+        Baseline -> metrics as fractions. "image kNN" and "text + image kNN" need a bank.
+    """
+    frequencies = np.diff(relevance_train.tocsc().indptr)
+    weights = inverse_propensity(
+        frequencies, relevance_train.shape[0], evaluation.propensity_a, evaluation.propensity_b
+    )
+
+    def measure(top_labels: NDArray[np.int64]) -> dict[str, float]:
+        return ranking_metrics(top_labels, relevance_test, weights, evaluation.ks)
+
+    depth = evaluation.top_k
+    text = text_neighbours(items_train["text"].tolist(), items_test["text"].tolist(), params)
+    results = {
+        "label frequency": measure(most_frequent(frequencies, filter_test, depth)),
+        "text kNN": measure(_rank([text], [1.0], relevance_train, filter_test, depth, params)),
+    }
+    if bank is not None and len(bank.vectors):
+        image = image_neighbours(bank, params)
+        share = params.image_weight
+        results["image kNN"] = measure(_rank([image], [1.0], relevance_train, filter_test, depth, params))
+        results["text + image kNN"] = measure(
+            _rank([text, image], [1.0 - share, share], relevance_train, filter_test, depth, params)
+        )
+    return results
+
+
+def most_frequent(frequencies: NDArray[np.integer], exclude: sp.csr_matrix, depth: int) -> NDArray[np.int64]:
+    """Return the most frequent labels for every query, without its excluded pairs, int64 [n, depth]."""
+    extra = int(np.diff(exclude.indptr).max(initial=0))
+    order = np.argsort(-np.asarray(frequencies), kind="stable")[: depth + extra]
+    num_queries = exclude.shape[0]
+    top = np.full((num_queries, depth), -1, dtype=np.int64)
+    for begin in range(0, num_queries, _ROWS_PER_BLOCK):
+        rows = exclude[begin : begin + _ROWS_PER_BLOCK]
+        labels = np.tile(order, (rows.shape[0], 1))
+        kept = remove_pairs(np.zeros(labels.shape, dtype=np.float32), labels, rows)[1][:, :depth]
+        top[begin : begin + len(kept), : kept.shape[1]] = kept
+    return top
+
+
+def text_neighbours(train: Sequence[str], test: Sequence[str], params: BaselineParams) -> Neighbours:
+    """Return similarity and row of the most similar training texts, best first: float32 and int64 [n, k]."""
+    train_terms, test_terms = _tfidf(train, test)
+    k = min(params.neighbours, len(train))
+    columns = train_terms.T.tocsr()
+    similarity = np.zeros((len(test), k), dtype=np.float32)
+    rows = np.zeros((len(test), k), dtype=np.int64)
+    step = max(1, min(params.query_block, _BLOCK_VALUES // max(len(train), 1)))
+    for begin in progress(range(0, len(test), step), desc="text neighbours", unit="block"):
+        scores = (test_terms[begin : begin + step] @ columns).toarray()
+        best = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+        found = np.take_along_axis(scores, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        similarity[begin : begin + step] = np.take_along_axis(found, order, axis=1)
+        rows[begin : begin + step] = np.take_along_axis(best, order, axis=1)
+    return similarity, rows
+
+
+def image_neighbours(bank: ImageBank, params: BaselineParams) -> Neighbours:
+    """Return similarity and row of the training queries that look most similar; similarity 0 where no image is."""
+    train, test = bank.images_of("train"), bank.images_of("test")
+    whiten = _whitening(bank.vectors, np.unique(train.values))
+    train_vectors, test_vectors = (_item_vectors(bank.vectors, side, whiten) for side in (train, test))
+    k = min(params.neighbours, len(train))
+    similarity, rows = np.zeros((len(test), k), dtype=np.float32), np.zeros((len(test), k), dtype=np.int64)
+    shown = test.lengths > 0
+    similarity[shown], rows[shown] = top_k(test_vectors[shown], train_vectors, k, query_block=params.query_block)
+    return similarity, rows
+
+
+def _tfidf(train: Sequence[str], test: Sequence[str]) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return unit TF-IDF rows of both sides, over words and parts of words; fitted on the training texts."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import normalize
+
+    words = TfidfVectorizer(dtype=np.float32)
+    parts = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32)
+    sides: tuple[list[Any], list[Any]] = ([sp.csr_matrix((len(train), 1))], [sp.csr_matrix((len(test), 1))])
+    for vectorizer in (words, parts):
+        try:
+            terms = vectorizer.fit_transform(train)
+        except ValueError:  # scikit-learn's way to say that the texts hold no term at all
+            continue
+        sides[0].append(terms)
+        sides[1].append(vectorizer.transform(test))
+    train_terms, test_terms = (normalize(sp.hstack(side, format="csr", dtype=np.float32)) for side in sides)
+    return train_terms, test_terms
+
+
+def _whitening(
+    vectors: NDArray[np.float16], rows: NDArray[np.int64]
+) -> Callable[[NDArray[np.float16]], NDArray[np.float32]]:
+    """Fit PCA whitening on bank rows and return it as a function [n, D] -> unit rows [n, d]."""
+    sample = rows[:: max(1, -(-len(rows) // _WHITENING_SAMPLE))]
+    data = _unit(vectors[sample].astype(np.float32))
+    mean = data.mean(axis=0) if len(data) else np.zeros(vectors.shape[1], dtype=np.float32)
+    values, axes = np.linalg.eigh(np.cov((data - mean).T.astype(np.float64), bias=True).reshape(2 * [len(mean)]))
+    # Directions in which the sample hardly varies are left small: they would only amplify noise.
+    scale = np.sqrt(values + _WHITENING_FLOOR * max(values[-1], 1e-12))
+    projection = (axes / scale)[:, -_WHITENED_DIMS:].astype(np.float32)
+    return lambda block: _unit((_unit(block.astype(np.float32)) - mean) @ projection)
+
+
+def _item_vectors(
+    vectors: NDArray[np.float16], images: RaggedArray, whiten: Callable[[NDArray[np.float16]], NDArray[np.float32]]
+) -> NDArray[np.float16]:
+    """Return the unit mean of each item's whitened image vectors, float16 [items, d]; zero without images."""
+    means = np.zeros((len(images), whiten(vectors[:1]).shape[1]), dtype=np.float16)
+    for begin in range(0, len(images), _ROWS_PER_BLOCK):
+        block = images.take(np.arange(begin, min(begin + _ROWS_PER_BLOCK, len(images))))
+        shown = np.flatnonzero(block.lengths)
+        if len(shown):
+            sums = np.add.reduceat(whiten(vectors[block.values]), block.offsets[shown], axis=0)
+            means[begin + shown] = _unit(sums)
+    return means
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _rank(
+    sources: Sequence[Neighbours],
+    shares: Sequence[float],
+    relevance: sp.csr_matrix,
+    exclude: sp.csr_matrix,
+    depth: int,
+    params: BaselineParams,
+) -> NDArray[np.int64]:
+    """Let the neighbours vote and return the best labels of every query, int64 [n, depth], -1 where no vote is left.
+
+    With several sources, the votes of each are first scaled to sum to 1 for every query.
+    """
+    num_queries = exclude.shape[0]
+    top = np.full((num_queries, depth), -1, dtype=np.int64)
+    for begin in range(0, num_queries, params.query_block):
+        rows = slice(begin, begin + params.query_block)
+        votes = sp.csr_matrix(exclude[rows].shape, dtype=np.float64)
+        for (found, who), share in zip(sources, shares, strict=True):
+            votes = votes + share * _votes(found[rows], who[rows], relevance, params.power)
+        votes = sp.csr_matrix(votes - votes.multiply(exclude[rows].astype(bool)))
+        row, rank, label = _best(votes, depth)
+        top[begin + row, rank] = label
+    return top
+
+
+def _votes(
+    similarity: NDArray[np.float32], rows: NDArray[np.int64], relevance: sp.csr_matrix, power: float
+) -> sp.csr_matrix:
+    """Return each query's votes for labels, scaled to sum to 1, CSR [n, L]."""
+    weight = np.maximum(similarity, 0.0).astype(np.float64) ** power
+    offsets = np.arange(len(rows) + 1) * rows.shape[1]
+    votes = sp.csr_matrix((weight.ravel(), rows.ravel(), offsets), shape=(len(rows), relevance.shape[0])) @ relevance
+    total = np.asarray(votes.sum(axis=1)).ravel()
+    return sp.diags_array(1.0 / np.where(total > 0, total, 1.0)) @ votes
+
+
+def _best(votes: sp.csr_matrix, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return (rows, ranks, labels) of the best `depth` positive votes of each row; equal votes by label id."""
+    votes.eliminate_zeros()
+    row = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
+    order = np.lexsort((votes.indices, -votes.data, row))
+    rank = np.arange(len(row)) - np.repeat(votes.indptr[:-1], np.diff(votes.indptr))
+    kept = (rank < depth) & (votes.data[order] > 0)
+    return row[kept], rank[kept], votes.indices[order][kept].astype(np.int64)
