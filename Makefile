@@ -5,14 +5,15 @@ EXTRA ?= cpu
 ARGS ?=
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
+DEVELOPMENT := $(EXTRA),dev,viz
 
 # uv installs fast; where it cannot reach the index that pip is configured for, pip does the same job.
 # Bytecode is compiled once here: without it every process spends half a minute on imports.
 define install
 unset PYTHONDONTWRITEBYTECODE; \
 $(BIN)/python -m pip install --quiet uv $(CONSTRAINTS) && \
-$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(1) $(CONSTRAINTS) \
-|| $(BIN)/python -m pip install $(1) $(CONSTRAINTS)
+$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(CONSTRAINTS) \
+|| $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
 .PHONY: help venv install install-dev run test test-fast e2e lint format typecheck viz mlflow bench clean
@@ -24,11 +25,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,-e '.[$(EXTRA)]')
+	$(call install,$(EXTRA))
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,-e '.[$(EXTRA),dev,viz]')
+	$(call install,$(DEVELOPMENT))
 	@touch $@ $(VENV)/.installed-run
 
 venv: $(BIN)/python            ## create the virtual environment

@@ -1,8 +1,14 @@
 """Kedro's settings of the project."""
 
+import os
+
 from vixml.config import ProjectConfigLoader
 from vixml.hooks import ProjectHooks
 from vixml.tracking.hooks import TrackingHooks
+
+# Waiting OpenMP threads spin by default: on a machine whose cores are busy a training step then takes 40 times as long.
+# Read when torch is loaded, which is later than this.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HOOKS = (ProjectHooks(), TrackingHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

@@ -69,6 +69,7 @@ def _tiny_config(params: BackboneParams, vocab_size: int, max_positions: int) ->
         "num_attention_heads": tiny.num_heads,
         "intermediate_size": tiny.intermediate_size,
         "max_position_embeddings": max_positions,
+        "initializer_range": tiny.initializer_range,
     }
     if params.family == "encoder":
         return BertConfig(**shared, hidden_dropout_prob=tiny.dropout, attention_probs_dropout_prob=tiny.dropout)

@@ -23,8 +23,12 @@ def make_tokenizer(params: BackboneParams, texts: Iterable[str]) -> PreTrainedTo
         ConfigError: The tokenizer can be had neither from a folder nor from the hub, or is not a fast one.
     """
     if params.name == "tiny":
-        train = _train_wordpiece if params.family == "encoder" else _train_byte_bpe
-        return train(texts, params.tiny.vocab_size)
+        if params.family == "encoder":
+            return _train_wordpiece(texts, params.tiny.vocab_size)
+        # The prompt stands in every sequence: trained on as often as the texts, it costs one token a word.
+        texts = list(texts)
+        prompts = [params.prompt.text, " " + params.prompt.image] * len(texts)
+        return _train_byte_bpe([*texts, *prompts], params.tiny.vocab_size)
     return load_tokenizer(params.name)
 
 

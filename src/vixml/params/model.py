@@ -22,6 +22,8 @@ class TinyParams(Params):
     """Width of the feed-forward layers."""
     vocab_size: int = Field(4096, ge=64)
     """Upper bound of the trained vocabulary, special tokens included."""
+    initializer_range: float = Field(0.02, gt=0)
+    """Standard deviation of the random weights; larger ones set a decoder's texts further apart at the start."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout probability of the random encoder (the decoder has none, as Qwen2)."""
 
