@@ -16,7 +16,7 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test test-fast e2e lint format typecheck viz mlflow bench clean
+.PHONY: help venv install install-dev run test test-fast e2e lint format typecheck viz mlflow clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -65,9 +65,6 @@ viz: install-dev            ## Kedro-Viz in the browser
 
 mlflow: install            ## MLflow's user interface on the project's store
 	$(BIN)/kedro mlflow ui $(ARGS)
-
-bench: install-dev            ## benchmarks of the hot paths
-	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks $(ARGS)
 
 clean:            ## remove caches and build products; data, runs and the environment stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz

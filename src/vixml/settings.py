@@ -10,7 +10,8 @@ from vixml.tracking.hooks import TrackingHooks
 # Read when torch is loaded, which is later than this.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-HOOKS = (ProjectHooks(), TrackingHooks())
+# The last one registered is called first: a run that the checks refuse must not open an MLflow run.
+HOOKS = (TrackingHooks(), ProjectHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader

@@ -48,9 +48,9 @@ def _items(*lists: list[str]) -> pd.DataFrame:
 def _catalogue() -> dict[str, pd.DataFrame]:
     names = [f"images/{number}.png" for number in range(12)]
     return {
-        "train": _items([names[0], names[1]], [], ["images/copy.png", *names[2:8]], ["images/absent.png", names[8]]),
+        "train": _items([names[0], names[1]], [], ["images/copy.png", *names[2:4]], ["images/absent.png", names[8]]),
         "validation": _items(),
-        "label": _items([names[9]], ["images/absent.png"], [names[10], names[11], names[0], names[3]]),
+        "label": _items([names[9]], ["images/absent.png"], [names[10], names[11], names[0]]),
     }
 
 

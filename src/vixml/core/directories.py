@@ -1,8 +1,8 @@
 """Directories that appear whole or not at all.
 
 A big result (tokens, an image bank, a model) is a directory. Its producer writes in a private WORK directory, which may
-hold resumable state; `publish` then moves the finished folder to its final place and SEALS it: a manifest with the size
-and hash of every file is written last, atomically. A directory without a manifest does not count as an output.
+hold resumable state; `publish` then SEALS the finished folder, with a manifest of every file's size and hash, and moves
+it to its final place. A directory without a manifest does not count as an output.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class SealedDirectory:
 def publish(built: Built, target: Path) -> SealedDirectory:
     """Move a finished folder to `target` and seal it, replacing an older one.
 
-    The old directory is moved aside first and removed last, so an interruption leaves the old or the new one
-    recoverable and never a mixture.
+    The new directory is sealed beside the old one, then takes its place by renaming: an interruption leaves the old
+    one, the new one, or for an instant none under this name, and never a mixture.
     """
     manifest = {
         "kind": built.kind,
@@ -102,13 +102,14 @@ def publish(built: Built, target: Path) -> SealedDirectory:
         },
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    incoming, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    shutil.rmtree(incoming, ignore_errors=True)
+    shutil.move(built.path, incoming)  # a rename, or a copy where the target is on another file system
+    write_json(incoming / MANIFEST, manifest)
     if target.exists():
-        (target / MANIFEST).unlink(missing_ok=True)  # revoke the old seal before the first change
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(target, old)
-    os.replace(built.path, target)
-    write_json(target / MANIFEST, manifest)
+    os.replace(incoming, target)
     shutil.rmtree(old, ignore_errors=True)
     return open_sealed(target, kind=built.kind)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, WorkDirectory
 from vixml.core.errors import DataError, StateError
 from vixml.data.image_shards import EncodedFiles, encode_files
+from vixml.data.items import items_fingerprint
 from vixml.data.pictures import REASONS
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.params.vision import VisionParams
@@ -110,7 +111,7 @@ def build_image_bank(
         DataError: There are images, but not one of them could be read.
     """
     began = time.perf_counter()
-    files, sides = _list_files(items, params.max_images)
+    files, sides = _list_files(items)
     encoded = EncodedFiles.none()
     if files:
         if encoder is None:
@@ -139,11 +140,12 @@ def build_image_bank(
     report = _report(files, encoded, without, seconds=time.perf_counter() - began)
     report["model"], report["dim"] = params.model, encoded.dim
     meta = {"dim": encoded.dim, "num_images": encoded.num_vectors, "model": params.model, "report": report}
+    meta["items"] = {side: items_fingerprint(table) for side, table in items.items()}
     return Built(path=folder, kind="image-bank", meta=meta)
 
 
 def _list_files(
-    items: Mapping[str, pd.DataFrame], max_images: int
+    items: Mapping[str, pd.DataFrame],
 ) -> tuple[list[str], dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
     """Return the different paths in order of appearance, and per side the path codes and the images per item."""
     import pandas as pd
@@ -151,7 +153,7 @@ def _list_files(
     paths: list[str] = []
     counts = {}
     for side, table in items.items():
-        lists = [list(files)[:max_images] for files in table["images"]]
+        lists = [list(files) for files in table["images"]]
         counts[side] = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
         paths.extend(file for files in lists for file in files)
     codes, different = pd.factorize(np.array(paths, dtype=object))

@@ -52,6 +52,7 @@ def build_tokens(
     max_length: int,
     special_tokens: bool,
     work: WorkDirectory,
+    meta: Mapping[str, Any] | None = None,
 ) -> Built:
     """Tokenise every side and save the tokenizer beside the ids.
 
@@ -61,10 +62,11 @@ def build_tokens(
         max_length: Longest sequence in tokens, special tokens included.
         special_tokens: Whether the tokenizer adds its own start and end tokens (encoders).
         work: Work directory.
+        meta: Further facts for the manifest.
     """
     folder = work.fresh("tokens")
     dtype = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max + 1 else np.uint32
-    report: dict[str, Any] = {"vocabulary": len(tokenizer), "max_length": max_length}
+    report: dict[str, Any] = {"vocabulary": len(tokenizer), "max_length": max_length, **(meta or {})}
     for side, side_texts in texts.items():
         ragged = tokenise(side_texts, tokenizer, max_length=max_length, special_tokens=special_tokens, dtype=dtype)
         np.save(folder / f"{side}_ids.npy", ragged.values, allow_pickle=False)

@@ -60,7 +60,7 @@ class ItemsDataset(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
 
         with ParquetFile(self._filepath) as file:
             columns = list(file.schema_arrow.names)
-            rows = next((batch.to_pylist() for batch in file.iter_batches(batch_size=nrows)), [])
+            rows: list[dict[str, Any]] = next((batch.to_pylist() for batch in file.iter_batches(batch_size=nrows)), [])
         data = [[", ".join(value) if isinstance(value, list) else value for value in row.values()] for row in rows]
         return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": data})
 

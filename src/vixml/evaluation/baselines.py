@@ -76,7 +76,7 @@ def baseline_metrics(
         "label frequency": measure(most_frequent(frequencies, filter_test, depth)),
         "text kNN": measure(_rank([text], [1.0], relevance_train, filter_test, depth, params)),
     }
-    if bank is not None and len(bank.vectors):
+    if bank is not None and len(bank.images_of("train").values):
         image = image_neighbours(bank, params)
         share = params.image_weight
         results["image kNN"] = measure(_rank([image], [1.0], relevance_train, filter_test, depth, params))

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.evaluation.evaluate import evaluate_index
+from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import RetrievalParams
 from vixml.params.variant import VariantParams
@@ -58,7 +59,7 @@ def evaluate_variant(
         work: Work directory of the predictions.
     """
     result, predictions = evaluate_index(
-        open_index(index.path),
+        open_index(index.path, device=str(resolve_device(params.training.device))),
         np.load(embeddings.path / "test_queries.npy", allow_pickle=False),
         relevance_test=relevance_test,
         relevance_train=relevance_train,

@@ -37,13 +37,14 @@ def triplet_loss(
 ) -> Tensor:
     """Hinge between one positive and the hardest negatives of each row.
 
-    A pooled label that is relevant to the row is never one of its negatives. The margin of a pair is
+    A further relevant label of the pool is never one of the row's negatives. The margin of a pair is
     `clamp(|s_p - s_n|, margin_min, margin_max)` without gradient; equal bounds give NGAME's fixed margin.
 
     Args:
         scores: Similarities [B, P] of B anchors with P pooled candidates.
         target: Boolean relevance [B, P].
-        num_negatives: Hardest negatives kept per row (fewer when the pool has fewer).
+        num_negatives: Hardest negatives kept per row; as many as the pool has, or more, uses every column (the drawn
+            positive then stays in its own row with the lowest margin, as in the published loss).
         margin_min: Lower bound of the margin.
         margin_max: Upper bound of the margin.
         temperature: Softmax temperature of the weights over a row's violating negatives; `None` weighs all by 1.
@@ -58,7 +59,6 @@ def triplet_loss(
     positive = scores.gather(1, column)
     candidates = scores.masked_fill(target, -torch.inf)
     if num_negatives >= scores.shape[1]:
-        # Asked for every column, the published loss keeps the drawn positive in its own row.
         candidates = candidates.scatter(1, column, positive)
     negative, _ = candidates.topk(min(num_negatives, scores.shape[1]), dim=1, sorted=False)
     real = torch.isfinite(negative) & has_positive

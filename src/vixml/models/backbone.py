@@ -12,8 +12,6 @@ from vixml.params.model import BackboneParams, LoraParams
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-_CONFIG = "backbone_config.json"
-
 
 def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *, max_positions: int) -> PreTrainedModel:
     """Return the network that turns input embeddings [b, t, d] into hidden states [b, t, d].
@@ -31,8 +29,11 @@ def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *,
     if params.name == "tiny":
         model = AutoModel.from_config(_tiny_config(params, len(tokenizer), max_positions))
     else:
-        model = from_hub_or_folder(AutoModel.from_pretrained, params.name, **_options(params, "float32"))
+        model = from_hub_or_folder(
+            AutoModel.from_pretrained, params.name, dtype="float32", trust_remote_code=False, use_safetensors=True
+        )
     _check(model, params, max_positions)
+    _drop_unused(model)
     model = model if params.lora is None else _add_lora(model, params.lora)
     if params.gradient_checkpointing:
         model.gradient_checkpointing_enable()
@@ -47,15 +48,16 @@ def backbone_from_config(config_file: Path) -> PreTrainedModel:
 
     facts = json.loads(config_file.read_text(encoding="utf-8"))
     config = AutoConfig.for_model(facts.pop("model_type"), **facts)
-    return AutoModel.from_config(config)
+    model = AutoModel.from_config(config)
+    _drop_unused(model)
+    return model
 
 
-def _options(params: BackboneParams, dtype: str) -> dict[str, Any]:
-    # A BERT-like pooler is never used; left out, it cannot sit in optimiser and checkpoint.
-    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
-    if params.family == "encoder":
-        options["attn_implementation"] = "sdpa"
-    return options
+def _drop_unused(model: PreTrainedModel) -> None:
+    """Take out what never contributes: a BERT-like pooler, and a decoder's cache of keys and values."""
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    model.config.use_cache = False
 
 
 def _tiny_config(params: BackboneParams, vocab_size: int, max_positions: int) -> Any:
@@ -86,6 +88,12 @@ def _check(model: PreTrainedModel, params: BackboneParams, max_positions: int) -
             f"{type(model).__name__} does not fit: it takes no {', '.join(missing)}",
             found=params.name,
             expected="a text encoder (BERT, DistilBERT, MiniLM, ...) or a decoder (Qwen, Llama, Gemma, ...)",
+        )
+    if not hasattr(model.config, "hidden_size"):
+        raise ConfigError(
+            f"{type(model).__name__} does not fit: it is no plain text model (its configuration has no hidden_size)",
+            found=params.name,
+            remedy="use the text-only version of this model.",
         )
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions is not None and positions < max_positions:

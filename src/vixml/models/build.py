@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.directories import read_json, write_json
-from vixml.core.errors import StateError
+from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import derive_seed
 from vixml.models.backbone import backbone_from_config, make_backbone
 from vixml.models.tokenizer import load_saved_tokenizer
@@ -168,6 +168,12 @@ def _assemble(
         chunk_tokens=chunk_tokens,
     )
     prototype = model.prototype
+    if embedder.dim % prototype.num_heads:
+        raise ConfigError(
+            "the combiner's attention heads must divide the embedding width",
+            found=f"model.prototype.num_heads {prototype.num_heads}, width {embedder.dim}",
+            remedy="choose another number of heads.",
+        )
     combiner = PrototypeCombiner(
         embedder.dim, num_heads=prototype.num_heads, feedforward=prototype.feedforward, dropout=prototype.dropout
     )

@@ -24,10 +24,10 @@ def make_tokenizer(params: BackboneParams, texts: Iterable[str]) -> PreTrainedTo
     """
     if params.name == "tiny":
         if params.family == "encoder":
-            return _train_wordpiece(texts, params.tiny.vocab_size)
+            return _train_lowercase_bpe(texts, params.tiny.vocab_size)
         # The prompt stands in every sequence: trained on as often as the texts, it costs one token a word.
         texts = list(texts)
-        prompts = [params.prompt.text, " " + params.prompt.image] * len(texts)
+        prompts = [params.prompt.text, params.prompt.image] * len(texts)
         return _train_byte_bpe([*texts, *prompts], params.tiny.vocab_size)
     return load_tokenizer(params.name)
 
@@ -87,14 +87,15 @@ def from_hub_or_folder(load: Any, name: str | Path, **options: Any) -> Any:
         ) from err
 
 
-def _train_wordpiece(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+def _train_lowercase_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
+    # WordPieceTrainer would give another vocabulary at every call.
+    trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=list(_ENCODER_SPECIALS), show_progress=False, min_frequency=2
     )
     tokenizer.train_from_iterator(texts, trainer)

@@ -106,6 +106,8 @@ class ModelParams(Params):
     use_images: bool = True
     """Inject image embeddings (a vision variant) or read text only."""
     max_images: int = Field(3, ge=1, le=64)
-    """Most images of an item that are used."""
+    """Most images of an item that are used; ingestion has already cut them to `data.max_images_per_item`."""
+    projection_init: Literal["whitened", "random"] = "whitened"
+    """Where the image projection starts: PCA whitening of the image bank and a random rotation, or random weights."""
     prototype: PrototypeParams = PrototypeParams()
     """The prototype combiner."""

@@ -16,8 +16,6 @@ class RetrievalParams(Params):
 
     kind: IndexKind = "exact"
     """`exact` (blocked matrix products), `faiss-flat` (exact), `faiss-hnsw` or `faiss-ivf` (approximate)."""
-    top_k: int = Field(100, ge=1)
-    """Labels returned for each query, at least 1."""
     query_block: int = Field(1024, ge=1)
     """Queries scored at once; memory grows with query_block * label_block * 4 bytes."""
     label_block: int = Field(16_384, ge=1)

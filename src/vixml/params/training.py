@@ -12,8 +12,8 @@ class TrainingParams(Params):
 
     epochs: int = Field(150, ge=1)
     """Passes over the training queries, both stages together."""
-    validate_every: int = Field(0, ge=0)
-    """Epochs between two validations on the validation split; 0 never."""
+    validate_every: int = Field(5, ge=0)
+    """Epochs between two validations where there is a validation split, and one after the last; 0 never."""
     checkpoint_every: int = Field(10, ge=0)
     """Epochs between two checkpoints inside a stage; 0 none. A rerun continues at the newest."""
     device: str = "auto"

@@ -29,7 +29,5 @@ class VisionParams(Params):
     """Image files after which the finished vectors are put on disk; a killed run continues there."""
     workers: int = Field(0, ge=0, le=256)
     """Threads that read and decode images; 0 takes one for each CPU core, at most 16."""
-    max_images: int = Field(3, ge=1)
-    """Images used of each item: the first ones."""
     max_pixels: int = Field(50_000_000, ge=1)
     """Larger images (width * height) are treated as absent: a small file can hold a picture that fills the memory."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from vixml.core.directories import Built, is_sealed, open_sealed, publish, read_json, write_json
+from vixml.core.directories import Built, open_sealed, publish, read_json, write_json
 from vixml.core.errors import StateError
 from vixml.models.build import load_trained_state, trained_state
 
@@ -100,8 +100,10 @@ def save_checkpoint(trainer: Trainer, folder: Path) -> None:
 def newest_checkpoint(folder: Path, fingerprint: str) -> Path | None:
     """Return the newest complete checkpoint under `folder` that belongs to `fingerprint`, or None."""
     for candidate in sorted(folder.glob("epoch-*"), reverse=True):
-        if is_sealed(candidate):
+        try:
             open_sealed(candidate, kind=KIND)
             if read_json(candidate / _STATE)["fingerprint"] == fingerprint:
                 return candidate
+        except StateError:  # torn by a kill: an older one will do
+            continue
     return None

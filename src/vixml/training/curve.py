@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vixml.core.directories import atomic_file
+
 
 class Curve:
     """Appends records to a JSON-lines file and keeps it consistent with a resumed run.
@@ -27,7 +29,8 @@ class Curve:
     def rewind(self, step: int) -> None:
         """Drop records behind `step`: a rerun from a checkpoint writes them again."""
         kept = [record for record in self.records() if record["step"] <= step]
-        self.file.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        with atomic_file(self.file) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def records(self) -> list[dict[str, Any]]:
         """Return all complete records; a torn last line is ignored."""

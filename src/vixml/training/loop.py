@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,6 +33,7 @@ from vixml.training.precision import autocast
 from vixml.training.validation import Validation, validate
 
 Ints = NDArray[np.int64]
+_LINUX_CLEAR, _LINUX_STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 Terms = dict[str, torch.Tensor]
 
 
@@ -85,12 +88,13 @@ class Trainer:
         self.total_steps = params.training.epochs * num_batches(len(self.rows), self.batch_size)
         self.bank = torch.zeros(len(inputs.queries), model.embedder.dim, dtype=torch.float16)
         self.clusters: list[Ints] | None = None
-        self.mined: Ints | None = None
+        self.mined: NDArray[np.integer] | None = None
         self.epoch = self.step = 0
         self.seconds = 0.0
+        reset_peak_memory(model.device)
         self.peak_memory_bytes = 0
         self.curve = Curve(work / "curve.jsonl")
-        self._checkpoints = work / "checkpoints"
+        self.checkpoints = work / "checkpoints"
         self._sampler = PositiveSampler(inputs.relevance, inputs.inverse_propensity)
 
     def fit(self, until: int, *, desc: str) -> None:
@@ -98,15 +102,17 @@ class Trainer:
 
         Args:
             until: Epoch to stop at.
-            desc: Name of the progress bar.
+            desc: Name of the stage: of the progress bar and of the folder of its checkpoints.
         """
         training = self.params.training
+        last = training.epochs
         self.model.train()
-        with progress(desc=desc, total=until, unit="epoch") as bar:
-            bar.update(self.epoch)
+        steps = num_batches(len(self.rows), self.batch_size)
+        with progress(desc=desc, total=until * steps, unit="step") as bar:
+            bar.update(self.step)
             while self.epoch < until:
                 started = time.perf_counter()
-                means = self._run_epoch()
+                means = self._run_epoch(bar)
                 self.epoch += 1
                 self._update_centroids()
                 elapsed = time.perf_counter() - started
@@ -115,11 +121,15 @@ class Trainer:
                 self.curve.log(
                     step=self.step, epoch=self.epoch, **means, queries_per_second=len(self.rows) / max(elapsed, 1e-9)
                 )
-                self._validate(training.validate_every)
+                if training.validate_every and (self.epoch % training.validate_every == 0 or self.epoch == last):
+                    self._validate()
                 if training.checkpoint_every and self.epoch % training.checkpoint_every == 0 and self.epoch < until:
-                    save_checkpoint(self, self._checkpoints)
-                bar.update(1)
-                bar.set_postfix(loss=f"{means['loss']:.4f}", queries_s=f"{len(self.rows) / max(elapsed, 1e-9):.0f}")
+                    save_checkpoint(self, self.checkpoints / desc)
+                bar.set_postfix(
+                    epoch=self.epoch,
+                    loss=f"{means['loss']:.4f}",
+                    queries_s=f"{len(self.rows) / max(elapsed, 1e-9):.0f}",
+                )
 
     def set_bank(self, embeddings: NDArray[np.float32], clusters: list[Ints]) -> None:
         """Take over exact embeddings [N, d] and the clusters made from them."""
@@ -137,19 +147,19 @@ class Trainer:
             self.clusters = make_clusters(self.bank, self.rows, self.epoch, self.params, self.seed, self.model.device)
         return cluster_batches(self.clusters, self.batch_size, rng)
 
-    def _run_epoch(self) -> dict[str, float]:
+    def _run_epoch(self, bar: Any) -> dict[str, float]:
         sums: Terms = {}
         batches = self.batches()
         for rows in batches:
             for name, value in self._train_step(rows).items():
                 sums[name] = sums[name] + value if name in sums else value
-        # The only place where the host waits for the device.
+            bar.update(1)
         return {name: float(value) / len(batches) for name, value in sums.items()}
 
     def _train_step(self, rows: Ints) -> Terms:
         rng = numpy_generator(self.seed, "step", self.step)
         torch.manual_seed(derive_seed(self.seed, "dropout", self.step))
-        generator = torch_generator(self.seed, "positives", self.step, device=self.model.device.type)
+        generator = torch_generator(self.seed, "positives", self.step, device=str(self.model.device))
         pool = self._pool(rows, rng)
         device = self.model.device
         target = torch.from_numpy(pool_target(self.inputs.relevance, rows, pool)).to(device)
@@ -173,21 +183,24 @@ class Trainer:
         return {"loss": loss.detach(), **terms}
 
     def _pool(self, rows: Ints, rng: np.random.Generator) -> Ints:
-        """Return the sorted unique labels of the pool: one positive per query, and mined ones if asked for."""
+        """Return the sorted unique labels of the pool: one positive per query, and mined ones if asked for.
+
+        A label that several queries drew stands once: twice it would take two of a row's hardest negatives.
+        """
         labels = self._sampler.draw(rows, rng)
         count = self.params.batching.mined_per_query
         if self.mined is not None and count:
             choice = rng.integers(0, self.mined.shape[1], size=(len(rows), count))
             extra = self.mined[rows[:, None], choice].ravel()
-            labels = np.concatenate([labels, extra[extra >= 0]])
+            labels = np.concatenate([labels, extra[extra >= 0].astype(np.int64)])
         return np.unique(labels)
 
     def _update_centroids(self) -> None:
         centroids = label_centroids(self.bank.numpy(), self.inputs.relevance)
         self.model.centroids.copy_(torch.from_numpy(centroids))
 
-    def _validate(self, every: int) -> None:
-        if self.inputs.validation is None or not every or self.epoch % every:
+    def _validate(self) -> None:
+        if self.inputs.validation is None:
             return
         metrics = validate(
             self.model, self.inputs.labels, self.inputs.validation, precision=self.params.optim.precision
@@ -205,9 +218,21 @@ def make_clusters(
     return [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Start measuring the peak anew, so that a variant does not inherit the peak of an earlier one."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _LINUX_CLEAR.exists():
+        with suppress(OSError):
+            _LINUX_CLEAR.write_text("5")
+
+
 def peak_memory(device: torch.device) -> int:
-    """Return the peak memory in bytes: of the GPU, or of this process."""
+    """Return the peak memory in bytes since the last reset: of the GPU, or of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if _LINUX_STATUS.exists():
+        line = next(line for line in _LINUX_STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,29 +1,10 @@
-"""Device and arithmetic of a run."""
+"""Arithmetic of a run."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-
-from vixml.core.errors import ConfigError
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device `name`; `auto` is the first GPU where there is one.
-
-    Raises:
-        ConfigError: Unknown or absent.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as err:
-        raise ConfigError("unknown device", found=name, expected="auto, cpu, cuda, cuda:0, ...") from err
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("this machine has no usable GPU", found=name, remedy="set training.device to auto or cpu.")
-    return device
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +13,27 @@ import numpy as np
 import scipy.sparse as sp
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
-from vixml.core.errors import ConfigError, DataError
+from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.fingerprint import fingerprint_json
+from vixml.core.seeding import torch_generator
 from vixml.data.image_bank import ImageBank
+from vixml.data.items import items_fingerprint
 from vixml.data.tokens import TokenStore, build_tokens
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.models.build import build_model, load_trained_state, model_spec, open_model, save_model
+from vixml.models.device import resolve_device
+from vixml.models.projection import whiten_projection
 from vixml.models.tokenizer import load_saved_tokenizer, make_tokenizer
 from vixml.negatives.centroids import label_centroids
+from vixml.negatives.clustering import balanced_clusters
 from vixml.negatives.mining import mine_labels, refresh_report
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.model import BackboneParams
 from vixml.params.variant import VariantParams
-from vixml.training.checkpoint import newest_checkpoint, read_state, write_state
+from vixml.training.checkpoint import newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, label_prototypes
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer, TrainingInputs, make_clusters
-from vixml.training.precision import resolve_device
 from vixml.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -36,7 +41,15 @@ if TYPE_CHECKING:
 
     from vixml.models.dual import DualModel
 
+log = logging.getLogger(__name__)
+
 SIDES = ("train", "validation", "test", "label")
+WARMUP, HARD = "train_warmup", "train_hard"
+_SPEED_ONLY: Any = {
+    "retrieval": True,
+    "batching": {"chunk_tokens": True},
+    "training": {"device": True, "checkpoint_every": True, "validate_every": True},
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,29 @@ class StageInputs:
                 found="model.use_images: true without an image bank",
                 remedy="set model.use_images to false, or train a vision variant.",
             )
+        self._check_sides()
+
+    def _check_sides(self) -> None:
+        """Tokens, image bank and relevance must stem from one ingestion: rows are joined by position."""
+        for side, matrix in (("train", self.relevance_train), ("validation", self.relevance_validation)):
+            if self.tokens.meta[side]["texts"] != matrix.shape[0]:
+                raise StateError(
+                    "the tokens belong to other items than the relevance",
+                    file=self.tokens.path,
+                    found=f"{self.tokens.meta[side]['texts']} texts of side {side}",
+                    expected=str(matrix.shape[0]),
+                    remedy="run the variant's pipeline from its first stage again.",
+                )
+        if self.image_bank is None or not self.params.model.use_images:
+            return
+        if self.image_bank.meta["items"] != self.tokens.meta["items"]:
+            raise StateError(
+                "the image bank belongs to other items than the tokens",
+                file=self.image_bank.path,
+                remedy="run `kedro run --pipelines=image_embedding` again: the data were ingested anew since.",
+            )
+        if not len(ImageBank.open(self.image_bank.path).vectors):
+            log.warning("There is no image at all: a vision variant is the text-only one here.")
 
     @property
     def bank(self) -> ImageBank | None:
@@ -84,7 +120,7 @@ class StageInputs:
         relevance = self.relevance_train
         return fingerprint_json(
             {
-                "params": self.params.model_dump(mode="json", exclude={"retrieval": True}),
+                "params": self.params.model_dump(mode="json", exclude=_SPEED_ONLY),
                 "propensity": [self.evaluation.propensity_a, self.evaluation.propensity_b],
                 "seed": self.seed,
                 "tokens": self.tokens.fingerprint,
@@ -136,24 +172,33 @@ def tokenise_sides(items: Mapping[str, pd.DataFrame], params: BackboneParams, wo
     texts = {side: items[side]["text"].tolist() for side in SIDES}
     tokenizer = make_tokenizer(params, [*texts["train"], *texts["label"]])
     return build_tokens(
-        texts, tokenizer, max_length=params.max_length, special_tokens=params.family == "encoder", work=work
+        texts,
+        tokenizer,
+        max_length=params.max_length,
+        special_tokens=params.family == "encoder",
+        work=work,
+        meta={"items": {side: items_fingerprint(items[side]) for side in SIDES}},
     )
 
 
 def train_warmup(inputs: StageInputs, work: WorkDirectory) -> Built:
-    """Train on random batches up to the start epoch; return the full training state there."""
+    """Train on random batches up to the start epoch; return the full training state there.
+
+    The state also stays in the work directory until the hard stage is through: killed anywhere in between, the same
+    command continues there instead of training this stage again.
+    """
     trainer = inputs.trainer(work)
-    start = inputs.params.batching.start_epoch
-    checkpoint = newest_checkpoint(work.path / "checkpoints", trainer.fingerprint)
-    if checkpoint is not None:
+    checkpoints = trainer.checkpoints
+    checkpoint = newest_checkpoint(checkpoints / WARMUP, trainer.fingerprint)
+    if checkpoint is None:
+        initialise(trainer, inputs)
+    else:
         read_state(trainer, checkpoint)
-        if trainer.epoch > start:  # of the hard stage of an earlier run: this stage was asked for again
-            trainer = inputs.trainer(work)
-    trainer.curve.rewind(trainer.step)
-    if trainer.epoch == 0 and inputs.params.model.prototype.free_vectors < trainer.model.num_labels:
-        share_free_vectors(trainer, inputs.params, inputs.seed)
-    trainer.fit(start, desc="train_warmup")
-    shutil.rmtree(work.path / "checkpoints", ignore_errors=True)
+    if newest_checkpoint(checkpoints / HARD, trainer.fingerprint) is None:
+        shutil.rmtree(checkpoints / HARD, ignore_errors=True)
+        trainer.curve.rewind(trainer.step)
+    trainer.fit(inputs.params.batching.start_epoch, desc=WARMUP)
+    save_checkpoint(trainer, checkpoints / WARMUP)
     return write_state(trainer, work.fresh("warmup"))
 
 
@@ -197,7 +242,7 @@ def train_hard(
 
     trainer = inputs.trainer(work)
     read_state(trainer, warmup.path)
-    checkpoint = newest_checkpoint(work.path / "checkpoints", trainer.fingerprint)
+    checkpoint = newest_checkpoint(trainer.checkpoints / HARD, trainer.fingerprint)
     if checkpoint is not None:
         read_state(trainer, checkpoint)
     else:
@@ -206,10 +251,11 @@ def train_hard(
         points = np.load(folder / "cluster_points.npy", allow_pickle=False)
         queries = np.load(folder / "queries.npy", allow_pickle=False)
         trainer.set_bank(queries.astype(np.float32), np.split(points, np.cumsum(sizes)[:-1]))
-    trainer.mined = np.load(hard_negatives.path / "mined_labels.npy", allow_pickle=False).astype(np.int64)
+    if inputs.params.batching.mined_per_query:
+        trainer.mined = np.load(hard_negatives.path / "mined_labels.npy", mmap_mode="r", allow_pickle=False)
     trainer.curve.rewind(trainer.step)
     params, model = inputs.params, trainer.model
-    trainer.fit(params.training.epochs, desc="train_hard")
+    trainer.fit(params.training.epochs, desc=HARD)
     queries = embed_all(model, trainer.inputs.queries, precision=params.optim.precision, desc="exact centroids")
     model.centroids.copy_(torch.from_numpy(label_centroids(queries, inputs.relevance_train)))
     folder = work.fresh("model")
@@ -226,7 +272,7 @@ def train_hard(
         ),
         tokenizer_folder=TokenStore.open(inputs.tokens).tokenizer_folder,
     )
-    shutil.rmtree(work.path / "checkpoints", ignore_errors=True)
+    shutil.rmtree(trainer.checkpoints, ignore_errors=True)
     meta = {
         "epochs": trainer.epoch,
         "steps": trainer.step,
@@ -259,23 +305,31 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     return Built(folder, "embeddings", meta)
 
 
-def share_free_vectors(trainer: Trainer, params: VariantParams, seed: int) -> None:
+def initialise(trainer: Trainer, inputs: StageInputs) -> None:
+    """Set the starting point that depends on the data: image projection and free vectors."""
+    model, settings, bank = trainer.model, inputs.params.model, inputs.bank
+    projection = model.embedder.projection
+    if bank is not None and projection is not None and settings.projection_init == "whitened":
+        words = model.embedder.backbone.get_input_embeddings().weight.detach()
+        rows = np.concatenate([bank.images_of("train").values, bank.images_of("label").values]).astype(np.int64)
+        whiten_projection(projection, bank.vectors, rows, word_rms=float(words.float().square().mean().sqrt()))
+    if settings.prototype.free_vectors < model.num_labels or settings.prototype.free_init == "cluster_mean":
+        share_free_vectors(trainer, settings.prototype.free_init, inputs.seed)
+
+
+def share_free_vectors(trainer: Trainer, free_init: str, seed: int) -> None:
     """Let labels share free vectors by balanced clustering of their initial embeddings (PRIME, section 3.2)."""
     import torch
 
-    from vixml.core.seeding import torch_generator
-    from vixml.negatives.clustering import balanced_clusters
-
     model = trainer.model
-    texts = embed_all(model, trainer.inputs.labels, precision=params.optim.precision, desc="share free vectors")
-    num_free = len(model.free_vectors.weight)
-    size = -(-model.num_labels // num_free)
+    precision = trainer.params.optim.precision
+    texts = embed_all(model, trainer.inputs.labels, precision=precision, desc="share free vectors")
     points = torch.from_numpy(texts).to(model.device)
-    clusters = balanced_clusters(points, size=size, generator=torch_generator(seed, "free vectors"))
-    # 2**depth clusters may be more than there are vectors: neighbours in the tree then share one.
-    for index, cluster in enumerate(clusters):
-        model.free_of_label[cluster] = index * num_free // max(num_free, len(clusters))
-    if params.model.prototype.free_init == "cluster_mean":
+    num_free, num_labels = len(model.free_vectors.weight), model.num_labels
+    # Neighbours in the tree's order share a vector: every vector is used, by numbers of labels that differ by one.
+    order = torch.cat(balanced_clusters(points, size=1, generator=torch_generator(seed, "free vectors")))
+    model.free_of_label[order.to(model.device)] = torch.arange(num_labels, device=model.device) * num_free // num_labels
+    if free_init == "cluster_mean":
         sums = torch.zeros_like(model.free_vectors.weight).index_add_(0, model.free_of_label, points)
         with torch.no_grad():
             model.free_vectors.weight.copy_(torch.nn.functional.normalize(sums, dim=-1))

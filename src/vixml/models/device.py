@@ -1,0 +1,29 @@
+"""The device of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vixml.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device `name`; `auto` is the first GPU where there is one.
+
+    Raises:
+        ConfigError: Unknown or absent.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as err:
+        raise ConfigError("unknown device", found=name, expected="auto, cpu, cuda, cuda:0, ...") from err
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("this machine has no usable GPU", found=name, remedy="set training.device to auto or cpu.")
+    return device

@@ -1,0 +1,147 @@
+"""The stages on disk: killed anywhere and run again by the same commands, they end at the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from vixml.core.directories import SealedDirectory, WorkDirectory, publish
+from vixml.core.errors import ConfigError, StateError
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.variant import VariantParams
+from vixml.training import stages
+from vixml.training.loop import Trainer
+
+PARAMS = VariantParams(
+    backbone={"tiny": {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "vocab_size": 200}},
+    model={"use_images": False, "prototype": {"num_heads": 2, "feedforward": 16, "free_vectors": 7}},
+    batching={"batch_size": 16, "start_epoch": 2, "update_every": 1, "cluster_size": 4, "double_at": [3]},
+    training={"epochs": 4, "checkpoint_every": 1, "device": "cpu"},
+    optim={"precision": "fp32"},
+)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def _items(count: int, side: str) -> pd.DataFrame:
+    words = ["red", "blue", "vase", "lamp", "chair", "oak", "glass"]
+    rng = np.random.default_rng(len(side))
+    return pd.DataFrame(
+        {
+            "uid": [f"{side}{i}" for i in range(count)],
+            "text": [" ".join(rng.choice(words, 3)) for _ in range(count)],
+            "images": [[] for _ in range(count)],
+        }
+    )
+
+
+def _inputs(folder: Path) -> stages.StageInputs:
+    sizes = {"train": 50, "validation": 6, "test": 9, "label": 20}
+    items = {side: _items(size, side) for side, size in sizes.items()}
+    work = WorkDirectory(folder / "tokens_work")
+    tokens = publish(stages.tokenise_sides(items, PARAMS.backbone, work), folder / "tokens")
+    relevance = sp.csr_matrix(sp.random(50, 20, density=0.2, format="csr", random_state=1, dtype=np.float32))
+    relevance.data[:] = 1
+    relevance.sort_indices()
+    held_out = sp.csr_matrix(relevance[:6])
+    return stages.StageInputs(
+        PARAMS, EvaluationParams(), 3, tokens, None, relevance, held_out, sp.csr_matrix((6, 20), dtype=np.float32)
+    )
+
+
+def _train(inputs: stages.StageInputs, folder: Path) -> tuple[SealedDirectory, list[dict[str, float]]]:
+    """Run the three training stages as the pipeline does."""
+    work = WorkDirectory(folder / "work")
+    warmup = publish(stages.train_warmup(inputs, work), folder / "warmup")
+    built, _ = stages.refresh_hard_negatives(inputs, warmup, WorkDirectory(folder / "refresh_work"))
+    hard_negatives = publish(built, folder / "hard_negatives")
+    built, curve = stages.train_hard(inputs, warmup, hard_negatives, work)
+    return publish(built, folder / "model"), curve
+
+
+def _steps(curve: list[dict[str, float]]) -> list[tuple[float, ...]]:
+    return [(r["step"], r["loss"]) if "loss" in r else (r["step"], r["validation/P@1"]) for r in curve]
+
+
+@pytest.mark.parametrize("steps", [5, 11])  # four steps an epoch: in the warm-up, and in the hard stage
+def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """The same weights' hash and the same curve as a run that was left alone; nothing done is done again."""
+    inputs = _inputs(tmp_path)
+    model, curve = _train(inputs, tmp_path / "whole")
+    taken = 0
+    step = Trainer._train_step
+
+    def counted(self: Trainer, rows: np.ndarray) -> dict[str, object]:
+        nonlocal taken
+        if taken == steps:
+            raise Killed
+        taken += 1
+        return step(self, rows)
+
+    monkeypatch.setattr(Trainer, "_train_step", counted)
+    with pytest.raises(Killed):
+        _train(inputs, tmp_path / "killed")
+    monkeypatch.setattr(Trainer, "_train_step", step)
+    started_at: list[int] = []
+    fit = Trainer.fit
+    monkeypatch.setattr(
+        Trainer, "fit", lambda self, until, desc: (started_at.append(self.step), fit(self, until, desc=desc))[1]
+    )
+    again, curve_again = _train(inputs, tmp_path / "killed")
+    assert max(started_at) == steps // 4 * 4 if steps > 8 else started_at[0] == steps // 4 * 4
+    assert again.files["model.safetensors"] == model.files["model.safetensors"]
+    assert _steps(curve_again) == _steps(curve)
+    assert not (tmp_path / "killed" / "work" / "checkpoints").exists()
+
+
+def test_every_free_vector_is_shared_evenly(tmp_path: Path) -> None:
+    """Twenty labels on seven vectors: all are used, by two or three labels each."""
+    model, _ = _train(_inputs(tmp_path), tmp_path / "run")
+    from safetensors.numpy import load_file
+
+    uses = np.bincount(load_file(model.path / "model.safetensors")["free_of_label"], minlength=7)
+    assert sorted(set(uses.tolist())) == [2, 3]
+
+
+def test_embeddings_of_the_trained_model(tmp_path: Path) -> None:
+    """Test queries and prototypes come out as unit vectors."""
+    inputs = _inputs(tmp_path)
+    model, _ = _train(inputs, tmp_path / "run")
+    built = stages.embed_test_and_labels(inputs, model, WorkDirectory(tmp_path / "embeddings_work"))
+    for name, count in (("test_queries", 9), ("label_texts", 20), ("label_prototypes", 20)):
+        vectors = np.load(built.path / f"{name}.npy")
+        assert vectors.shape == (count, 16)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+
+
+def test_tokens_of_other_items_are_refused(tmp_path: Path) -> None:
+    """Rows are joined by position: another number of training queries is an error that says what to do."""
+    inputs = _inputs(tmp_path)
+    with pytest.raises(StateError, match="other items"):
+        stages.StageInputs(
+            inputs.params,
+            inputs.evaluation,
+            inputs.seed,
+            inputs.tokens,
+            None,
+            inputs.relevance_train[:40],
+            inputs.relevance_validation,
+            inputs.filter_validation,
+        )
+
+
+def test_images_without_a_bank_are_refused(tmp_path: Path) -> None:
+    """A text variant cannot use images."""
+    inputs = _inputs(tmp_path)
+    with pytest.raises(ConfigError, match="told to use images"):
+        stages.StageInputs(
+            PARAMS.model_copy(update={"model": PARAMS.model.model_copy(update={"use_images": True})}),
+            *(getattr(inputs, name) for name in ("evaluation", "seed", "tokens", "image_bank")),
+            *(getattr(inputs, name) for name in ("relevance_train", "relevance_validation", "filter_validation")),
+        )
