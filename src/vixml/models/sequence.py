@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,27 +93,37 @@ def decoder_layout(
     return Layout(token_ids, ragged_indices(starts[3], lengths[3]), positions, offsets)
 
 
-def chunks_by_length(lengths: Ints, *, max_tokens: int, waste: float = 0.15) -> Iterator[Ints]:
-    """Cut items into chunks of similar length.
+def chunks_by_length(lengths: Ints, *, max_tokens: int, overhead: int = 256) -> Iterator[Ints]:
+    """Cut items into chunks of similar length, at the least total cost.
+
+    A chunk costs its padded positions and a fixed `overhead`; the cheapest cuts between the different lengths are found
+    by dynamic programming (there are few different lengths, whatever the number of items).
 
     Args:
         lengths: Sequence lengths [items].
         max_tokens: Most padded positions of a chunk (one item may exceed it alone).
-        waste: How much longer than a chunk's shortest item its longest may be, as a share.
+        overhead: What another chunk costs, in positions.
 
     Yields:
         Item indices of each chunk, by increasing length; every item once.
     """
     order = np.argsort(lengths, kind="stable")
-    ordered = lengths[order]
-    start = 0
-    while start < len(order):
-        bound = int(np.searchsorted(ordered, ordered[start] * (1 + waste), side="right"))
-        stop = max(bound, start + 1)
-        longest = ordered[stop - 1]
-        stop = min(stop, start + max(1, int(max_tokens // max(longest, 1))))
-        yield order[start:stop]
-        start = stop
+    distinct, counts = np.unique(lengths, return_counts=True)
+    ends = np.cumsum(counts)
+    best = np.zeros(len(distinct) + 1)
+    cut = np.zeros(len(distinct) + 1, dtype=np.int64)
+    before = np.concatenate([[0], ends])
+    for stop in range(1, len(distinct) + 1):
+        costs = best[:stop] + (ends[stop - 1] - before[:stop]) * distinct[stop - 1] + overhead
+        cut[stop] = int(np.argmin(costs))
+        best[stop] = costs[cut[stop]]
+    bounds = [len(distinct)]
+    while bounds[-1] > 0:
+        bounds.append(int(cut[bounds[-1]]))
+    for start, stop in pairwise(reversed(bounds)):
+        items = order[before[start] : before[stop]]
+        per_chunk = max(1, int(max_tokens // max(distinct[stop - 1], 1)))
+        yield from np.array_split(items, -(-len(items) // per_chunk))
 
 
 def padded_index(offsets: Ints, rows: Ints) -> tuple[Ints, NDArray[np.bool_]]:
