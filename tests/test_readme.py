@@ -1,0 +1,73 @@
+"""README: every `kedro run` and `make` command in it names pipelines, settings and targets that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.framework.cli.utils import _split_params
+
+from vixml.config import ProjectConfigLoader
+from vixml.params.composition import VARIANTS, check_keys
+from vixml.params.data import DataParams, FabricationParams
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.variant import VariantParams
+from vixml.params.vision import VisionParams
+from vixml.pipeline_registry import register_pipelines
+from vixml.settings import CONFIG_LOADER_ARGS
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+COMMANDS = [shlex.split(line, comments=True) for line in LINES]
+RUNS = [words for words in COMMANDS if words[0].endswith("kedro")]
+MAKES = [words for words in COMMANDS if words[0] == "make"]
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    return dict(_split_params(None, None, text))  # as the command line reads it
+
+
+def test_there_are_commands() -> None:
+    """The patterns above still find what they look for."""
+    assert len(RUNS) >= 6
+    assert len(MAKES) >= 3
+
+
+@pytest.mark.parametrize("words", RUNS, ids=" ".join)
+def test_kedro_command(words: list[str], project: Path) -> None:
+    """Its pipelines are registered and its parameters pass every check that stands before a run."""
+    assert words[1] == "run"
+    options = " ".join(words[2:])
+    for names in re.findall(r"--pipelines?[= ](\S+)", options):
+        assert set(names.split(",")) <= set(register_pipelines())
+    texts = [words[i + 1] for i, word in enumerate(words) if word == "--params"]
+    given = _parameters(texts[0]) if texts else {}
+    loader = ProjectConfigLoader(str(project / "conf"), runtime_params=given, **CONFIG_LOADER_ARGS)
+    parameters = loader["parameters"]
+    check_keys(parameters)
+    for name in VARIANTS:
+        VariantParams.model_validate(parameters[name])
+    for section, model in (
+        ("data", DataParams),
+        ("fabrication", FabricationParams),
+        ("vision", VisionParams),
+        ("evaluation", EvaluationParams),
+    ):
+        model.model_validate(parameters[section])
+
+
+@pytest.mark.parametrize("words", MAKES, ids=" ".join)
+def test_make_target(words: list[str]) -> None:
+    """The target is in the Makefile."""
+    assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_pictures_are_there() -> None:
+    """Every picture that the README shows is in the repository."""
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown
+    assert all((ROOT / file).is_file() for file in shown)
