@@ -7,8 +7,8 @@ from vixml.hooks import ProjectHooks
 from vixml.tracking.hooks import TrackingHooks
 
 # A waiting OpenMP thread spins for long by default: where other processes want the cores, a training step then takes up
-# to 40 times as long; one that sleeps at once (OMP_WAIT_POLICY=PASSIVE) doubles it on a quiet machine. A short spin does
-# neither. Read when torch is loaded, which is later than this.
+# to 40 times as long; one that sleeps at once (OMP_WAIT_POLICY=PASSIVE) doubles it on a quiet machine. A short spin
+# does neither. Read when torch is loaded, which is later than this.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 # The last one registered is called first: a run that the checks refuse must not open an MLflow run.
