@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from vixml.core.errors import ConfigError
 from vixml.models.tokenizer import from_hub_or_folder
@@ -117,7 +117,7 @@ def _add_lora(model: PreTrainedModel, lora: LoraParams) -> PreTrainedModel:
         bias="none",
     )
     try:
-        return get_peft_model(model, config)  # type: ignore[return-value]
+        return cast("PreTrainedModel", get_peft_model(model, config))
     except ValueError as err:
         names = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if type(m).__name__ == "Linear"})
         raise ConfigError(

@@ -8,6 +8,8 @@ shared parameters do not. A text variant takes no image bank.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from kedro.pipeline import Pipeline, pipeline
 
 from vixml.params.composition import VARIANTS, VISION_VARIANTS
@@ -28,11 +30,11 @@ def create_pipeline(name: str) -> Pipeline:
     return under_namespace(sum((stage.create_pipeline(images=images) for stage in stages), Pipeline([])), name)
 
 
-def over_variants(*stages: object) -> Pipeline:
+def over_variants(*stages: ModuleType) -> Pipeline:
     """Return the given stages over all variants."""
     return sum(
         (
-            under_namespace(stage.create_pipeline(images=name in VISION_VARIANTS), name)  # type: ignore[attr-defined]
+            under_namespace(stage.create_pipeline(images=name in VISION_VARIANTS), name)
             for name in VARIANTS
             for stage in stages
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
         for name in numbers:
             value = row[name]
             bold = name in METRICS and row["kind"] == "variant" and value == best[name]
-            text = "" if value != value else f"{value:.2f}"  # noqa: PLR0124 - not a number
+            text = "" if math.isnan(value) else f"{value:.2f}"
             cells.append(f"[bold]{text}[/bold]" if bold else text)
         shown.add_row(str(row["model"]), *cells, style="dim" if row["kind"] == "baseline" else None)
     console = Console()
