@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,18 +57,28 @@ def _inputs(folder: Path) -> stages.StageInputs:
     )
 
 
-def _train(inputs: stages.StageInputs, folder: Path) -> tuple[SealedDirectory, list[dict[str, float]]]:
+def _changed(inputs: stages.StageInputs, **groups: dict[str, object]) -> stages.StageInputs:
+    """The same data with other settings."""
+    settings = inputs.params.model_dump()
+    merged = {name: {**settings[name], **changes} for name, changes in groups.items()}
+    return dataclasses.replace(inputs, params=VariantParams(**{**settings, **merged}))
+
+
+def _train(
+    inputs: stages.StageInputs, folder: Path, *, resume: str = "auto"
+) -> tuple[SealedDirectory, list[dict[str, float]]]:
     """Run the three training stages as the pipeline does."""
     work = WorkDirectory(folder / "work")
-    warmup = publish(stages.train_warmup(inputs, work), folder / "warmup")
+    warmup = publish(stages.train_warmup(inputs, work, resume=resume), folder / "warmup")
     built, _ = stages.refresh_hard_negatives(inputs, warmup, WorkDirectory(folder / "refresh_work"))
     hard_negatives = publish(built, folder / "hard_negatives")
-    built, curve = stages.train_hard(inputs, warmup, hard_negatives, work)
+    built, curve = stages.train_hard(inputs, warmup, hard_negatives, work, resume=resume)
     return publish(built, folder / "model"), curve
 
 
-def _steps(curve: list[dict[str, float]]) -> list[tuple[float, ...]]:
-    return [(r["step"], r["loss"]) if "loss" in r else (r["step"], r["validation/P@1"]) for r in curve]
+def _steps(curve: list[dict[str, float]]) -> list[tuple[tuple[str, float], ...]]:
+    """Every record but its speed."""
+    return [tuple((k, v) for k, v in record.items() if k != "queries_per_second") for record in curve]
 
 
 @pytest.mark.parametrize("steps", [5, 11])  # four steps an epoch: in the warm-up, and in the hard stage
@@ -97,7 +109,70 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
     assert max(started_at) == steps // 4 * 4 if steps > 8 else started_at[0] == steps // 4 * 4
     assert again.files["model.safetensors"] == model.files["model.safetensors"]
     assert _steps(curve_again) == _steps(curve)
-    assert not (tmp_path / "killed" / "work" / "checkpoints").exists()
+    stages.clear_checkpoints(WorkDirectory(tmp_path / "killed" / "work"))
+    assert [path.name for path in (tmp_path / "killed" / "work").iterdir()] == ["curve.jsonl"]
+
+
+def _stop_at(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Let every trainer end before its step `steps`."""
+    step = Trainer._train_step
+
+    def limited(self: Trainer, rows: np.ndarray) -> dict[str, object]:
+        if self.step == steps:
+            raise Killed
+        return step(self, rows)
+
+    monkeypatch.setattr(Trainer, "_train_step", limited)
+
+
+@pytest.mark.parametrize("steps", [3, 11])  # in the warm-up, and in the hard stage
+def test_other_settings_are_named_forced_or_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """A training that was killed and whose settings changed asks the user which of the two he wants."""
+    inputs = _inputs(tmp_path)
+    often = _changed(inputs, training={"checkpoint_minutes": 1e-12})  # a setting of speed
+    with monkeypatch.context() as patch:
+        _stop_at(patch, steps)
+        with pytest.raises(Killed):
+            _train(often, tmp_path / "run")
+    other = _changed(inputs, optim={"lr": 3e-3})
+    with pytest.raises(StateError, match=r"params\.optim\.lr: 0\.0002 -> 0\.003\."):
+        _train(other, tmp_path / "run")
+    begun_anew, _ = _train(other, tmp_path / "anew")
+    started_at: list[int] = []
+    fit = Trainer.fit
+    monkeypatch.setattr(
+        Trainer, "fit", lambda self, until, desc: (started_at.append(self.step), fit(self, until, desc=desc))[1]
+    )
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    forced, _ = _train(other, tmp_path / "run", resume="force")
+    assert started_at[-1 if steps > 8 else 0] == steps
+    assert forced.files["model.safetensors"] != begun_anew.files["model.safetensors"]
+    started_at.clear()
+    never, _ = _train(other, tmp_path / "copy", resume="never")
+    assert started_at == [0, 8]
+    assert never.files["model.safetensors"] == begun_anew.files["model.safetensors"]
+
+
+def test_an_unknown_way_to_resume_is_refused(tmp_path: Path) -> None:
+    """The known ones are listed."""
+    with pytest.raises(ConfigError, match="auto, force, never"):
+        _train(_inputs(tmp_path), tmp_path, resume="sometimes")
+
+
+def test_the_identity_holds_results_not_speed(tmp_path: Path) -> None:
+    """Settings that change nothing about the weights do not keep a checkpoint from being continued."""
+    inputs = _inputs(tmp_path)
+    same = _changed(
+        inputs,
+        batching={"chunk_tokens": 64, "gradient_cache": True},
+        training={"checkpoint_every": 7, "keep_checkpoints": 9, "log_every": 3},
+        retrieval={"kind": "faiss-flat"},
+    )
+    assert same.identity == inputs.identity
+    assert {"seed", "data.tokens", "data.relevance", "versions.torch", "params.optim.lr"} < inputs.identity.keys()
+    assert _changed(inputs, batching={"batch_size": 8}).identity != inputs.identity
 
 
 def test_every_free_vector_is_shared_evenly(tmp_path: Path) -> None:

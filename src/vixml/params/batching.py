@@ -16,6 +16,9 @@ class BatchingParams(Params):
     """Queries per step; the pool holds one sampled label each. Clipped to the number of training points."""
     chunk_tokens: int = Field(8192, ge=64)
     """Most tokens that go through the network at once: a batch is cut into chunks by length (memory and speed only)."""
+    gradient_cache: bool = False
+    """Embed the pool without a graph first and then chunk by chunk again with it: any pool fits into the memory of one
+    chunk, for a third more time; the gradients are the same."""
     start_epoch: int = Field(10, ge=0)
     """First epoch with clustered batches; the exact refresh happens right before it."""
     update_every: int = Field(5, ge=1)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from pydantic import Field
 
+from vixml.core.errors import ConfigError
 from vixml.params.base import Params
+
+Resume = Literal["auto", "force", "never"]
+"""The top-level parameter `resume`: continue a checkpoint if it is of the same training, in any case, or not at all."""
 
 
 class TrainingParams(Params):
@@ -16,5 +22,23 @@ class TrainingParams(Params):
     """Epochs between two validations where there is a validation split, and one after the last; 0 never."""
     checkpoint_every: int = Field(10, ge=0)
     """Epochs between two checkpoints inside a stage; 0 none. A rerun continues at the newest."""
+    checkpoint_minutes: float = Field(10, ge=0)
+    """Minutes between two checkpoints, also within an epoch; 0 none."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Newest checkpoints of a stage that are kept; they go when the variant is trained."""
+    log_every: int = Field(0, ge=0)
+    """Steps between two records of the loss within an epoch; 0 takes a twentieth of an epoch."""
     device: str = "auto"
     """`auto` (GPU where there is one), `cpu`, `cuda`, `cuda:1`, ..."""
+
+
+def check_resume(value: object) -> Resume:
+    """Return the parameter `resume`.
+
+    Raises:
+        ConfigError: It is none of the known words.
+    """
+    for known in get_args(Resume):
+        if value == known:
+            return known  # type: ignore[no-any-return]
+    raise ConfigError("unknown value of the parameter `resume`", found=value, expected=", ".join(get_args(Resume)))

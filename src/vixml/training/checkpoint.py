@@ -13,24 +13,25 @@ from safetensors.torch import load_file, save_file
 from vixml.core.directories import Built, open_sealed, publish, read_json, write_json
 from vixml.core.errors import StateError
 from vixml.models.build import load_trained_state, trained_state
+from vixml.params.training import Resume
+from vixml.training.identity import check_identity, differences
 
 if TYPE_CHECKING:
     from vixml.training.loop import Trainer
 
 KIND = "checkpoint"
-_STATE, _WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = (
-    "state.json",
-    "weights.safetensors",
-    "optimiser.safetensors",
-    "bank.npy",
-    "clusters.npz",
-)
+CHECKPOINTS = "checkpoints"
+STATE = "state.json"
+_WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = "weights.safetensors", "optimiser.safetensors", "bank.npy", "clusters.npz"
+GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to go on all the same, or `--params resume=never` to begin anew."
 
 
 def write_state(trainer: Trainer, folder: Path) -> Built:
-    """Write everything a later process needs to continue `trainer` to the same numbers.
+    """Write everything a later process needs to continue `trainer` to the same numbers, between any two steps.
 
-    Random streams are derived from seed, epoch and step, so the step is their whole state.
+    Random streams, batches, curriculum and schedule are derived from seed, epoch and step, so these are their whole
+    state. The batches of an epoch are cut from the clusters that were in force at its start: they are saved, and a
+    state from within an epoch does not cluster anew.
     """
     save_file(trained_state(trainer.model), str(folder / _WEIGHTS))
     moments = {
@@ -49,61 +50,93 @@ def write_state(trainer: Trainer, folder: Path) -> Built:
     state = {
         "epoch": trainer.epoch,
         "step": trainer.step,
-        "fingerprint": trainer.fingerprint,
+        "steps_per_epoch": trainer.steps_per_epoch,
+        "identity": dict(trainer.identity),
+        "epoch_means": trainer.epoch_means.state(),
+        "recent_means": trainer.recent_means.state(),
         "seconds": trainer.seconds,
+        "epoch_seconds": trainer.epoch_seconds,
         "peak_memory_bytes": trainer.peak_memory_bytes,
     }
-    write_json(folder / _STATE, state)
+    write_json(folder / STATE, state)
     return Built(folder, KIND, {"epoch": trainer.epoch, "step": trainer.step})
 
 
-def read_state(trainer: Trainer, folder: Path) -> None:
+def read_state(trainer: Trainer, folder: Path, *, resume: Resume = "auto", remedy: str = GO_ON_OR_BEGIN_ANEW) -> None:
     """Put a written state into `trainer`.
 
     Raises:
-        StateError: The state belongs to other data or settings, or is damaged.
+        StateError: The state belongs to other data or settings (the differing ones are named), or is damaged.
     """
-    state = read_json(folder / _STATE)
-    if state["fingerprint"] != trainer.fingerprint:
-        raise StateError(
-            "the checkpoint belongs to other data or settings",
-            file=folder,
-            remedy="run the variant's training from its first stage again.",
-        )
+    state = read_json(folder / STATE)
+    check_identity(state["identity"], trainer.identity, state=folder, resume=resume, remedy=remedy)
     load_trained_state(trainer.model, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in load_file(str(folder / _OPTIMISER)).items():
         index, name = key.split(".", 1)
         moments.setdefault(int(index), {})[name] = value
     trainer.optimiser.load_state_dict({**trainer.optimiser.state_dict(), "state": moments})
-    trainer.bank.copy_(torch.from_numpy(np.load(folder / _BANK, allow_pickle=False)))
-    trainer.clusters = None
-    if (folder / _CLUSTERS).exists():
-        with np.load(folder / _CLUSTERS, allow_pickle=False) as saved:
-            trainer.clusters = np.split(saved["points"], np.cumsum(saved["sizes"])[:-1])
+    bank = torch.from_numpy(np.load(folder / _BANK, allow_pickle=False))
+    if bank.shape != trainer.bank.shape:
+        raise StateError(
+            "the state belongs to another number of training queries or another width, so it cannot be continued",
+            file=folder / _BANK,
+            found=str(tuple(bank.shape)),
+            expected=str(tuple(trainer.bank.shape)),
+            remedy="add `--params resume=never` to begin anew.",
+        )
+    trainer.bank.copy_(bank)
+    trainer.clusters = _read_clusters(folder / _CLUSTERS, trainer.rows)
     trainer.epoch, trainer.step = state["epoch"], state["step"]
-    trainer.seconds, trainer.peak_memory_bytes = state["seconds"], state["peak_memory_bytes"]
+    trainer.seconds, trainer.epoch_seconds = state["seconds"], state["epoch_seconds"]
+    trainer.peak_memory_bytes = state["peak_memory_bytes"]
+    trainer.epoch_means.restore(state["epoch_means"])
+    trainer.recent_means.restore(state["recent_means"])
+    if state["steps_per_epoch"] != trainer.steps_per_epoch:  # forced: other batches, so the epoch begins again
+        trainer.restart_epoch()
+
+
+def _read_clusters(file: Path, rows: np.ndarray) -> list[np.ndarray] | None:
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as saved:
+        points, sizes = saved["points"], saved["sizes"]
+    if not np.array_equal(np.sort(points), rows):  # forced: other queries have labels now, so they are clustered anew
+        return None
+    return np.split(points, np.cumsum(sizes)[:-1])
 
 
 def save_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Publish a checkpoint under `folder` and remove older ones."""
-    scratch = folder / ".writing"
-    shutil.rmtree(scratch, ignore_errors=True)
+    """Publish a checkpoint under `folder`; then, and only then, remove all but the newest few.
+
+    Raises:
+        OSError: It could not be written (the disk is full, ...); the older ones are untouched.
+    """
+    scratch, name = folder / ".writing", f"step-{trainer.step:09d}"
+    if (folder / name).exists() and newest_checkpoint(folder) == folder / name:
+        saved = read_json(folder / name / STATE)["identity"]
+        if not differences(saved, trainer.identity):
+            return  # continued from it: the same state is there
+    for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
+        shutil.rmtree(leftover, ignore_errors=True)
     scratch.mkdir(parents=True)
-    name = f"epoch-{trainer.epoch:05d}"
-    publish(write_state(trainer, scratch), folder / name)
-    for other in folder.glob("epoch-*"):
-        if other.name != name:
-            shutil.rmtree(other)
+    try:
+        publish(write_state(trainer, scratch), folder / name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    others = sorted((path for path in folder.glob("step-*") if path.name != name), reverse=True)
+    older = [path for path in others if path.name < name]
+    damaged = [path for path in others if path.name > name]  # a whole one would have been continued
+    for path in [*damaged, *older[trainer.params.training.keep_checkpoints - 1 :]]:
+        shutil.rmtree(path)
 
 
-def newest_checkpoint(folder: Path, fingerprint: str) -> Path | None:
-    """Return the newest complete checkpoint under `folder` that belongs to `fingerprint`, or None."""
-    for candidate in sorted(folder.glob("epoch-*"), reverse=True):
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint under `folder`, or None; a torn or edited one is passed over."""
+    for candidate in sorted(folder.glob("step-*"), reverse=True):
         try:
-            open_sealed(candidate, kind=KIND)
-            if read_json(candidate / _STATE)["fingerprint"] == fingerprint:
-                return candidate
-        except StateError:  # torn by a kill: an older one will do
+            open_sealed(candidate, kind=KIND).verify()
+        except StateError:
             continue
+        return candidate
     return None

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vixml.core.directories import atomic_file
+
+log = logging.getLogger(__name__)
 
 
 class Curve:
@@ -19,12 +26,22 @@ class Curve:
     def __init__(self, file: Path) -> None:
         self.file = file
         file.parent.mkdir(parents=True, exist_ok=True)
+        self._waiting: list[str] = []
 
     def log(self, *, step: int, epoch: int, **values: float) -> None:
-        """Append one record."""
+        """Append one record; where the disk takes none, it waits in memory for the next."""
         record = {"step": step, "epoch": epoch, **{name: round(float(value), 6) for name, value in values.items()}}
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        self._waiting.append(json.dumps(record) + "\n")
+        size = self.file.stat().st_size if self.file.exists() else 0
+        try:
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.write("".join(self._waiting))
+        except OSError as err:
+            log.warning("The learning curve could not be written; it is tried again with its next record: %s", err)
+            with suppress(OSError):
+                os.truncate(self.file, size)
+            return
+        self._waiting.clear()
 
     def rewind(self, step: int) -> None:
         """Drop records behind `step`: a rerun from a checkpoint writes them again."""
@@ -34,12 +51,45 @@ class Curve:
 
     def records(self) -> list[dict[str, Any]]:
         """Return all complete records; a torn last line is ignored."""
-        if not self.file.exists():
-            return []
+        written = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
         records = []
-        for line in self.file.read_text(encoding="utf-8").splitlines():
+        for line in [*written, *self._waiting]:
             try:
                 records.append(json.loads(line))
             except ValueError:
                 break
         return records
+
+
+class Means:
+    """Running means of named scalar tensors; they stay on their device until somebody asks.
+
+    Args:
+        device: Where the values live.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._sums: dict[str, torch.Tensor] = {}
+        self.count = 0
+
+    def add(self, terms: dict[str, torch.Tensor]) -> None:
+        """Count one more step in."""
+        self._sums = {name: self._sums[name] + value if self.count else value for name, value in terms.items()}
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means and begin anew."""
+        state = self.state()
+        self.restore({"sums": {}, "count": 0})
+        return {name: value / state["count"] for name, value in state["sums"].items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return sums (float32 values, which JSON keeps exactly) and count."""
+        values = torch.stack(list(self._sums.values())).tolist() if self._sums else []
+        return {"sums": dict(zip(self._sums, values, strict=True)), "count": self.count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._sums = {name: torch.tensor(value, device=self._device) for name, value in state["sums"].items()}
+        self.count = state["count"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vixml.data.image_bank import ImageBank
-from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.data.ragged import RaggedArray, offsets_of, ragged_indices
 from vixml.data.tokens import TokenStore
 from vixml.models.sequence import ItemBatch
 
@@ -68,3 +68,12 @@ def concatenate(first: ItemBatch, second: ItemBatch) -> ItemBatch:
         np.concatenate([first.images, second.images]),
         np.concatenate([first.image_counts, second.image_counts]),
     )
+
+
+def take_items(batch: ItemBatch, rows: Ints) -> ItemBatch:
+    """Return some items of a batch."""
+    tokens = batch.tokens.take(rows)
+    if batch.images is None or batch.image_counts is None:
+        return ItemBatch(tokens)
+    starts, counts = offsets_of(batch.image_counts)[rows], batch.image_counts[rows]
+    return ItemBatch(tokens, batch.images[ragged_indices(starts, counts)], counts)

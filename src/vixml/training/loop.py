@@ -2,58 +2,45 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import logging
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
+from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
 from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
+from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
 from vixml.losses.prime import prime_loss
+from vixml.models.device import send
 from vixml.models.dual import DualModel
+from vixml.models.sequence import ItemBatch
 from vixml.negatives.batches import cluster_batches, num_batches, random_batches
 from vixml.negatives.centroids import label_centroids
-from vixml.negatives.clustering import balanced_clusters
-from vixml.negatives.curriculum import cluster_size_at, is_clustered, is_reclustered
+from vixml.negatives.curriculum import is_clustered, is_reclustered
 from vixml.negatives.sampling import PositiveSampler, pool_target
 from vixml.params.variant import VariantParams
-from vixml.training.checkpoint import save_checkpoint
-from vixml.training.curve import Curve
-from vixml.training.inputs import ItemSource, concatenate
+from vixml.training.bank import bank_device, make_clusters
+from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
+from vixml.training.curve import Curve, Means
+from vixml.training.gradient_cache import CachedEmbeddings
+from vixml.training.inputs import concatenate
+from vixml.training.memory import peak_memory, reset_peak_memory
 from vixml.training.optimiser import learning_rate_factor, make_optimiser, set_learning_rate
 from vixml.training.precision import autocast
-from vixml.training.validation import Validation, validate
+from vixml.training.training_inputs import TrainingInputs
+from vixml.training.validation import validate
+
+log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
-_LINUX_CLEAR, _LINUX_STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 Terms = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class TrainingInputs:
-    """What a training reads.
-
-    Args:
-        queries: Training queries, N.
-        labels: Labels, L.
-        relevance: Relevance [N, L].
-        inverse_propensity: float64 [L].
-        validation: Held-out queries, or None.
-    """
-
-    queries: ItemSource
-    labels: ItemSource
-    relevance: sp.csr_matrix
-    inverse_propensity: NDArray[np.float64]
-    validation: Validation | None = None
 
 
 class Trainer:
@@ -67,7 +54,7 @@ class Trainer:
         params: Settings of the variant.
         seed: Root seed.
         work: Folder of the curve and the checkpoints.
-        fingerprint: Identifies data and settings; a checkpoint of another one is not continued.
+        identity: What the numbers depend on; a checkpoint of another identity is not continued.
     """
 
     def __init__(
@@ -78,24 +65,42 @@ class Trainer:
         *,
         seed: int,
         work: Path,
-        fingerprint: str,
+        identity: Mapping[str, Any],
     ) -> None:
-        self.model, self.inputs, self.params, self.seed, self.fingerprint = model, inputs, params, seed, fingerprint
+        self.model, self.inputs, self.params, self.seed, self.identity = model, inputs, params, seed, identity
         self.optimiser = make_optimiser(model, params.optim)
         # A query without labels has no positive to learn from.
         self.rows: Ints = np.flatnonzero(np.diff(inputs.relevance.indptr)).astype(np.int64)
         self.batch_size = min(params.batching.batch_size, len(self.rows))
-        self.total_steps = params.training.epochs * num_batches(len(self.rows), self.batch_size)
-        self.bank = torch.zeros(len(inputs.queries), model.embedder.dim, dtype=torch.float16)
+        self.steps_per_epoch = num_batches(len(self.rows), self.batch_size)
+        self.total_steps = params.training.epochs * self.steps_per_epoch
+        self.bank = torch.zeros(
+            len(inputs.queries),
+            model.embedder.dim,
+            dtype=torch.float16,
+            device=bank_device(len(inputs.queries) * model.embedder.dim * 2, model.device),
+        )
         self.clusters: list[Ints] | None = None
         self.mined: NDArray[np.integer] | None = None
         self.epoch = self.step = 0
-        self.seconds = 0.0
+        self.seconds = self.epoch_seconds = 0.0
+        self.epoch_means, self.recent_means = Means(model.device), Means(model.device)
         reset_peak_memory(model.device)
         self.peak_memory_bytes = 0
         self.curve = Curve(work / "curve.jsonl")
-        self.checkpoints = work / "checkpoints"
+        self.checkpoints = work / CHECKPOINTS
         self._sampler = PositiveSampler(inputs.relevance, inputs.inverse_propensity)
+        self._clock = self._saved_at = time.perf_counter()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the identity."""
+        return fingerprint_json(dict(self.identity))
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Steps of the current epoch that are done."""
+        return self.step - self.epoch * self.steps_per_epoch
 
     def fit(self, until: int, *, desc: str) -> None:
         """Train to the start of epoch `until`, checkpointing on the way.
@@ -103,33 +108,28 @@ class Trainer:
         Args:
             until: Epoch to stop at.
             desc: Name of the stage: of the progress bar and of the folder of its checkpoints.
+
+        Raises:
+            Stopped: SIGTERM or SIGINT asked for it; the state is saved.
         """
-        training = self.params.training
-        last = training.epochs
         self.model.train()
-        steps = num_batches(len(self.rows), self.batch_size)
-        with progress(desc=desc, total=until * steps, unit="step") as bar:
+        self._clock = self._saved_at = time.perf_counter()
+        total = until * self.steps_per_epoch
+        with StopRequest() as stop, progress(desc=desc, total=total, unit="step") as bar:
             bar.update(self.step)
             while self.epoch < until:
-                started = time.perf_counter()
-                means = self._run_epoch(bar)
-                self.epoch += 1
-                self._update_centroids()
-                elapsed = time.perf_counter() - started
-                self.seconds += elapsed
-                self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory(self.model.device))
-                self.curve.log(
-                    step=self.step, epoch=self.epoch, **means, queries_per_second=len(self.rows) / max(elapsed, 1e-9)
-                )
-                if training.validate_every and (self.epoch % training.validate_every == 0 or self.epoch == last):
-                    self._validate()
-                if training.checkpoint_every and self.epoch % training.checkpoint_every == 0 and self.epoch < until:
-                    save_checkpoint(self, self.checkpoints / desc)
-                bar.set_postfix(
-                    epoch=self.epoch,
-                    loss=f"{means['loss']:.4f}",
-                    queries_s=f"{len(self.rows) / max(elapsed, 1e-9):.0f}",
-                )
+                batches = self.batches()
+                while self.step_in_epoch < len(batches):
+                    self._take_step(batches[self.step_in_epoch], bar)
+                    if self.step_in_epoch < len(batches):  # else the epoch's end comes first
+                        self._keep(desc, stop, until)
+                self._end_epoch()
+                self._keep(desc, stop, until)
+
+    def restart_epoch(self) -> None:
+        """Go back to the begin of the current epoch, with the weights as they are."""
+        self.step, self.epoch_seconds = self.epoch * self.steps_per_epoch, 0.0
+        self.epoch_means, self.recent_means = Means(self.model.device), Means(self.model.device)
 
     def set_bank(self, embeddings: NDArray[np.float32], clusters: list[Ints]) -> None:
         """Take over exact embeddings [N, d] and the clusters made from them."""
@@ -143,44 +143,128 @@ class Trainer:
         rng = numpy_generator(self.seed, "batches", self.epoch)
         if not is_clustered(self.epoch, batching):
             return [self.rows[b] for b in random_batches(len(self.rows), self.batch_size, rng)]
-        if self.clusters is None or is_reclustered(self.epoch, batching):
+        if self.clusters is None or (self.step_in_epoch <= 0 and is_reclustered(self.epoch, batching)):
             self.clusters = make_clusters(self.bank, self.rows, self.epoch, self.params, self.seed, self.model.device)
         return cluster_batches(self.clusters, self.batch_size, rng)
 
-    def _run_epoch(self, bar: Any) -> dict[str, float]:
-        sums: Terms = {}
-        batches = self.batches()
-        for rows in batches:
-            for name, value in self._train_step(rows).items():
-                sums[name] = sums[name] + value if name in sums else value
-            bar.update(1)
-        return {name: float(value) / len(batches) for name, value in sums.items()}
+    def _take_step(self, rows: Ints, bar: Any) -> None:
+        terms = self._train_step(rows)
+        self.epoch_means.add(terms)
+        self.recent_means.add({"loss": terms["loss"]})
+        bar.update(1)
+        every = self.params.training.log_every or max(1, self.steps_per_epoch // 20)
+        if self.step_in_epoch % every == 0:
+            loss = self.recent_means.take()["loss"]
+            self.curve.log(step=self.step, epoch=self.epoch + 1, **{"batch/loss": loss})
+            bar.set_postfix(epoch=self.epoch + 1, loss=f"{loss:.4f}")
+
+    def _end_epoch(self) -> None:
+        training = self.params.training
+        self.epoch += 1
+        self._update_centroids()
+        self._lap()
+        speed = len(self.rows) / max(self.epoch_seconds, 1e-9)
+        self.curve.log(step=self.step, epoch=self.epoch, **self.epoch_means.take(), queries_per_second=speed)
+        self.epoch_seconds = 0.0
+        every = training.validate_every
+        if every and (self.epoch % every == 0 or self.epoch == training.epochs):
+            self._validate()
+        self._clock = time.perf_counter()
+
+    def _lap(self) -> None:
+        """Add the time since the last look at the clock; validation and checkpoints do not count as training."""
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self.epoch_seconds += now - self._clock
+        self._clock = now
+        self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory(self.model.device))
+
+    def _keep(self, desc: str, stop: StopRequest, until: int) -> None:
+        """Save a checkpoint where one is due or a signal asks for it."""
+        training = self.params.training
+        ended_epoch = self.step_in_epoch == 0
+        minutes = (time.perf_counter() - self._saved_at) / 60
+        due = 0 < training.checkpoint_minutes <= minutes or (
+            ended_epoch and training.checkpoint_every > 0 and self.epoch % training.checkpoint_every == 0
+        )
+        if stop.received or (due and self.epoch < until):
+            if not ended_epoch:
+                self._lap()
+            saved = self._save(self.checkpoints / desc)
+            self._clock = self._saved_at = time.perf_counter()
+            if stop.received:
+                log.warning(
+                    "Stopped by %s after step %d of %s; %s. The same command goes on from there (exit code %d).",
+                    stop.received,
+                    self.step,
+                    desc,
+                    "the state is saved" if saved else "the last checkpoint before it is kept",
+                    EXIT_STOPPED,
+                )
+                raise Stopped
+
+    def _save(self, folder: Path) -> bool:
+        """Save a checkpoint; where that fails (a full disk, say) the training goes on and tries again later."""
+        try:
+            save_checkpoint(self, folder)
+        except (OSError, SafetensorError) as err:
+            log.warning("No checkpoint could be written at step %d (the older one stays): %s", self.step, err)
+            return False
+        return True
 
     def _train_step(self, rows: Ints) -> Terms:
-        rng = numpy_generator(self.seed, "step", self.step)
         torch.manual_seed(derive_seed(self.seed, "dropout", self.step))
-        generator = torch_generator(self.seed, "positives", self.step, device=str(self.model.device))
-        pool = self._pool(rows, rng)
-        device = self.model.device
-        target = torch.from_numpy(pool_target(self.inputs.relevance, rows, pool)).to(device)
-        items = concatenate(self.inputs.queries.batch(rows), self.inputs.labels.batch(pool))
-        with autocast(self.params.optim.precision, device):
-            embeddings = self.model.embed(items)
-            query, text = embeddings[: len(rows)], embeddings[len(rows) :]
-            prototype = self.model.prototypes(text, torch.from_numpy(pool).to(device))
-        loss, terms = prime_loss(query, text, prototype, target, self.params.objective, generator=generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.params.optim.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.optim.clip_norm)
-        factor = learning_rate_factor(
-            self.step, total_steps=self.total_steps, warmup_steps=self.params.optim.warmup_steps
-        )
-        set_learning_rate(self.optimiser, factor)
-        self.optimiser.step()
-        self.bank[torch.from_numpy(rows)] = query.detach().to("cpu", torch.float16)
+        pool, target, items = self._gather(rows)
+        query, text, prototype, cache = self._forward(items, len(rows), pool)
+        loss, terms = self._loss(query, text, prototype, target)
+        self._backward(loss, cache)
+        self._optimise()
+        self._remember(rows, query)
         self.step += 1
         return {"loss": loss.detach(), **terms}
+
+    def _gather(self, rows: Ints) -> tuple[torch.Tensor, torch.Tensor, ItemBatch]:
+        """Return the pool's label ids [P], the target [B, P], and queries and pooled labels in one batch."""
+        pool = self._pool(rows, numpy_generator(self.seed, "step", self.step))
+        target = send(pool_target(self.inputs.relevance, rows, pool), self.model.device)
+        items = concatenate(self.inputs.queries.batch(rows), self.inputs.labels.batch(pool))
+        return send(pool, self.model.device), target, items
+
+    def _forward(
+        self, items: ItemBatch, num_queries: int, pool: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, CachedEmbeddings | None]:
+        """Return embeddings of the queries [B, d] and labels [P, d], the labels' prototypes [P, d], and the cache."""
+        precision, cache = self.params.optim.precision, None
+        if self.params.batching.gradient_cache:
+            cache = CachedEmbeddings(self.model, items, precision=precision)
+        with autocast(precision, self.model.device):
+            embeddings = self.model.embed(items) if cache is None else cache.embeddings
+            query, text = embeddings[:num_queries], embeddings[num_queries:]
+            return query, text, self.model.prototypes(text, pool), cache
+
+    def _loss(
+        self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, Terms]:
+        generator = torch_generator(self.seed, "positives", self.step, device=str(self.model.device))
+        return prime_loss(query, text, prototype, target, self.params.objective, generator=generator)
+
+    def _backward(self, loss: torch.Tensor, cache: CachedEmbeddings | None) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if cache is not None:
+            cache.backward()
+
+    def _optimise(self) -> None:
+        optim = self.params.optim
+        if optim.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
+        factor = learning_rate_factor(self.step, total_steps=self.total_steps, warmup_steps=optim.warmup_steps)
+        set_learning_rate(self.optimiser, factor)
+        self.optimiser.step()
+
+    def _remember(self, rows: Ints, query: torch.Tensor) -> None:
+        """Put the queries' embeddings into the bank."""
+        self.bank[send(rows, self.bank.device)] = query.detach().to(self.bank.device, torch.float16)
 
     def _pool(self, rows: Ints, rng: np.random.Generator) -> Ints:
         """Return the sorted unique labels of the pool: one positive per query, and mined ones if asked for.
@@ -196,7 +280,7 @@ class Trainer:
         return np.unique(labels)
 
     def _update_centroids(self) -> None:
-        centroids = label_centroids(self.bank.numpy(), self.inputs.relevance)
+        centroids = label_centroids(self.bank.cpu().numpy(), self.inputs.relevance)
         self.model.centroids.copy_(torch.from_numpy(centroids))
 
     def _validate(self) -> None:
@@ -206,33 +290,3 @@ class Trainer:
             self.model, self.inputs.labels, self.inputs.validation, precision=self.params.optim.precision
         )
         self.curve.log(step=self.step, epoch=self.epoch, **{f"validation/{k}": v for k, v in metrics.items()})
-
-
-def make_clusters(
-    bank: torch.Tensor, rows: Ints, epoch: int, params: VariantParams, seed: int, device: torch.device
-) -> list[Ints]:
-    """Cluster the training queries `rows` by their bank embeddings at the size of `epoch`."""
-    generator = torch_generator(seed, "clusters", epoch)
-    size = cluster_size_at(epoch, params.batching)
-    points = bank[torch.from_numpy(rows)].to(device)
-    return [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Start measuring the peak anew, so that a variant does not inherit the peak of an earlier one."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    elif _LINUX_CLEAR.exists():
-        with suppress(OSError):
-            _LINUX_CLEAR.write_text("5")
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the peak memory in bytes since the last reset: of the GPU, or of this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    if _LINUX_STATUS.exists():
-        line = next(line for line in _LINUX_STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

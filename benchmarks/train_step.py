@@ -1,0 +1,264 @@
+"""Where a training step's time goes, and how much of the machine's matrix rate it reaches.
+
+    python -m benchmarks.train_step --batch 256 --steps 10 --images
+    python -m benchmarks.train_step --backbone qwen2.5-3b --batch 2048 --gradient-cache   # on a GPU
+
+The real `Trainer` runs its own steps; every part is timed by wrapping its method, with a device synchronisation before
+and after. Utilisation counts useful tokens only (no padding, no recomputation), against the rate of a large matrix
+product measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.models.dual import DualModel
+from vixml.models.embedder import Embedder
+from vixml.models.prototype import PrototypeCombiner
+from vixml.params.variant import VariantParams
+from vixml.training.checkpoint import save_checkpoint
+from vixml.training.inputs import ItemSource
+from vixml.training.loop import Trainer
+from vixml.training.precision import uses_bf16
+from vixml.training.training_inputs import TrainingInputs
+from vixml.training.validation import Validation, validate
+
+PARTS = {
+    "data": "_gather",
+    "forward": "_forward",
+    "loss": "_loss",
+    "backward": "_backward",
+    "optimiser": "_optimise",
+    "bank": "_remember",
+}
+IMAGE_DIM, LABELS_A_QUERY = 1152, 2
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    torch.manual_seed(0)
+    device = torch.device(options.device)
+    with tempfile.TemporaryDirectory() as work:
+        trainer = make_trainer(options, device, Path(work))
+        seconds, flops = measure(trainer, options.steps, device)
+        rate = matmul_rate(device, bf16=uses_bf16(options.precision, device))
+        report(options, seconds, flops, rate)
+        around(trainer, seconds["step"], device)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="tiny", help="tiny, qwen2.5-3b (random weights, LoRA), or a folder")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--images", action="store_true", help="up to three images an item")
+    parser.add_argument("--labels", type=int, default=20_000)
+    parser.add_argument("--chunk-tokens", type=int, default=8192)
+    parser.add_argument("--gradient-cache", action="store_true")
+    parser.add_argument("--titles", type=Path, help=".json(.gz) lines with a `title`; else made-up lengths")
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def make_trainer(options: argparse.Namespace, device: torch.device, work: Path) -> Trainer:
+    """A trainer over made-up tokens of real lengths, with one epoch of `steps` batches and three to warm up."""
+    rng = np.random.default_rng(0)
+    count = options.batch * (options.steps + 3)
+    model = make_model(options).to(device)
+    vocabulary = model.embedder.backbone.get_input_embeddings().num_embeddings
+    vectors = rng.standard_normal((4096, IMAGE_DIM)).astype(np.float16) if options.images else None
+    lengths = title_lengths(options.titles, rng)
+
+    def source(items: int) -> ItemSource:
+        drawn = rng.choice(lengths, items)
+        tokens = RaggedArray(rng.integers(0, vocabulary, drawn.sum()), offsets_of(drawn))
+        if vectors is None:
+            return ItemSource(tokens)
+        images = rng.integers(0, 4, items)
+        return ItemSource(tokens, RaggedArray(rng.integers(0, len(vectors), images.sum()), offsets_of(images)), vectors)
+
+    columns = rng.integers(0, options.labels, (count, LABELS_A_QUERY)).ravel()
+    rows = np.repeat(np.arange(count), LABELS_A_QUERY)
+    relevance = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(count, options.labels))
+    relevance.data[:] = 1
+    held_out = sp.csr_matrix(relevance[: options.batch])
+    weights = np.ones(options.labels)
+    queries, labels = source(count), source(options.labels)
+    validation = Validation(source(options.batch), held_out, sp.csr_matrix(held_out.shape, dtype=np.float32), weights)
+    params = VariantParams(
+        batching={"batch_size": options.batch, "start_epoch": 1, "gradient_cache": options.gradient_cache},
+        optim={"precision": options.precision},
+        training={"epochs": 1, "device": options.device},
+    )
+    inputs = TrainingInputs(queries, labels, relevance, weights, validation)
+    trainer = Trainer(model.train(), inputs, params, seed=0, work=work, identity={})
+    trainer.optimiser.zero_grad()
+    return trainer
+
+
+def make_model(options: argparse.Namespace) -> DualModel:
+    """The network: a folder's weights, or random ones of a known architecture."""
+    from transformers import AutoModel, BertConfig, Qwen2Config
+
+    family: str = "encoder"
+    prompts: Any = ((), (), ())
+    if options.backbone == "tiny":
+        backbone = AutoModel.from_config(
+            BertConfig(
+                vocab_size=4096, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256
+            )
+        )
+    elif options.backbone == "qwen2.5-3b":
+        from peft import LoraConfig, get_peft_model
+
+        config = Qwen2Config(
+            vocab_size=151_936,
+            hidden_size=2048,
+            num_hidden_layers=36,
+            num_attention_heads=16,
+            num_key_value_heads=2,
+            intermediate_size=11_008,
+            use_cache=False,
+        )
+        base = AutoModel.from_config(config, dtype=torch.bfloat16)
+        targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        backbone = get_peft_model(base, LoraConfig(r=64, lora_alpha=64, target_modules=targets, use_rslora=True))
+        family, prompts = "decoder", ((100, 101, 102), (103, 104, 105), (106,))
+    else:
+        backbone = AutoModel.from_pretrained(options.backbone, local_files_only=True)
+    embedder = Embedder(
+        backbone,
+        image_dim=IMAGE_DIM if options.images else None,
+        family=family,
+        prompt_ids=prompts,
+        chunk_tokens=options.chunk_tokens,
+    )
+    combiner = PrototypeCombiner(embedder.dim, num_heads=8)
+    return DualModel(embedder, combiner, num_labels=options.labels, num_free=min(65_536, options.labels))
+
+
+def title_lengths(file: Path | None, rng: np.random.Generator) -> np.ndarray:
+    """Token counts of real titles (about 1.35 tokens a word and two special ones), at most 32; else made-up ones."""
+    if file is None:
+        return np.clip(rng.lognormal(2.6, 0.45, 20_000).astype(np.int64), 4, 32)
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8") as lines:
+        words = [len(json.loads(line)["title"].split()) for _, line in zip(range(20_000), lines, strict=False)]
+    return np.clip(2 + np.round(1.35 * np.array(words)).astype(np.int64), 3, 32)
+
+
+def measure(trainer: Trainer, steps: int, device: torch.device) -> tuple[dict[str, float], float]:
+    """Return the mean seconds of a step and of its parts, and the mean useful operations of a step."""
+    spent: dict[str, float] = defaultdict(float)
+    tokens = 0
+
+    def timed(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*values: Any) -> Any:
+            synchronise(device)
+            started = time.perf_counter()
+            result = method(*values)
+            synchronise(device)
+            spent[name] += time.perf_counter() - started
+            return result
+
+        return wrapped
+
+    batches = trainer.batches()
+    for rows in batches[:3]:
+        trainer._train_step(rows)
+    for name, method in PARTS.items():
+        setattr(trainer, method, timed(name, getattr(trainer, method)))
+    gather = trainer._gather
+
+    def counted(rows: Any) -> Any:
+        nonlocal tokens
+        found = gather(rows)
+        tokens += int(trainer.model.embedder.layout(found[2]).offsets[-1])
+        return found
+
+    trainer._gather = counted  # type: ignore[method-assign]
+    synchronise(device)
+    started = time.perf_counter()
+    for rows in batches[3 : 3 + steps]:
+        terms = trainer._train_step(rows)
+        trainer.epoch_means.add(terms)
+    synchronise(device)
+    spent["step"] = time.perf_counter() - started
+    linear = [m for m in trainer.model.embedder.backbone.modules() if type(m).__name__ == "Linear"]
+    # forward, gradient of the inputs, gradient of the weights where they are trained: 2 operations a weight and token
+    flops_a_token = sum(m.weight.numel() * 2 * (3 if m.weight.requires_grad else 2) for m in linear)
+    return {name: value / steps for name, value in spent.items()}, flops_a_token * tokens / steps
+
+
+def matmul_rate(device: torch.device, *, bf16: bool) -> float:
+    """Return operations a second of a large square matrix product, the best of five."""
+    size = 8192 if device.type == "cuda" else 1024
+    left = torch.randn(size, size, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    best = float("inf")
+    for _ in range(6):
+        synchronise(device)
+        started = time.perf_counter()
+        left @ left
+        synchronise(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def report(options: argparse.Namespace, seconds: dict[str, float], flops: float, rate: float) -> None:
+    """Print the split of a step."""
+    step = seconds["step"]
+    other = step - sum(seconds[name] for name in PARTS)
+    print(f"{options.backbone}, batch {options.batch}, images {options.images}, {options.device}: {step:.4f} s a step")
+    for name in [*PARTS, "logging and rest"]:
+        value = seconds.get(name, other)
+        print(f"  {name:<18}{value:9.4f} s {100 * value / step:6.1f} %")
+    print(f"  matrix rate {rate / 1e12:.3f} TFLOP/s, useful {flops / 1e12:.4f} TFLOP a step,", end=" ")
+    print(f"utilisation {100 * flops / step / rate:.1f} %")
+
+
+def around(trainer: Trainer, step: float, device: torch.device) -> None:
+    """Print what happens between steps: a checkpoint, a record of the curve, a validation."""
+
+    def seconds(work: Callable[[], Any]) -> float:
+        synchronise(device)
+        started = time.perf_counter()
+        work()
+        synchronise(device)
+        return time.perf_counter() - started
+
+    training = trainer.params.training
+    saving = seconds(lambda: save_checkpoint(trainer, trainer.checkpoints))
+    logging = seconds(lambda: trainer.curve.log(step=1, epoch=1, **trainer.epoch_means.take()))
+    data = trainer.inputs.validation
+    assert data is not None
+    precision = trainer.params.optim.precision
+    checking = seconds(lambda: validate(trainer.model, trainer.inputs.labels, data, precision=precision))
+    period = 60 * training.checkpoint_minutes
+    print(f"  a checkpoint takes {saving:.2f} s: {100 * saving / period:.2f} % at one every {period:.0f} s")
+    print(f"  a record of the curve takes {1000 * logging:.2f} ms: {100 * logging / step:.2f} % of a step, if at each")
+    print(f"  a validation takes {checking:.2f} s, as long as {checking / step:.1f} steps")
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the GPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What a training's numbers depend on, as a readable document; runs that may continue each other have equal ones."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vixml.core.errors import StateError
+from vixml.params.training import Resume
+
+log = logging.getLogger(__name__)
+
+Identity = Mapping[str, Any]
+"""Dotted name -> JSON value: `params.optim.lr`, `data.tokens`, `versions.torch`, ..."""
+
+_LIBRARIES = ("torch", "transformers", "vixml")
+_SHOWN = 12
+
+
+def flatten(value: Any, prefix: str) -> dict[str, Any]:
+    """Return the leaves of nested mappings under dotted names."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {name: leaf for key, below in value.items() for name, leaf in flatten(below, f"{prefix}.{key}").items()}
+
+
+def library_versions() -> dict[str, str]:
+    """Return `versions.NAME` of the libraries that a training's numbers depend on."""
+    return {f"versions.{name}": version(name) for name in _LIBRARIES}
+
+
+def differences(saved: Identity, current: Identity) -> list[str]:
+    """Return `name: saved -> current` of every entry that differs."""
+    saved, current = (json.loads(json.dumps(dict(side), default=str)) for side in (saved, current))
+    names = sorted(name for name in saved.keys() | current.keys() if saved.get(name) != current.get(name))
+    return [f"{name}: {_short(saved.get(name))} -> {_short(current.get(name))}" for name in names]
+
+
+def check_identity(saved: Identity, current: Identity, *, state: Path, resume: Resume, remedy: str) -> None:
+    """Make sure that a saved state belongs to this training.
+
+    Other library versions alone are worth a warning only: a training of days should survive an update, though its last
+    digits then differ from those of an undisturbed run.
+
+    Raises:
+        StateError: Settings or data differ and `resume` is not `force`; every difference is named.
+    """
+    found = differences(saved, current)
+    if not found:
+        return
+    listed = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    if resume == "force" or all(name.startswith("versions.") for name in found):
+        log.warning("Continuing %s although it was made with other settings (then -> now): %s", state, listed)
+        return
+    raise StateError(
+        f"this training was begun with other settings or data (then -> now): {listed}.", file=state, remedy=remedy
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 40 else text[:9] + '..."'

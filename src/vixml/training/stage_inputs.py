@@ -1,0 +1,154 @@
+"""What every stage of a variant reads, and what it builds from that."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from vixml.core.directories import SealedDirectory, WorkDirectory
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.data.image_bank import ImageBank
+from vixml.data.tokens import TokenStore
+from vixml.evaluation.propensity import inverse_propensity
+from vixml.models.build import build_model
+from vixml.models.device import resolve_device
+from vixml.models.tokenizer import load_saved_tokenizer
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.speed import counted
+from vixml.params.variant import VariantParams
+from vixml.training.identity import flatten, library_versions
+from vixml.training.inputs import ItemSource
+from vixml.training.loop import Trainer
+from vixml.training.training_inputs import TrainingInputs
+from vixml.training.validation import Validation
+
+if TYPE_CHECKING:
+    from vixml.models.dual import DualModel
+
+log = logging.getLogger(__name__)
+
+_TRAINED_BY = ("backbone", "model", "objective", "batching", "optim", "training")
+"""Groups of settings that the trained weights depend on, but for those that only change the speed."""
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """What every stage of a variant reads.
+
+    Args:
+        params: Settings of the variant.
+        evaluation: Propensity model and metric depths.
+        seed: Root seed.
+        tokens: Published tokens.
+        image_bank: Published image bank; None for a text variant.
+        relevance_train: Relevance of the training queries [N, L].
+        relevance_validation: Relevance of the validation queries [n, L]; n = 0 for none.
+        filter_validation: Pairs left out of their predictions [n, L].
+    """
+
+    params: VariantParams
+    evaluation: EvaluationParams
+    seed: int
+    tokens: SealedDirectory
+    image_bank: SealedDirectory | None
+    relevance_train: sp.csr_matrix
+    relevance_validation: sp.csr_matrix
+    filter_validation: sp.csr_matrix
+
+    def __post_init__(self) -> None:
+        if self.params.model.use_images and self.image_bank is None:
+            raise ConfigError(
+                "a text-only variant was told to use images",
+                found="model.use_images: true without an image bank",
+                remedy="set model.use_images to false, or train a vision variant.",
+            )
+        self._check_sides()
+
+    def _check_sides(self) -> None:
+        """Tokens, image bank and relevance must stem from one ingestion: rows are joined by position."""
+        for side, matrix in (("train", self.relevance_train), ("validation", self.relevance_validation)):
+            if self.tokens.meta[side]["texts"] != matrix.shape[0]:
+                raise StateError(
+                    "the tokens belong to other items than the relevance",
+                    file=self.tokens.path,
+                    found=f"{self.tokens.meta[side]['texts']} texts of side {side}",
+                    expected=str(matrix.shape[0]),
+                    remedy="run the variant's pipeline from its first stage again.",
+                )
+        if self.image_bank is None or not self.params.model.use_images:
+            return
+        if self.image_bank.meta["items"] != self.tokens.meta["items"]:
+            raise StateError(
+                "the image bank belongs to other items than the tokens",
+                file=self.image_bank.path,
+                remedy="run `kedro run --pipelines=image_embedding` again: the data were ingested anew since.",
+            )
+        if not len(ImageBank.open(self.image_bank.path).vectors):
+            log.warning("There is no image at all: a vision variant is the text-only one here.")
+
+    @property
+    def bank(self) -> ImageBank | None:
+        """The image bank if the variant looks at images."""
+        if self.image_bank is None or not self.params.model.use_images:
+            return None
+        return ImageBank.open(self.image_bank.path)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the numbers of a training depend on, by dotted names; a checkpoint of another one is not continued."""
+        relevance = self.relevance_train
+        settings = counted(self.params)
+        return {
+            **flatten({name: settings[name] for name in _TRAINED_BY}, "params"),
+            "evaluation.propensity_a": self.evaluation.propensity_a,
+            "evaluation.propensity_b": self.evaluation.propensity_b,
+            "seed": self.seed,
+            "data.tokens": self.tokens.fingerprint,
+            "data.images": None if self.image_bank is None else self.image_bank.fingerprint,
+            "data.relevance": hashlib.sha256(relevance.indptr.tobytes() + relevance.indices.tobytes()).hexdigest(),
+            **library_versions(),
+        }
+
+    def source(self, side: str) -> ItemSource:
+        """Tokens and images of one side."""
+        return ItemSource.open(side, TokenStore.open(self.tokens), self.bank, max_images=self.params.model.max_images)
+
+    def new_model(self) -> DualModel:
+        """The untrained model on the run's device."""
+        bank = self.bank
+        model = build_model(
+            self.params.backbone,
+            self.params.model,
+            tokenizer=load_saved_tokenizer(TokenStore.open(self.tokens).tokenizer_folder),
+            image_dim=None if bank is None else bank.dim,
+            num_labels=self.relevance_train.shape[1],
+            chunk_tokens=self.params.batching.chunk_tokens,
+            seed=self.seed,
+        )
+        return model.to(resolve_device(self.params.training.device))
+
+    def trainer(self, work: WorkDirectory) -> Trainer:
+        """A trainer at step 0."""
+        if not self.relevance_train.nnz:
+            raise DataError(
+                "no training query has a label, so there is nothing to learn",
+                expected="training points with entries in target_ind",
+                remedy="see `points_without_labels` in data_report.json, correct the raw files, run ingestion again.",
+            )
+        frequencies = np.diff(self.relevance_train.tocsc().indptr)
+        weights = inverse_propensity(
+            frequencies, self.relevance_train.shape[0], self.evaluation.propensity_a, self.evaluation.propensity_b
+        )
+        validation = None
+        if self.relevance_validation.shape[0]:
+            ks = tuple(k for k in self.evaluation.ks if k <= 10) or (self.evaluation.ks[0],)
+            validation = Validation(
+                self.source("validation"), self.relevance_validation, self.filter_validation, weights, ks
+            )
+        inputs = TrainingInputs(self.source("train"), self.source("label"), self.relevance_train, weights, validation)
+        return Trainer(self.new_model(), inputs, self.params, seed=self.seed, work=work.path, identity=self.identity)
