@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import click
 from kedro.framework.hooks import hook_impl
 
-from vixml.core.errors import StateError
+from vixml.core.errors import StateError, VixmlError
 from vixml.datasets.raw_folder import RawFolderDataset
+from vixml.freshness.origin import why_stale
 from vixml.params.composition import check_keys
 from vixml.pipelines.stage import OPTIONAL
 
@@ -32,28 +38,33 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Refuse misspelt parameters.
+        """Show a user's mistakes as sentences, and refuse misspelt parameters.
 
         Raises:
             ConfigError: There is no such parameter; the nearest is named.
         """
+        show_errors_briefly(context.project_path / "logs" / "last_error.txt")
         check_keys(context.config_loader["parameters"])
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Refuse to start where an input is missing, or where demo data would replace a user's files.
 
+        With `--only-missing-outputs` a node that is up to date needs no inputs.
+
         Raises:
             StateError: An input is missing; the pipeline to run first is named.
             DataError: The raw folder is not there, or must not be written.
         """
-        if run_params.get("only_missing_outputs"):
-            return
         for name in pipeline.all_outputs():
             dataset = catalog.get(name)
             if isinstance(dataset, RawFolderDataset):
                 dataset.check_replaceable()
-        inputs = (name for name in pipeline.inputs() if not name.startswith("params:") and name != "parameters")
+        nodes = pipeline.nodes
+        if run_params.get("only_missing_outputs"):
+            nodes = [node for node in nodes if why_stale(node, catalog) is not None]
+        needed = pipeline.inputs() & {name for node in nodes for name in node.inputs}
+        inputs = (name for name in needed if not name.startswith("params:") and name != "parameters")
         for name in sorted(inputs, key=lambda name: (name != RAW, "." in name, name)):  # in the order they are made
             _check_input(name, pipeline, catalog)
 
@@ -93,3 +104,39 @@ def producer_of(name: str) -> str | None:
 
     found = {key: len(value.nodes) for key, value in register_pipelines().items() if name in value.all_outputs()}
     return min(found, key=found.__getitem__) if found else None
+
+
+def show_errors_briefly(log_file: Path) -> None:
+    """Let an error that the user can cause end the process with its sentence alone, and exit code 1.
+
+    The traceback goes to `log_file`; any other error keeps its traceback on the terminal.
+    """
+    other = getattr(sys.excepthook, "other", sys.excepthook)
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        found = user_error(error)
+        if found is None:
+            other(kind, error, trace)
+            return
+        click.secho(f"Error: {found}", err=True, fg="red")
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+            log_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            click.echo(f"(traceback: {log_file})", err=True)
+        except OSError:  # the disk is full, for one
+            pass
+
+    show.other = other  # type: ignore[attr-defined]
+    sys.excepthook = show
+
+
+def user_error(error: BaseException) -> BaseException | None:
+    """Return the error among `error` and its causes that tells the user what to do, or None."""
+    from kedro.validation.exceptions import ParameterValidationError
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (VixmlError, ParameterValidationError)):
+            return seen
+        seen = seen.__cause__
+    return None

@@ -3,7 +3,10 @@
 import os
 
 from vixml.config import ProjectConfigLoader
+from vixml.freshness.hooks import FreshnessHooks
+from vixml.freshness.runner import ProjectSession
 from vixml.hooks import ProjectHooks
+from vixml.status import StatusHooks
 from vixml.tracking.hooks import TrackingHooks
 
 # A waiting OpenMP thread spins for long by default: where other processes want the cores, a training step then takes up
@@ -12,8 +15,10 @@ from vixml.tracking.hooks import TrackingHooks
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 # The last one registered is called first: a run that the checks refuse must not open an MLflow run.
-HOOKS = (TrackingHooks(), ProjectHooks())
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+HOOKS = (TrackingHooks(), StatusHooks(), FreshnessHooks(), ProjectHooks())
+SESSION_CLASS = ProjectSession
+# kedro-mlflow asks the server at every start, so a dead one would end it; vixml.tracking reads its settings instead
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow")
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {

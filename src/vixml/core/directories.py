@@ -3,25 +3,46 @@
 A big result (tokens, an image bank, a model) is a directory. Its producer writes in a private WORK directory, which may
 hold resumable state; `publish` then SEALS the finished folder, with a manifest of every file's size and hash, and moves
 it to its final place. A directory without a manifest does not count as an output.
+
+Nothing is ever written into a published directory, so no seal has to be revoked before the first write: the older
+output stays readable and sealed all the while, which revoking it first would not allow. Only two renames separate old
+and new; whoever opens the directory after a kill between them finishes the move.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vixml.core.errors import StateError
+from vixml.core.errors import StateError, VixmlError
+from vixml.core.files import atomic_file, content_hash, hash_file, link, read_json, stamp_of, sync, write_json
+from vixml.core.fingerprint import fingerprint_json, steady
+from vixml.core.storage import writing
+
+__all__ = [
+    "MANIFEST",
+    "Built",
+    "SealedDirectory",
+    "WorkDirectory",
+    "atomic_file",
+    "hash_file",
+    "is_sealed",
+    "link",
+    "open_sealed",
+    "publish",
+    "read_json",
+    "write_json",
+]
 
 MANIFEST = "manifest.json"
-_CHUNK = 1 << 20
+_STAMPS = ".verified.json"  # size, time and inode of each file when its hash was last found right
+_AGAIN = "run the pipeline that writes this directory again."
 
 
 @dataclass(frozen=True)
@@ -33,9 +54,10 @@ class WorkDirectory:
     def fresh(self, name: str) -> Path:
         """Return the empty sub-folder `name`, removing what an earlier attempt left in it."""
         folder = self.path / name
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        with writing(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
         return folder
 
 
@@ -65,11 +87,9 @@ class SealedDirectory:
 
     @property
     def fingerprint(self) -> str:
-        """Hash over the names and hashes of all files: equal content, equal fingerprint."""
-        digest = hashlib.sha256()
-        for name in sorted(self.files):
-            digest.update(f"{name}\0{self.files[name]['sha256']}\n".encode())
-        return digest.hexdigest()
+        """Hash over all files and facts, times and memory left out: equal content, equal fingerprint."""
+        contents = {name: facts.get("content", facts["sha256"]) for name, facts in self.files.items()}
+        return fingerprint_json({"files": contents, "meta": steady(dict(self.meta))})
 
     def verify(self) -> None:
         """Re-hash every file.
@@ -78,52 +98,54 @@ class SealedDirectory:
             StateError: A file is missing, torn or edited; it is named.
         """
         for name, facts in self.files.items():
-            if hash_file(self.path / name) != facts["sha256"]:
-                raise StateError(
-                    "the file differs from its manifest",
-                    file=self.path / name,
-                    remedy="run the pipeline that writes this directory again.",
-                )
+            if not (self.path / name).is_file() or hash_file(self.path / name) != facts["sha256"]:
+                raise StateError("the file differs from its manifest", file=self.path / name, remedy=_AGAIN)
 
 
 def publish(built: Built, target: Path) -> SealedDirectory:
     """Move a finished folder to `target` and seal it, replacing an older one.
 
-    The new directory is sealed beside the old one, then takes its place by renaming: an interruption leaves the old
-    one, the new one, or for an instant none under this name, and never a mixture.
+    The new directory is sealed beside the old one and put on the disk, then takes its place by renaming: an
+    interruption leaves the old one or the new one, and never a mixture.
+
+    Raises:
+        StorageError: No space or no permission; the older directory is untouched.
     """
-    manifest = {
-        "kind": built.kind,
-        "meta": dict(built.meta),
-        "files": {
-            str(p.relative_to(built.path).as_posix()): {"bytes": p.stat().st_size, "sha256": hash_file(p)}
-            for p in sorted(built.path.rglob("*"))
-            if p.is_file()
-        },
-    }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    incoming, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    shutil.rmtree(incoming, ignore_errors=True)
-    shutil.move(built.path, incoming)  # a rename, or a copy where the target is on another file system
-    write_json(incoming / MANIFEST, manifest)
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(target, old)
-    os.replace(incoming, target)
-    shutil.rmtree(old, ignore_errors=True)
+    incoming, old = _beside(target)
+    with writing(target):
+        _recover(target)
+        _discard(incoming)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.move(built.path, incoming)  # a rename, or a copy where the target is on another file system
+            _seal(incoming, built)
+            if target.exists():
+                _discard(old)
+                os.replace(target, old)
+            os.replace(incoming, target)
+        except Exception:
+            if target.exists():  # else the renames are finished by the next who looks
+                _discard(incoming)
+            raise
+        sync(target.parent)
+        _discard(old)
     return open_sealed(target, kind=built.kind)
 
 
 def is_sealed(path: Path) -> bool:
     """Tell whether `path` is a complete published directory."""
+    _recover(path)
     return (path / MANIFEST).is_file()
 
 
 def open_sealed(path: Path, *, kind: str | None = None) -> SealedDirectory:
-    """Open a published directory, checking that every file is there with its recorded size.
+    """Open a published directory, checking that every file is there as its manifest says.
+
+    Sizes are compared every time. A file is hashed only where its size, time or inode differ from those of the last
+    time it was found right (a copied, touched or edited file): `SealedDirectory.verify` hashes all of them.
 
     Raises:
-        StateError: Not sealed, of another kind, or a file is missing or of another size.
+        StateError: Not sealed, of another kind, or a file is missing, torn or edited; it is named.
     """
     if not is_sealed(path):
         raise StateError(
@@ -132,9 +154,42 @@ def open_sealed(path: Path, *, kind: str | None = None) -> SealedDirectory:
             expected=f"a finished {kind or 'directory'} with a {MANIFEST}",
             remedy="run the pipeline that writes it.",
         )
+    manifest = _read_manifest(path)
+    if kind is not None and manifest["kind"] != kind:
+        raise StateError("the directory holds something else", file=path, found=manifest["kind"], expected=kind)
+    _check_sizes(path, manifest)
+    _check_contents(path, manifest)
+    return SealedDirectory(path=path, kind=manifest["kind"], meta=manifest["meta"], files=manifest["files"])
+
+
+def _seal(folder: Path, built: Built) -> None:
+    """Write the manifest, which is the seal, as the last file, and put everything on the disk."""
+    (folder / _STAMPS).unlink(missing_ok=True)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
+    files: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        sync(path)
+        facts = files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+        if path.suffix in (".json", ".jsonl"):
+            facts["content"] = content_hash(path)
+    write_json(folder / _STAMPS, {name: stamp_of(folder / name) for name in files})
+    manifest = json.loads(json.dumps({"kind": built.kind, "meta": dict(built.meta), "files": files}))
+    write_json(folder / MANIFEST, {**manifest, "seal": fingerprint_json(manifest)})
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_json(path / MANIFEST)
-    if kind is not None and manifest.get("kind") != kind:
-        raise StateError("the directory holds something else", file=path, found=manifest.get("kind"), expected=kind)
+    try:
+        content = {key: manifest[key] for key in ("kind", "meta", "files")}
+        intact = manifest.get("seal") in (None, fingerprint_json(content))
+    except (KeyError, TypeError, AttributeError):
+        intact = False
+    if not intact:
+        raise StateError("the manifest was edited", file=path / MANIFEST, remedy=_AGAIN)
+    return content
+
+
+def _check_sizes(path: Path, manifest: Mapping[str, Any]) -> None:
     for name, facts in manifest["files"].items():
         file = path / name
         size = file.stat().st_size if file.is_file() else None
@@ -144,52 +199,45 @@ def open_sealed(path: Path, *, kind: str | None = None) -> SealedDirectory:
                 file=file,
                 found="no such file" if size is None else f"{size} bytes",
                 expected=f"{facts['bytes']} bytes",
-                remedy="run the pipeline that writes this directory again.",
+                remedy=_AGAIN,
             )
-    return SealedDirectory(path=path, kind=manifest["kind"], meta=manifest["meta"], files=manifest["files"])
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that replaces it when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+def _check_contents(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Hash the files that somebody wrote to since their hash was last found right."""
     try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        known = read_json(path / _STAMPS)
+    except (StateError, OSError):
+        known = {}
+    stamps = {name: stamp_of(path / name) for name in manifest["files"]}
+    for name in [name for name, stamp in stamps.items() if known.get(name) != stamp]:
+        if hash_file(path / name) != manifest["files"][name]["sha256"]:
+            raise StateError("the file was edited: it differs from its manifest", file=path / name, remedy=_AGAIN)
+    if stamps != known:
+        with suppress(VixmlError, OSError):  # only a short cut, and the place may be read-only
+            write_json(path / _STAMPS, stamps)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as UTF-8 JSON, atomically."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def _beside(target: Path) -> tuple[Path, Path]:
+    return target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def _recover(target: Path) -> None:
+    """Finish the renames of a `publish` that was killed between them: the new directory, else the old one."""
+    if target.exists():
+        return
+    for candidate in _beside(target):
+        if not (candidate / MANIFEST).is_file():
+            continue
+        try:
+            _check_sizes(candidate, _read_manifest(candidate))
+            os.replace(candidate, target)
+        except (StateError, OSError):  # not complete, another process was faster, or a read-only place
+            continue
+        return
 
-    Raises:
-        StateError: Missing or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise StateError("the file is missing", file=path) from err
-    except ValueError as err:
-        raise StateError("the file is not valid JSON", file=path, found=str(err)) from err
 
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, read in blocks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
+def _discard(folder: Path) -> None:
+    """Remove a folder, its seal first: a half-removed one must not look complete."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -59,3 +59,7 @@ class ConfigError(VixmlError, ValueError):
 
 class StateError(VixmlError, RuntimeError):
     """An output on disk is missing, half-written, edited, or belongs to other settings."""
+
+
+class StorageError(VixmlError, OSError):
+    """A file cannot be written: the disk is full, a quota is used up, no permission, a read-only file system."""

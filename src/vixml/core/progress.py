@@ -1,14 +1,173 @@
-"""Progress bars that keep quiet where nobody watches."""
+"""Progress: a bar where somebody watches, a line now and then where nobody does, and listeners for everything else.
+
+A library function says how far it is with `progress`; it knows neither who watches nor where that is shown.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
+_log = logging.getLogger(__name__)
 
-def progress(iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, unit: str = "it") -> Any:
-    """Return a tqdm bar on stderr, disabled when stderr is not a terminal (CI, files, notebooks' logs)."""
-    from tqdm import tqdm
+NOTIFY_SECONDS = 1.0
+"""Least time between two notes to the listeners."""
 
-    return tqdm(iterable, desc=desc, total=total, unit=unit, dynamic_ncols=True, disable=not sys.stderr.isatty())
+LOG_SECONDS = 60.0
+"""Time between two lines where there is no terminal: a log file of hours stays readable."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a piece of work is.
+
+    Args:
+        desc: What is done.
+        done: Units that are done.
+        total: All units; None where that is not known.
+        unit: Name of a unit.
+        rate: Units a second since the work began in this process; 0.0 at its start.
+        facts: Further figures (epoch, loss).
+    """
+
+    desc: str
+    done: int
+    total: int | None
+    unit: str
+    rate: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the end at the present rate; None where that cannot be said."""
+        if self.total is None or not self.rate:
+            return None
+        return max(0, self.total - self.done) / self.rate
+
+
+listeners: list[Callable[[Position], None]] = []
+"""Called about once a second with the position of the innermost work; an error in one is ignored."""
+
+
+class Progress:
+    """Progress of one piece of work; use `progress`.
+
+    Args:
+        iterable: What to iterate over; None to call `update` by hand.
+        desc: What is done.
+        total: All units; None takes the length of `iterable`, if it has one.
+        unit: Name of a unit.
+    """
+
+    def __init__(self, iterable: Iterable[Any] | None, *, desc: str, total: int | None, unit: str) -> None:
+        from tqdm import tqdm
+
+        self._iterable, self._desc, self._unit = iterable, desc, unit
+        if total is None and hasattr(iterable, "__len__"):
+            total = len(iterable)  # type: ignore[arg-type]
+        self._total, self._done, self._skipped = total, 0, 0
+        self._facts: dict[str, Any] = {}
+        self._watched = sys.stderr.isatty()
+        self._bar = tqdm(desc=desc, total=total, unit=unit, dynamic_ncols=True, disable=not self._watched, leave=None)
+        self._started = self._noted = self._logged = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        self._notify(force=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        with self:
+            for item in self._iterable or ():
+                yield item
+                self.update(1)
+
+    @property
+    def position(self) -> Position:
+        """How far the work is."""
+        elapsed = time.monotonic() - self._started
+        rate = (self._done - self._skipped) / elapsed if elapsed > 0 else 0.0
+        return Position(self._desc, self._done, self._total, self._unit, rate, dict(self._facts))
+
+    def skip(self, count: int) -> None:
+        """Count units that an earlier process has done: they tell nothing of the rate."""
+        self._skipped += count
+        self._bar.initial = self._skipped
+        self.update(count)
+
+    def update(self, count: int) -> None:
+        """Count units that were just done."""
+        self._done += count
+        self._bar.update(count)
+        self._notify()
+
+    def set_postfix(self, **facts: Any) -> None:
+        """Show further figures beside the bar."""
+        self._facts = facts
+        self._bar.set_postfix(facts)
+        self._notify()
+
+    def close(self) -> None:
+        """Take the bar down."""
+        self._bar.close()
+        self._notify(force=True)
+
+    def _notify(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not self._watched and now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            _log.info("%s", line(self.position))
+        if listeners and (force or now - self._noted >= NOTIFY_SECONDS):
+            self._noted = now
+            position = self.position
+            for listener in tuple(listeners):
+                with suppress(Exception):  # whoever watches must not stop the work
+                    listener(position)
+
+
+def progress(
+    iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, unit: str = "it"
+) -> Progress:
+    """Return the progress of a piece of work, as a context manager or to iterate over.
+
+    On a terminal it is a bar on stderr with rate and time left; elsewhere (CI, files) a line of the log a minute.
+
+    Args:
+        iterable: What to iterate over; None to call `update` by hand.
+        desc: What is done.
+        total: All units; None takes the length of `iterable`, if it has one.
+        unit: Name of a unit.
+    """
+    return Progress(iterable, desc=desc, total=total, unit=unit)
+
+
+def line(position: Position) -> str:
+    """Return a position as one line: `train_hard: 120/400 step (30 %), 2.1 step/s, 2 min 13 s left, epoch=3/8`."""
+    text = f"{position.desc}: {position.done:,}"
+    if position.total:
+        text += f"/{position.total:,}"
+    text += f" {position.unit}"
+    if position.total:
+        text += f" ({100 * position.done // position.total} %)"
+    if position.rate:
+        text += f", {position.rate:,.3g} {position.unit}/s"
+    if position.seconds_left is not None:
+        text += f", {duration(position.seconds_left)} left"
+    return text + "".join(f", {name}={value}" for name, value in position.facts.items())
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: `41 s`, `2 min 13 s`, `3 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

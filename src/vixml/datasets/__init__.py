@@ -7,7 +7,9 @@ from vixml.datasets.csr import CSRDataset
 from vixml.datasets.document import JSONDocumentDataset, JSONLinesDataset
 from vixml.datasets.items import ItemsDataset
 from vixml.datasets.raw_folder import RawFolderDataset
+from vixml.datasets.run_archive import RunArchiveDataset
 from vixml.datasets.sealed_directory import SealedDirectoryDataset
+from vixml.datasets.text import TextFileDataset
 from vixml.datasets.work_directory import WorkDirectoryDataset
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "JSONDocumentDataset",
     "JSONLinesDataset",
     "RawFolderDataset",
+    "RunArchiveDataset",
     "SealedDirectoryDataset",
+    "TextFileDataset",
     "WorkDirectoryDataset",
 ]

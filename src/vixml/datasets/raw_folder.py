@@ -75,8 +75,9 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
             "the folder has no label file" if present else "there is no folder of raw files here",
             file=self._filepath,
             found=", ".join(sorted(p.name for p in self._filepath.iterdir())[:12]) or "nothing" if present else None,
-            expected="trn, tst and lbl as .json.gz or .json (one JSON object a line)",
-            remedy="pass `--params data_root=FOLDER`, or run `fabrication` first for the demo data.",
+            expected="trn, tst and lbl as .json.gz or .json (one JSON object a line), or your own tables",
+            remedy="pass `--params data_root=FOLDER`, look at your own tables with `vixml init-data FOLDER`, "
+            "or run `fabrication` first for the demo data.",
         )
 
     def preview(self) -> JSONPreview:
@@ -85,7 +86,10 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
         return JSONPreview(json.dumps({"folder": self._filepath.name, "bytes": files}, ensure_ascii=False))
 
     def _exists(self) -> bool:
-        return any((self._filepath / name).is_file() for name in _LABEL_FILES)
+        from vixml.data.tabular_files import holds_tables
+
+        folder = self._filepath
+        return any((folder / name).is_file() for name in _LABEL_FILES) or (folder.is_dir() and holds_tables(folder))
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath.as_posix()}

@@ -1,0 +1,111 @@
+"""Disks that are full, protected or at their quota: the ONE place that turns what libraries raise into our error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vixml.core.errors import StorageError, VixmlError
+
+_WHAT = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would become larger than this process may write",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+}
+_PROTECTED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_IN_TEXT = tuple(code for code in _WHAT if code not in (errno.EACCES, errno.EPERM))
+_MIB = 1 << 20
+
+
+def storage_error(error: BaseException, *, path: Path | None = None, needed: int | None = None) -> StorageError | None:
+    """Return what `error` means if writing failed for want of space or permission, else None.
+
+    Besides `OSError` this knows safetensors, Arrow and faiss, which say it in their text only, and NumPy, which says
+    how many items it could not write.
+
+    Args:
+        error: What was raised; its causes are looked at too.
+        path: File or folder that was being written, where the error does not name one.
+        needed: Bytes that were to be written, where it is known.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, VixmlError):
+            return seen if isinstance(seen, StorageError) else None
+        code = _code(seen)
+        if code is not None:
+            return _compose(code, seen, path, needed)
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return None
+
+
+@contextmanager
+def writing(path: Path, *, needed: int | None = None) -> Iterator[None]:
+    """Raise `StorageError` where the block cannot write for want of space or permission; other errors pass."""
+    try:
+        yield
+    except Exception as err:
+        found = storage_error(err, path=path, needed=needed)
+        if found is None or found is err:
+            raise
+        raise found from err
+
+
+def reserve(file: Path, size: int) -> None:
+    """Take `size` bytes on the disk for a file that is going to be written through a memory map.
+
+    A memory map of a file with holes does not fail when the disk is full: the process is killed (SIGBUS).
+
+    Raises:
+        StorageError: There is not as much space.
+    """
+    with writing(file, needed=size), file.open("r+b") as stream:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, size)
+
+
+def _code(error: BaseException) -> int | None:
+    number = getattr(error, "errno", None)
+    if number in _WHAT:
+        return int(number)
+    text = str(error)
+    match = re.search(r"(?:os error|errno) (\d+)", text, flags=re.IGNORECASE)
+    if match and int(match[1]) in _IN_TEXT:
+        return int(match[1])
+    if re.search(r"\d+ requested and \d+ written", text):  # NumPy; it keeps no errno
+        return errno.ENOSPC
+    return next((code for code in _IN_TEXT if os.strerror(code) in text), None)
+
+
+def _compose(code: int, error: BaseException, path: Path | None, needed: int | None) -> StorageError:
+    named = getattr(error, "filename", None)
+    file = Path(os.fsdecode(named)) if isinstance(named, (str, bytes)) else path
+    remedy = "then run the same command with `--only-missing-outputs`: what was complete before is untouched."
+    if code in _PROTECTED:
+        found = StorageError(f"{_WHAT[code]}", file=file, remedy="make the place writable (owner, rights); " + remedy)
+    else:
+        found = StorageError(
+            f"could not be written: {_WHAT[code]}",
+            file=file,
+            found=_space(file),
+            expected=None if needed is None else f"{needed / _MIB:.1f} MiB for this file",
+            remedy="free space there or raise the limit; " + remedy,
+        )
+    found.errno = code
+    return found
+
+
+def _space(file: Path | None) -> str | None:
+    """Return how much is free where `file` is to be."""
+    for folder in [] if file is None else [file, *file.absolute().parents]:
+        if folder.exists():
+            return f"{shutil.disk_usage(folder).free / _MIB:.1f} MiB free"
+    return None

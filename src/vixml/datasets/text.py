@@ -1,0 +1,46 @@
+"""A text file: Markdown, LaTeX, HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from vixml.core.directories import atomic_file
+from vixml.core.errors import StateError
+
+
+class TextFileDataset(AbstractDataset[str, str]):
+    """One UTF-8 text file, written atomically.
+
+    Args:
+        filepath: The file.
+        metadata: Kept for Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: str) -> None:
+        """Write the text."""
+        with atomic_file(self._filepath) as temporary:
+            temporary.write_text(data, encoding="utf-8")
+
+    def load(self) -> str:
+        """Read the text.
+
+        Raises:
+            StateError: The file is missing.
+        """
+        try:
+            return self._filepath.read_text(encoding="utf-8")
+        except FileNotFoundError as err:
+            raise StateError("the file is missing", file=self._filepath) from err
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath.as_posix()}

@@ -1,0 +1,135 @@
+import errno
+import os
+import resource
+import subprocess
+
+import numpy as np
+import pytest
+
+from vixml.core.errors import DataError, StateError, StorageError
+from vixml.core.files import atomic_file
+from vixml.core.storage import reserve, storage_error, writing
+
+
+@pytest.fixture
+def small_files():
+    """Let no file grow beyond 4 KiB: a real limit of the kernel, that needs no rights."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    made = subprocess.run(mount, check=False, capture_output=True)
+    if made.returncode:
+        pytest.skip("mounting a small file system needs rights that this user does not have")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EDQUOT, "quota"),
+        (errno.EFBIG, "larger than"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission denied"),
+    ],
+)
+def test_every_reason_has_its_words_and_the_file(tmp_path, code, words):
+    found = storage_error(OSError(code, "x", str(tmp_path / "model")))
+    assert isinstance(found, StorageError)
+    assert found.errno == code
+    assert words in str(found)
+    assert "model" in str(found)
+    assert "--only-missing-outputs" in str(found)
+
+
+def test_other_errors_are_left_alone():
+    assert storage_error(OSError(errno.ENOENT, "x")) is None
+    assert storage_error(ValueError("bad")) is None
+    wrapped = DataError("the file is not readable")
+    wrapped.__cause__ = PermissionError(errno.EACCES, "x")
+    assert storage_error(wrapped) is None
+    with pytest.raises(StateError), writing(os.devnull):
+        raise StateError("something else")
+
+
+def test_the_cause_is_found_below_other_errors(tmp_path):
+    outer = RuntimeError("saving failed")
+    outer.__cause__ = OSError(errno.ENOSPC, "x")
+    found = storage_error(outer, path=tmp_path / "a" / "b", needed=3 << 20)
+    assert "MiB free" in str(found)
+    assert "3.0 MiB for this file" in str(found)
+
+
+def save_numpy(file):
+    np.save(file, np.zeros(1 << 20), allow_pickle=False)
+
+
+def save_safetensors(file):
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(1 << 20)}, file)
+
+
+def save_parquet(file):
+    import pandas as pd
+
+    pd.DataFrame({"a": np.random.default_rng(0).random(1 << 18)}).to_parquet(file)
+
+
+def save_text(file):
+    file.write_text("x" * (1 << 21))
+
+
+def save_map(file):
+    file.touch()
+    reserve(file, 1 << 22)
+
+
+def save_faiss(file):
+    faiss = pytest.importorskip("faiss")
+    index = faiss.IndexFlatIP(64)
+    index.add(np.zeros((1 << 14, 64), dtype=np.float32))
+    faiss.write_index(index, str(file))
+
+
+WRITERS = [save_numpy, save_safetensors, save_parquet, save_text, save_map, save_faiss]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_what_the_libraries_raise_on_a_full_disk_is_told_as_such(full_disk, write):
+    (full_disk / "kept").write_text("old")
+    with pytest.raises(StorageError, match="full"), writing(full_disk):
+        write(full_disk / "new")
+    assert (full_disk / "kept").read_text() == "old"
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_what_the_libraries_raise_at_a_limit_is_told_as_such(tmp_path, small_files, write):
+    with pytest.raises(StorageError), writing(tmp_path):
+        write(tmp_path / "new")
+
+
+def test_a_full_disk_leaves_the_older_file_and_nothing_else(full_disk):
+    with atomic_file(full_disk / "a") as temporary:
+        temporary.write_text("old")
+    with pytest.raises(StorageError), atomic_file(full_disk / "a") as temporary:
+        temporary.write_text("x" * (1 << 21))
+    assert [p.name for p in full_disk.iterdir()] == ["a"]
+    assert (full_disk / "a").read_text() == "old"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_forbidden_folder_is_named(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="permission denied"), atomic_file(tmp_path / "closed" / "a"):
+        pass

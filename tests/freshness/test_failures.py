@@ -1,0 +1,149 @@
+"""Every node at the limit of its disk, what a user sees of an error, and which settings nodes really read."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.framework.project import settings
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from vixml.core.errors import StorageError
+from vixml.freshness import runner
+from vixml.freshness.reads import READS
+from vixml.params.base import Params
+from vixml.params.speed import SPEED_ONLY
+from vixml.pipeline_registry import register_pipelines
+
+PIPELINES = ("fabrication", "ingestion", "image_embedding", "encoder_vision")
+EXEMPT = {("EvaluationParams", "ks")}  # read by a training, but on purpose no reason to train again
+
+
+def outputs_of(project):
+    """Return the content of everything but work directories, run status and logs."""
+    return {
+        path.relative_to(project): path.read_bytes()
+        for layer in ("01_raw", "03*", "04*", "05*", "06*", "07*", "08*")
+        for path in sorted(project.glob(f"data/{layer}/demo/**/*"))
+        if path.is_file()
+    }
+
+
+def at_limit(limit, call):
+    """Return the name and the text of the error that `call` ends with where no file may exceed `limit` bytes."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(1, 2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        try:
+            call()
+            text = "no error"
+        except BaseException as err:
+            text = f"{type(err).__name__}: {err}"
+        os.write(write, text.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        text = stream.read()
+    os.waitpid(child, 0)
+    return text
+
+
+@pytest.mark.e2e
+def test_a_full_disk_in_any_node_is_told_and_leaves_all_outputs(kedro_run, project, tiny):
+    kedro_run(*PIPELINES, params=tiny)
+    before = outputs_of(project)
+    assert len(before) > 30
+    with settings.SESSION_CLASS.create(project_path=project, runtime_params=tiny) as session:
+        catalog = session.load_context().catalog
+    nodes = sum((register_pipelines()[name] for name in PIPELINES), Pipeline([])).nodes
+    assert len(nodes) > 12
+    for node in nodes:
+        paths = [runner.path_of(catalog.get(name)) for name in node.outputs]
+        files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+        largest = max(file.stat().st_size for file in files)
+        for limit in {64, largest * 9 // 10}:  # the first file it writes, and the largest
+            text = at_limit(limit, lambda node=node: runner.FreshRunner().run(Pipeline([node]), catalog))
+            assert text.startswith(StorageError.__name__), f"{node.name} at {limit} bytes: {text}"
+            assert "larger than" in text
+            assert outputs_of(project) == before, f"{node.name} at {limit} bytes"
+
+
+def allowed(model, include):
+    """Return (section, field) of everything that `include` lets count, and of what only changes the speed."""
+    fields = model.model_fields if include is None else include
+    found = {(model.__name__, name) for name in [*fields, *SPEED_ONLY.get(model, {})]}
+    below = fields if isinstance(fields, dict) and include is not None else dict.fromkeys(fields)
+    for name, inner in below.items():
+        kind = model.model_fields[name].annotation
+        for part in [kind, *getattr(kind, "__args__", ())]:
+            if isinstance(part, type) and issubclass(part, Params):
+                found |= allowed(part, None if inner in (None, True) else inner)
+    speed = SPEED_ONLY.get(model, {})
+    for name, inner in speed.items():
+        if inner is not True:
+            found |= {(model.model_fields[name].annotation.__name__, field) for field in inner}
+    return found
+
+
+@pytest.mark.e2e
+def test_nodes_read_only_the_settings_that_count_for_them(kedro_run, tiny, monkeypatch):
+    """A setting that a node reads, but that does not count for it, would leave a wrong result fresh."""
+    seen: dict[str, set[tuple[str, str]]] = {}
+    running = []
+    real = Params.__getattribute__
+
+    def watched(self, name):
+        if running and name in type(self).model_fields:
+            seen[running[-1]].add((type(self).__name__, name))
+        return real(self, name)
+
+    real_run = Node.run
+
+    def run(self, inputs=None):
+        running.append(self.func.__name__)
+        seen.setdefault(running[-1], set())
+        try:
+            return real_run(self, inputs)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(Node, "run", run)
+    monkeypatch.setattr(Params, "__getattribute__", watched)
+    kedro_run(*PIPELINES, params=tiny)
+    assert set(READS) <= set(seen)
+    for name, sections in READS.items():
+        may = set().union(*(allowed(model, include) for model, include in sections.items())) | EXEMPT
+        assert seen[name], name
+        assert seen[name] <= may, name
+
+
+def test_a_users_mistake_ends_with_a_sentence_and_exit_code_1(project):
+    command = [sys.executable, "-m", "kedro", "run", "--pipelines=ingestion"]
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Error: " in ended.stderr
+    assert "run `fabrication` first" in ended.stderr
+    assert "Traceback" in (project / "logs" / "last_error.txt").read_text()
+
+
+def test_a_stopped_run_says_what_to_type(project):
+    raw = project / "shop"
+    raw.mkdir()
+    (raw / "lbl.json").write_text("{broken\n")
+    (raw / "trn.json").write_text("{}\n")
+    (raw / "tst.json").write_text("{}\n")
+    options = ["--pipelines=ingestion", "--params", "data_root=shop"]
+    command = [str(Path(sys.executable).parent / "kedro"), "run", *options]
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Stopped in ingest_raw. Complete in this run: 0 of 3 nodes." in ended.stderr
+    assert "    kedro run --pipelines=ingestion --params data_root=shop --only-missing-outputs\n" in ended.stderr
+    assert "line 1" in ended.stderr
