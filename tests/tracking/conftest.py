@@ -5,10 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from kedro.config import MissingConfigException
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
+
+from vixml.datasets import JSONDocumentDataset
+from vixml.params.composition import VARIANTS
 
 
 @pytest.fixture(scope="session")
@@ -30,14 +34,20 @@ def runs_of(client, experiment):
     return lambda: {run.info.run_name: run for run in client.search_runs([experiment])}
 
 
-def configuration(client, experiment):
-    return SimpleNamespace(
-        server=SimpleNamespace(_mlflow_client=client),
-        tracking=SimpleNamespace(
-            disable_tracking=SimpleNamespace(pipelines=[]),
-            experiment=SimpleNamespace(_experiment=SimpleNamespace(experiment_id=experiment)),
-        ),
-    )
+def configuration(uri, experiment, folder, **own):
+    """What conf/base/mlflow.yml holds."""
+    return {
+        "server": {"mlflow_tracking_uri": uri},
+        "tracking": {
+            "experiment": {"name": experiment, "create_experiment_kwargs": {"artifact_location": folder.as_uri()}}
+        },
+        "vixml": {"system_metrics": False, **own},
+    }
+
+
+@pytest.fixture
+def config(client, experiment, tmp_path):
+    return configuration(client.tracking_uri, client.get_experiment(experiment).name, tmp_path)
 
 
 PARAMETERS = {
@@ -66,13 +76,19 @@ def variant_pipeline(name, *functions):
 
 
 def drive(hooks, config, chain, *, names=("toy",), folder=None, extra=None):
-    """Run a pipeline as a session does, with the hooks registered."""
+    """Run a pipeline as a session does, with the hooks registered; return the context."""
     manager = _create_hook_manager()
     manager.register(hooks)
+    datasets = {**PARAMETERS, **(extra or {})}
+    records = {
+        f"{name}.run_records": JSONDocumentDataset(filepath=str(folder / name / "run_records.json"), missing_ok=True)
+        for name in VARIANTS
+    }
     catalog = DataCatalog(
-        {key: MemoryDataset(value, copy_mode="assign") for key, value in {**PARAMETERS, **(extra or {})}.items()}
+        {**{key: MemoryDataset(value, copy_mode="assign") for key, value in datasets.items()}, **records}
     )
-    manager.hook.after_context_created(context=SimpleNamespace(mlflow=config, project_path=folder))
+    context = SimpleNamespace(config_loader=Loader(config), project_path=folder)
+    manager.hook.after_context_created(context=context)
     call = {"run_params": {"pipeline_names": list(names)}, "pipeline": chain, "catalog": catalog}
     manager.hook.before_pipeline_run(**call)
     try:
@@ -81,3 +97,14 @@ def drive(hooks, config, chain, *, names=("toy",), folder=None, extra=None):
         manager.hook.on_pipeline_error(error=error, **call)
         raise
     manager.hook.after_pipeline_run(run_result=result, **call)
+    return context
+
+
+class Loader(dict):
+    """A configuration loader with mlflow.yml, or without one."""
+
+    def __init__(self, mlflow):
+        super().__init__({} if mlflow is None else {"mlflow": mlflow})
+
+    def __missing__(self, key):
+        raise MissingConfigException(key)

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from types import SimpleNamespace
 import pytest
 from kedro.pipeline import node, pipeline
 
-from vixml.core.directories import WorkDirectory
+from vixml.core.directories import SealedDirectory, WorkDirectory
+from vixml.core.errors import ConfigError
 from vixml.params.variant import VariantParams
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
+from vixml.tracking.settings import read_settings
 
 _SPEC = importlib.util.spec_from_file_location("tracking_harness", Path(__file__).with_name("conftest.py"))
 harness = importlib.util.module_from_spec(_SPEC)
@@ -43,8 +46,7 @@ def inputs(tmp_path, *names):
     return extra
 
 
-def test_one_variant_is_one_run_with_parameters_curve_and_metrics(client, experiment, runs_of, tmp_path):
-    config = harness.configuration(client, experiment)
+def test_one_variant_is_one_run_with_parameters_curve_and_metrics(config, client, experiment, runs_of, tmp_path):
     chain = harness.variant_pipeline("encoder_text", train, evaluate)
     harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
 
@@ -67,18 +69,36 @@ def test_one_variant_is_one_run_with_parameters_curve_and_metrics(client, experi
     assert [a.path for a in client.list_artifacts(run.info.run_id)] == ["reports"]
 
 
-def test_kedro_mlflow_is_told_to_stay_out(client, experiment, tmp_path):
-    config = harness.configuration(client, experiment)
+def test_kedro_mlflow_reads_its_configuration_from_the_context(config, tmp_path):
     chain = harness.variant_pipeline("encoder_text", evaluate)
-    extra = inputs(tmp_path, "encoder_text")
-    harness.drive(TrackingHooks(), config, chain, names=("a", "b"), folder=tmp_path, extra=extra)
-    assert config.tracking.disable_tracking.pipelines == ["a", "b"]
+    context = harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
+    assert context.mlflow.server.mlflow_tracking_uri == config["server"]["mlflow_tracking_uri"]
+    assert context.mlflow.ui.port == "5000"
 
 
-def test_several_variants_are_nested_under_one_parent(client, experiment, runs_of, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [({"vixml": {"system_metric": True}}, "system_metric"), ({"servr": {}}, "servr"), ({"server": {"uri": 1}}, "uri")],
+)
+def test_a_misspelt_setting_is_named(config, tmp_path, change, names):
+    with pytest.raises(ConfigError, match=names):
+        harness.drive(TrackingHooks(), {**config, **change}, pipeline([]), folder=tmp_path)
+
+
+def test_credentials_come_from_their_file_only(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "old")
+    config["server"]["credentials"] = "server"
+    context = SimpleNamespace(config_loader=harness.Loader(config), project_path=tmp_path)
+    with pytest.raises(ConfigError, match=r"credentials `server`.*credentials\.yml"):
+        read_settings(context)
+    context.config_loader["credentials"] = {"server": {"MLFLOW_TRACKING_TOKEN": "new"}}
+    read_settings(context)
+    assert os.environ["MLFLOW_TRACKING_TOKEN"] == "new"
+
+
+def test_several_variants_are_nested_under_one_parent(config, runs_of, tmp_path):
     names = ("encoder_text", "decoder_vision")
     chain = pipeline([harness.variant_pipeline(name, train, evaluate) for name in names])
-    config = harness.configuration(client, experiment)
     harness.drive(
         TrackingHooks(), config, chain, names=("__default__",), folder=tmp_path, extra=inputs(tmp_path, *names)
     )
@@ -89,9 +109,8 @@ def test_several_variants_are_nested_under_one_parent(client, experiment, runs_o
     assert all(runs[name].data.tags["mlflow.parentRunId"] == parent for name in names)
 
 
-def test_an_error_leaves_failed_runs(client, experiment, runs_of, tmp_path):
+def test_an_error_leaves_failed_runs(config, runs_of, tmp_path):
     chain = harness.variant_pipeline("encoder_text", train, fail)
-    config = harness.configuration(client, experiment)
     with pytest.raises(ValueError, match="out of ideas"):
         harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
     run = runs_of()["encoder_text"]
@@ -99,50 +118,69 @@ def test_an_error_leaves_failed_runs(client, experiment, runs_of, tmp_path):
     assert run.data.metrics["loss"] == pytest.approx(1 / 3)
 
 
-def test_a_pipeline_without_variants_is_not_tracked(client, experiment, runs_of, tmp_path):
+def test_a_pipeline_without_variants_is_not_tracked(config, runs_of, tmp_path):
     chain = pipeline([node(lambda seed: seed, inputs="params:seed", outputs="out", name="plain")])
-    harness.drive(TrackingHooks(), harness.configuration(client, experiment), chain, folder=tmp_path)
+    harness.drive(TrackingHooks(), config, chain, folder=tmp_path)
     assert not runs_of()
 
 
-class Dead:
-    """A tracking server that answers nothing."""
-
-    def __getattr__(self, name):
-        def refuse(*_, **__):
-            raise ConnectionError("nobody is there")
-
-        return refuse
-
-
-class Dying(Dead):
-    """A server that opens runs and then goes away."""
-
-    def create_run(self, *_, **__):
-        return SimpleNamespace(info=SimpleNamespace(run_id="1"))
-
-
-@pytest.mark.parametrize("server", [Dead(), Dying()])
-def test_a_dead_server_stops_nothing_and_is_reported_once(server, tmp_path, caplog):
-    done = []
-
-    def last(params, work, *_):
-        done.append(True)
-        return evaluate(params, work)
-
-    chain = harness.variant_pipeline("encoder_text", train, last)
-    config = harness.configuration(server, "0")
-    harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
-    assert done == [True]
-    assert len([r for r in caplog.records if "MLflow does not take" in r.getMessage()]) == 1
-
-
-def test_without_kedro_mlflow_nothing_is_tracked(tmp_path):
+def test_without_a_configuration_nothing_is_tracked(tmp_path):
     chain = harness.variant_pipeline("encoder_text", evaluate)
     harness.drive(TrackingHooks(), None, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
+    assert not (tmp_path / "encoder_text" / "run_records.json").exists()
 
 
-def test_sigterm_ends_the_process_and_marks_its_runs_killed(client, experiment, runs_of, tmp_path):
+@pytest.mark.parametrize("how", ["switched off", "pipeline"])
+def test_tracking_can_be_switched_off(config, runs_of, tmp_path, how):
+    if how == "pipeline":
+        config["tracking"]["disable_tracking"] = {"pipelines": ["toy"]}
+    else:
+        config["vixml"]["enabled"] = False
+    chain = harness.variant_pipeline("encoder_text", evaluate)
+    harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
+    assert not runs_of()
+
+
+def test_the_model_is_registered_where_it_is_with_its_metrics(config, client, experiment, runs_of, tmp_path):
+    def build(params, work, *_):
+        return "trained"
+
+    def evaluate_model(params, work, model, *_):
+        return evaluate(params, work)
+
+    chain = pipeline(
+        [node(evaluate_model, ["params:variant", "training_work", "model"], "metrics", name="evaluate")],
+        namespace="encoder_text",
+        parameters={"params:variant": "params:encoder_text"},
+    )
+    model = SealedDirectory(Path("data/model"), "model", {"parameters": 10, "epochs": 3}, {"w": {"sha256": "1"}})
+    extra = {**inputs(tmp_path, "encoder_text"), "encoder_text.model": model}
+    harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=extra)
+    run = runs_of()["encoder_text"]
+    (logged,) = client.search_logged_models([experiment])
+    assert logged.source_run_id == run.info.run_id
+    assert logged.status == "READY"
+    assert logged.params["path"] == "data/model"
+    assert logged.params["epochs"] == "3"
+    assert {m.key: m.value for m in logged.metrics}["P_at_1"] == 0.25
+    assert [m.model_id for m in run.outputs.model_outputs] == [logged.model_id]
+    assert "| encoder_text | 25.00 | 50.00 |" in run.data.tags["mlflow.note.content"]
+
+
+def test_secrets_do_not_reach_the_store(config, runs_of, tmp_path):
+    chain = harness.variant_pipeline("encoder_text", evaluate)
+    extra = {
+        **inputs(tmp_path, "encoder_text"),
+        "params:data": {"hub": {"token": "s3cret"}, "url": "https://me:s3cret@example.org/x?sig=s3cret"},
+        "params:dataset": "https://me:s3cret@example.org",
+    }
+    harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=extra)
+    run = runs_of()["encoder_text"]
+    assert "s3cret" not in str(run.to_dictionary())
+    assert run.data.params["data.url"] == "https://***@example.org/x?sig=***"
+
+
+def test_sigterm_ends_the_process_and_marks_its_runs_killed(config, runs_of, tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -158,7 +196,6 @@ def test_sigterm_ends_the_process_and_marks_its_runs_killed(client, experiment, 
 
             harness = load("harness", {str(Path(__file__).with_name("conftest.py"))!r})
             tests = load("tests", {str(Path(__file__))!r})
-            from mlflow import MlflowClient
 
             def killed(params, work, *_):
                 tests.train(params, work)
@@ -168,7 +205,7 @@ def test_sigterm_ends_the_process_and_marks_its_runs_killed(client, experiment, 
             folder = Path({str(tmp_path)!r})
             harness.drive(
                 tests.TrackingHooks(),
-                harness.configuration(MlflowClient({client.tracking_uri!r}), {experiment!r}),
+                {config!r},
                 harness.variant_pipeline("encoder_text", killed, tests.evaluate),
                 folder=folder,
                 extra=tests.inputs(folder, "encoder_text"),
@@ -181,3 +218,17 @@ def test_sigterm_ends_the_process_and_marks_its_runs_killed(client, experiment, 
     run = runs_of()["encoder_text"]
     assert run.info.status == "KILLED"
     assert run.data.metrics["loss"] == pytest.approx(1 / 3)
+
+
+def test_the_hook_of_kedro_mlflow_is_off(repository):
+    """It asks the server at every start; a misspelt plugin name in settings.py would let it."""
+    from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks_entry_points
+
+    from vixml.settings import DISABLE_HOOKS_FOR_PLUGINS
+
+    manager = _create_hook_manager()
+    _register_hooks_entry_points(manager, ())
+    assert any(type(plugin).__module__.startswith("kedro_mlflow") for plugin in manager.get_plugins())
+    manager = _create_hook_manager()
+    _register_hooks_entry_points(manager, DISABLE_HOOKS_FOR_PLUGINS)
+    assert not any(type(plugin).__module__.startswith("kedro_mlflow") for plugin in manager.get_plugins())

@@ -12,22 +12,27 @@ from typing import Any
 
 from vixml.core.directories import hash_file
 from vixml.core.fingerprint import fingerprint_json
+from vixml.core.redact import HIDDEN, is_secret, redact
 
 LIBRARIES = ("vixml", "torch", "transformers", "open_clip_torch", "peft", "faiss-cpu", "numpy", "kedro", "mlflow")
 """Distributions whose versions are tagged."""
+
+HEADLINE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
+"""Metrics of a run's description, as far as they were measured."""
 
 _VALUE_LENGTH = 5_900  # MLflow refuses 6,000
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (dotted name, text) of every leaf of nested mappings and parameter models."""
+    """Yield (dotted name, text) of every leaf of nested mappings and parameter models; secrets are hidden."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
     if isinstance(value, Mapping) and value:
         for key, below in value.items():
             yield from flatten(below, f"{prefix}.{key}" if prefix else str(key))
     else:
-        yield safe_name(prefix), str(value)[:_VALUE_LENGTH]
+        text = HIDDEN if value is not None and is_secret(prefix) else redact(str(value))
+        yield safe_name(prefix), text[:_VALUE_LENGTH]
 
 
 def safe_name(name: str) -> str:
@@ -42,6 +47,22 @@ def numbers(value: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
             yield from numbers(below, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         yield safe_name(prefix), float(value)
+
+
+def final_metrics(document: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return a result's metrics under their own names, and all its other numbers with their section."""
+    rest = {key: value for key, value in document.items() if key != "metrics"}
+    return [*numbers(document.get("metrics", {})), *numbers(rest)]
+
+
+def headline(documents: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """Return the headline figures of results (name -> document with `metrics`) as a Markdown table, in percent."""
+    found = {name: document["metrics"] for name, document in documents.items() if document and document.get("metrics")}
+    names = [name for name in HEADLINE if any(name in metrics for metrics in found.values())]
+    rows = [["test, percent", *names], ["---"] * (1 + len(names))]
+    for name, metrics in found.items():
+        rows.append([name, *(f"{100 * metrics[key]:.2f}" if key in metrics else "" for key in names)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def git_state(folder: Path) -> dict[str, str]:

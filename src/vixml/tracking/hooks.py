@@ -1,7 +1,7 @@
 """Kedro hooks that track each variant as an MLflow run.
 
-kedro-mlflow prepares the store and the experiment from conf/*/mlflow.yml and serves `kedro mlflow ui`. Its own logging
-is switched off: it would put all variants into one run, and each group of parameters into it as one long string.
+conf/*/mlflow.yml is kedro-mlflow's, and `kedro mlflow ui` reads it; kedro-mlflow's own hook is switched off: it would
+put all variants into one run, and a dead server would end every command at its start. Here nothing waits for MLflow.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ import atexit
 import logging
 import signal
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.framework.hooks import hook_impl
 
-from vixml.core.directories import WorkDirectory
+from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
+from vixml.core.redact import guard_logging
+from vixml.evaluation.archive import TRACKER_NOTE
 from vixml.params.composition import VARIANTS
-from vixml.tracking.facts import data_fingerprint, flatten, git_state, library_versions, numbers
-from vixml.tracking.mirror import CurveMirror
+from vixml.tracking.facts import data_fingerprint, flatten, git_state, headline, library_versions
+from vixml.tracking.record import RunRecords, fingerprint_of
+from vixml.tracking.store import Store, use
+from vixml.tracking.sync import CURVE_FILE
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -27,60 +32,72 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
-    from vixml.tracking.runs import VariantRuns
+    from vixml.tracking.runs import Run, VariantRuns
+    from vixml.tracking.settings import TrackingParams
 
 _log = logging.getLogger(__name__)
 
-CURVE_FILE = "curve.jsonl"
 _DATA = (
     *(f"items_{side}" for side in ("train", "validation", "test", "label")),
     *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in ("train", "validation", "test")),
 )
 _PROJECT_PARAMETERS = ("seed", "data", "vision", "evaluation")
+REPORT = "report_html"
+"""Data set with the HTML report of a comparison; a run that makes it is tracked though it trains nothing."""
+
+RECORDS = "run_records"
+"""Data set of a variant where its runs are noted for `sync_tracking`."""
 
 
 class TrackingHooks:
     """One MLflow run a variant; under a parent run where a session makes several."""
 
     def __init__(self) -> None:
-        self._config: Any = None
+        self._settings: tuple[TrackingParams, Store, list[str]] | None = None
         self._project = Path()
         self._runs: VariantRuns | None = None
+        self._wait = 0.0
         self._left: Counter[str] = Counter()
-        self._mirrors: dict[str, CurveMirror] = {}
+        self._noted: dict[str, tuple[RunRecords, Run]] = {}
         self._facts: dict[str, str] = {}
         self._old_handler: Any = None
 
-    @hook_impl(trylast=True)
+    @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Take kedro-mlflow's configuration; without kedro-mlflow nothing is tracked."""
-        self._config = getattr(context, "mlflow", None)
+        """Read the configuration; nothing is opened, so a dead server is not noticed here. Keep secrets out of logs."""
+        from vixml.tracking.settings import read_settings
+
+        guard_logging()
+        self._settings = read_settings(context)
         self._project = context.project_path
+        if self._settings is not None:
+            use(self._settings[1])
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Switch kedro-mlflow's own logging off, and open the parent run where there are several variants."""
-        self._runs, self._mirrors, self._facts = None, {}, {}
+        """Open the parent run where there are several variants."""
+        self._runs, self._noted, self._facts = None, {}, {}
         names = run_params.get("pipeline_names") or ["__default__"]
-        if self._config is None:
-            return
-        self._config.tracking.disable_tracking.pipelines = list(names)
         self._left = Counter(variant for node in pipeline.nodes if (variant := variant_of(node)))
-        if not self._left:
+        compares = REPORT in pipeline.all_outputs()
+        if self._settings is None or not (self._left or compares):
             return
+        params, store, untracked = self._settings
+        if not params.enabled or set(names) & set(untracked):
+            return
+        from vixml.tracking.courier import Courier
         from vixml.tracking.runs import VariantRuns
 
-        self._runs = VariantRuns(
-            self._config.server._mlflow_client, self._config.tracking.experiment._experiment.experiment_id
-        )
+        self._runs = VariantRuns(store, Courier(), system_metrics=params.system_metrics)
+        self._wait = params.wait_seconds
         self._facts = {
             "dataset": catalog.load("params:dataset"),
             "kedro.pipeline": "+".join(names),
             **git_state(self._project),
             **library_versions(),
         }
-        if len(self._left) > 1:
-            self._runs.open_parent("+".join(names).strip("_"), self._facts)
+        if len(self._left) > 1 or compares:
+            self._runs.open("+".join(names).strip("_"), self._facts, parent=True)
         self._watch_for_the_end()
 
     @hook_impl
@@ -89,30 +106,35 @@ class TrackingHooks:
         variant = variant_of(node)
         if self._runs is None or variant is None:
             return
-        if self._runs.open(variant, self._tags(variant, catalog)):
-            self._log_params(variant, catalog)
+        if variant not in self._runs:
+            run = self._runs.open(variant, self._tags(variant, catalog), _params(variant, catalog))
+            file = _file_of(f"{variant}.{RECORDS}", catalog)
+            if file is not None:
+                self._noted[variant] = (RunRecords(file), run)
+                RunRecords(file).begin(run.record, run.above.record if run.above else None)
         work = inputs.get(f"{variant}.training_work")
         if isinstance(work, WorkDirectory):
-            runs = self._runs
-            mirror = self._mirrors.setdefault(
-                variant, CurveMirror(work.path / CURVE_FILE, lambda points: runs.metrics(variant, points))
-            )
-            mirror.start()
+            self._note(variant, trained=True)
+            self._runs.follow(variant, work.path / CURVE_FILE)
+        work = inputs.get(f"{variant}.runs_work")
+        if isinstance(work, WorkDirectory) and variant in self._noted:  # archived results are found by the run's id
+            note = {"run_id": self._noted[variant][1].id or "", "git.commit": self._facts.get("git.commit", "")}
+            write_json(work.path / TRACKER_NOTE, note)
 
     @hook_impl
-    def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
+    def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Log what the node found, and end the variant's run after its last node."""
         if self._runs is None:
             return
         variant = variant_of(node)
         for name, value in outputs.items():
-            self._log_output(variant or self._runs.parent, name.rpartition(".")[2], value)
+            self._log_output(variant or self._runs.parent, name.rpartition(".")[2], value, inputs)
         if variant is None:
             return
-        if variant in self._mirrors:
-            self._mirrors[variant].stop()
+        self._runs.unfollow(variant)
         self._left[variant] -= 1
         if not self._left[variant]:
+            self._note(variant, status="FINISHED", ended=_now())
             self._runs.end(variant)
 
     @hook_impl
@@ -129,8 +151,7 @@ class TrackingHooks:
         if "data.fingerprint" not in self._facts:
             files = {name: path for name in _DATA if (path := _file_of(name, catalog)) is not None}
             self._facts["data.fingerprint"] = data_fingerprint(files)
-        settings = catalog.load(f"params:{variant}")
-        backbone = getattr(settings, "backbone", None)
+        backbone = getattr(catalog.load(f"params:{variant}"), "backbone", None)
         return {
             **self._facts,
             "variant": variant,
@@ -138,20 +159,26 @@ class TrackingHooks:
             "backbone": getattr(backbone, "name", None),
         }
 
-    def _log_params(self, variant: str, catalog: CatalogProtocol) -> None:
-        assert self._runs is not None
-        groups = {name: catalog.load(f"params:{name}") for name in _PROJECT_PARAMETERS}
-        self._runs.params(variant, [*flatten(catalog.load(f"params:{variant}")), *flatten(groups)])
-
-    def _log_output(self, run: str | None, name: str, value: Any) -> None:
+    def _log_output(self, run: str | None, name: str, value: Any, inputs: dict[str, Any]) -> None:
         if self._runs is None or run is None:
             return
         if name == "metrics":
-            self._runs.metrics(run, ((key, number, 0) for key, number in _final(value)))
+            model = _model_facts(run, inputs.get(f"{run}.model"))
+            self._note(run, metrics=fingerprint_of(value), model=model)
+            self._runs.result(run, value, model)
+        if name == "comparison_report":
+            self._runs.describe(run, headline(value.get("variants", {})))
         if name in ("metrics", "refresh_report", "baseline_metrics", "comparison_report"):
             self._runs.document(run, value, f"reports/{name}.json")
         elif name in ("curve_plot", "comparison_plot"):
             self._runs.figure(run, value, f"plots/{name}.html")
+        elif name == REPORT:
+            self._runs.text(run, value, "report.html")
+
+    def _note(self, variant: str, **facts: Any) -> None:
+        if variant in self._noted:
+            records, run = self._noted[variant]
+            records.change(run.record["key"], **facts)
 
     def _watch_for_the_end(self) -> None:
         """Let SIGTERM end the process as an exception does, and mark what is open at its end as killed."""
@@ -160,10 +187,13 @@ class TrackingHooks:
             self._old_handler = signal.signal(signal.SIGTERM, _terminate)
 
     def _end(self, status: str) -> None:
-        for mirror in self._mirrors.values():
-            mirror.stop()
         if self._runs is not None:
-            self._runs.end_all(status)
+            still_open = [variant for variant in self._noted if variant in self._runs]
+            for variant in still_open:
+                self._note(variant, status=status, ended=_now())
+            arrived = self._runs.end_all(status, wait=self._wait)
+            for variant, (_, run) in self._noted.items():
+                self._note(variant, delivered=arrived and run.complete)
             self._runs = None
         atexit.unregister(self._end)
         if self._old_handler is not None and threading.current_thread() is threading.main_thread():
@@ -177,15 +207,26 @@ def variant_of(node: Node) -> str | None:
     return first if first in VARIANTS else None
 
 
-def _final(document: dict[str, Any]) -> list[tuple[str, float]]:
-    """Return the final metrics under their own names, and all other numbers with their section."""
-    rest = {key: value for key, value in document.items() if key != "metrics"}
-    return [*numbers(document.get("metrics", {})), *numbers(rest)]
+def _params(variant: str, catalog: CatalogProtocol) -> dict[str, str]:
+    groups = {name: catalog.load(f"params:{name}") for name in _PROJECT_PARAMETERS}
+    return dict([*flatten(catalog.load(f"params:{variant}")), *flatten(groups)])
+
+
+def _model_facts(name: str, model: object) -> dict[str, str] | None:
+    """Return what a tracker should know of a published model."""
+    if not isinstance(model, SealedDirectory):
+        return None
+    facts = {"name": name, "path": model.path.as_posix(), "fingerprint": model.fingerprint}
+    return {**facts, **{key: str(model.meta[key]) for key in ("parameters", "epochs", "steps") if key in model.meta}}
 
 
 def _file_of(name: str, catalog: CatalogProtocol) -> Path | None:
     path = getattr(catalog.get(name), "_filepath", None)
     return None if path is None else Path(str(path))
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -3,68 +3,49 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 Point = tuple[str, float, int]
 """Name of a series, value, step."""
 
+_NO_SERIES = frozenset({"step", "epoch"})  # the axis, and what is only another axis: it would be the first chart
+
 
 class CurveMirror:
-    """Follows a JSON-lines file in a thread and hands on new points in batches.
+    """Hands on the new points of a JSON-lines file, in batches.
 
     The file is the truth. It may be cut back when a training resumes, so a point is handed on only where its step is
-    behind all earlier ones of its series. What the file holds from an earlier run is not read before the file changes
-    or the node ends. Points that could not be delivered are delivered with the next batch.
+    behind all earlier ones of its series. Points that could not be delivered are delivered with the next batch.
 
     Args:
         file: The curve, an object with `step` and values a line.
-        deliver: Takes a batch of points; returns whether it could.
-        interval: Seconds between two looks at the file.
+        deliver: Takes a batch of points; raises where it could not.
     """
 
-    def __init__(self, file: Path, deliver: Callable[[list[Point]], bool], *, interval: float = 3.0) -> None:
-        self._file, self._deliver, self._interval = file, deliver, interval
+    def __init__(self, file: Path, deliver: Callable[[list[Point]], None]) -> None:
+        self._file, self._deliver = file, deliver
         self._last: dict[str, int] = {}
-        self._seen = self._state()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._seen: tuple[int, int] | None = None
 
-    def start(self) -> None:
-        """Begin to follow the file."""
+    def skip_what_is_there(self) -> None:
+        """Leave what the file holds from an earlier run, until the file changes or `flush` is called."""
         self._seen = self._state()
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._follow, name="curve-mirror", daemon=True)
-        self._thread.start()
 
-    def stop(self) -> None:
-        """Deliver what is left and end; a second call does nothing."""
-        if self._thread is None:
-            return
-        self._stop.set()
-        self._thread.join(timeout=30)
-        self._thread = None
-        self.flush()
+    def poll(self) -> None:
+        """Deliver new points where the file has changed."""
+        state = self._state()
+        if state != self._seen:
+            self.flush()
+            self._seen = state
 
     def flush(self) -> None:
         """Deliver every point that has not been delivered."""
-        batch = [
-            (name, float(value), record["step"])
-            for record in self._records()
-            for name, value in record.items()
-            if name != "step" and isinstance(value, (int, float)) and record["step"] > self._last.get(name, -1)
-        ]
-        if batch and self._deliver(batch):
+        batch = [point for point in curve_points(self._file) if point[2] > self._last.get(point[0], -1)]
+        if batch:
+            self._deliver(batch)
             self._last.update((name, step) for name, _, step in batch)
-
-    def _follow(self) -> None:
-        while not self._stop.wait(self._interval):
-            state = self._state()
-            if state != self._seen:
-                self.flush()
-                self._seen = state
 
     def _state(self) -> tuple[int, int] | None:
         try:
@@ -73,17 +54,19 @@ class CurveMirror:
             return None
         return found.st_mtime_ns, found.st_size
 
-    def _records(self) -> list[dict[str, Any]]:
+
+def curve_points(file: Path) -> Iterator[Point]:
+    """Yield the points of a curve in order; a line that is being written ends it, and a missing file has none."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
         try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        records = []
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:  # the line that is being written
-                break
-            if isinstance(record, dict) and isinstance(record.get("step"), int):
-                records.append(record)
-        return records
+            record: Any = json.loads(line)
+        except ValueError:  # the line that is being written
+            return
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            for name, value in record.items():
+                if name not in _NO_SERIES and isinstance(value, (int, float)):
+                    yield name, float(value), record["step"]

@@ -2,132 +2,170 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from vixml.tracking.facts import safe_name
+from vixml.tracking.courier import Courier
+from vixml.tracking.facts import final_metrics, headline
+from vixml.tracking.mirror import CurveMirror
+from vixml.tracking.store import Store
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
-_log = logging.getLogger(__name__)
-_ENTRIES = 100  # MLflow's limit on parameters and tags of one request
-_METRICS = 900  # ... and, with some room, on metrics
+@dataclass
+class Run:
+    """A run of this session.
+
+    Args:
+        record: What opens it: `key`, `name`, `started`, `tags`, `params`, `parent` (key or None).
+        above: The run that it is nested under.
+        id: Its id in the store, once it is open there.
+        complete: Whether everything so far has arrived.
+    """
+
+    record: dict[str, Any]
+    above: Run | None = None
+    id: str | None = None
+    complete: bool = True
+    monitor: Any = None
+
+    def incomplete(self) -> None:
+        """Note that something did not arrive."""
+        self.complete = False
 
 
 class VariantRuns:
-    """Opens, feeds and ends the runs of a session, through the client and never through MLflow's global active run.
-
-    Any failure of the tracker is logged once and otherwise ignored.
+    """Opens, feeds and ends runs in the background, through the client and never through MLflow's global active run.
 
     Args:
-        client: MLflow's client.
-        experiment: Experiment id.
+        store: Where to.
+        courier: The thread that does it.
+        system_metrics: Whether MLflow samples processor, memory, disk, network and GPU while a run is open.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str) -> None:
-        # a dead server must fail fast: MLflow's default is seven retries of two minutes
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        self._client, self._experiment = client, experiment
-        self._runs: dict[str, str] = {}
-        self._refused: set[str] = set()
-        self._parent: str | None = None
-        self._warned = False
+    def __init__(self, store: Store, courier: Courier, *, system_metrics: bool = False) -> None:
+        self._store, self._courier, self._system_metrics = store, courier, system_metrics
+        self._runs: dict[str, Run] = {}
+        self._mirrors: dict[str, CurveMirror] = {}
+        self.parent: str | None = None
 
-    @property
-    def parent(self) -> str | None:
-        """Name of the parent run, if one was opened."""
-        return self._parent
+    def open(
+        self, name: str, tags: Mapping[str, Any], params: Mapping[str, str] | None = None, *, parent: bool = False
+    ) -> Run:
+        """Open the run `name`; with `parent`, the ones that follow are nested under it."""
+        above = self._runs.get(self.parent or "")
+        record = {
+            "key": uuid.uuid4().hex,
+            "name": name,
+            "started": int(time.time() * 1000),
+            "tags": dict(tags),
+            "params": dict(params or {}),
+            "parent": above.record["key"] if above else None,
+        }
+        run = self._runs[name] = Run(record, above)
+        if parent:
+            self.parent = name
+        self._send(run, lambda _: None)
+        return run
 
-    def open_parent(self, name: str, tags: Mapping[str, str]) -> None:
-        """Open the run that the variants' runs will be nested under."""
-        self._parent = name
-        self.open(name, tags)
+    def __contains__(self, name: str) -> bool:
+        return name in self._runs
 
-    def open(self, name: str, tags: Mapping[str, str]) -> bool:
-        """Open the run `name` unless it is open; return whether it was opened now."""
-        if name in self._runs or name in self._refused:
-            return False
-        above = self._runs.get(self._parent or "")
-        nested = {"mlflow.parentRunId": above} if above and name != self._parent else {}
-        try:
-            run = self._client.create_run(self._experiment, run_name=name, tags={**nested, **_texts(tags)})
-        except Exception as err:
-            self._refused.add(name)
-            self._warn(err)
-            return False
-        self._runs[name] = run.info.run_id
-        return True
+    def metrics(self, name: str, points: Iterable[tuple[str, float, int]]) -> None:
+        """Log (name, value, step) of each point."""
+        points = list(points)
+        self._to(name, lambda run: self._store.add_metrics(run, points))
 
-    def params(self, name: str, params: Iterable[tuple[str, str]]) -> bool:
-        """Log (name, text) of each parameter; return whether they arrived."""
-        from mlflow.entities import Param
+    def result(self, name: str, document: Mapping[str, Any], model: Mapping[str, str] | None) -> None:
+        """Log a variant's results: final metrics, also as those of its model, and the headline as description."""
+        self._to(name, lambda run: log_result(self._store, run, name, document, model))
 
-        def log(run: str) -> None:
-            for part in _parts((Param(key, value) for key, value in params), _ENTRIES):
-                self._client.log_batch(run, params=part)
+    def document(self, name: str, value: Any, file: str) -> None:
+        """Log a JSON document as an artefact."""
+        self._to(name, lambda run: self._store.client.log_dict(run, value, file))
 
-        return self._attempt(name, log)
+    def figure(self, name: str, value: Any, file: str) -> None:
+        """Log a plotly figure as an HTML artefact."""
+        self._to(name, lambda run: self._store.client.log_figure(run, value, file))
 
-    def metrics(self, name: str, points: Iterable[tuple[str, float, int]]) -> bool:
-        """Log (name, value, step) of each point; return whether they arrived."""
-        from mlflow.entities import Metric
+    def text(self, name: str, value: str, file: str) -> None:
+        """Log a text, for instance a page of HTML, as an artefact."""
+        self._to(name, lambda run: self._store.client.log_text(run, value, file))
 
-        now = int(time.time() * 1000)
+    def describe(self, name: str, text: str) -> None:
+        """Set a run's description."""
+        self._to(name, lambda run: self._store.describe(run, text))
 
-        def log(run: str) -> None:
-            for part in _parts((Metric(safe_name(key), value, now, step) for key, value, step in points), _METRICS):
-                self._client.log_batch(run, metrics=part)
+    def follow(self, name: str, file: Path) -> None:
+        """Log what a learning curve's file gets from now on."""
+        run = self._runs[name]
+        mirror = self._mirrors.get(name)
+        if mirror is None:
+            mirror = CurveMirror(file, lambda points: self._store.add_metrics(self._ensure(run), points))
+            self._mirrors[name] = mirror
+        mirror.skip_what_is_there()
+        self._courier.watch(mirror.poll)
 
-        return self._attempt(name, log)
-
-    def document(self, name: str, value: Any, file: str) -> bool:
-        """Log a JSON document as an artefact; return whether it arrived."""
-        return self._attempt(name, lambda run: self._client.log_dict(run, value, file))
-
-    def figure(self, name: str, value: Any, file: str) -> bool:
-        """Log a plotly figure as an HTML artefact; return whether it arrived."""
-        return self._attempt(name, lambda run: self._client.log_figure(run, value, file))
+    def unfollow(self, name: str) -> None:
+        """Log what is left of the curve."""
+        if name in self._mirrors:
+            self._courier.unwatch(self._mirrors[name].poll)
+            self._courier.send(self._mirrors[name].flush, self._runs[name].incomplete)
 
     def end(self, name: str, status: str = "FINISHED") -> None:
         """End one run."""
-        self._attempt(name, lambda run: self._client.set_terminated(run, status=status))
-        self._runs.pop(name, None)
+        self.unfollow(name)
+        run = self._runs.pop(name)
 
-    def end_all(self, status: str) -> None:
-        """End every open run, the parent last."""
-        for name in sorted(self._runs, key=lambda name: name == self._parent):
+        def end(run_id: str) -> None:
+            if run.monitor is not None:
+                run.monitor.finish()
+            self._store.client.set_terminated(run_id, status=status)
+
+        self._send(run, end)
+
+    def end_all(self, status: str, *, wait: float) -> bool:
+        """End every open run, the parent last, and wait at most `wait` seconds; return whether nothing is left."""
+        for name in sorted(self._runs, key=lambda name: name == self.parent):
             self.end(name, status)
-        self._parent = None
+        self.parent = None
+        return self._courier.close(wait)
 
-    def _attempt(self, name: str, action: Callable[[str], None]) -> bool:
-        """Do something with an open run and survive the tracker's failures: files hold all that it would."""
-        run = self._runs.get(name)
-        if run is None:
-            return False
-        try:
-            action(run)
-        except Exception as err:
-            self._warn(err)
-            return False
-        return True
+    def _to(self, name: str, action: Callable[[str], None]) -> None:
+        if name in self._runs:
+            self._send(self._runs[name], action)
 
-    def _warn(self, err: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            _log.warning("MLflow does not take this run's records; the run goes on without it (%s).", err)
+    def _send(self, run: Run, action: Callable[[str], None]) -> None:
+        self._courier.send(lambda: action(self._ensure(run)), run.incomplete)
 
-
-def _texts(tags: Mapping[str, Any]) -> dict[str, str]:
-    return {safe_name(key): str(value)[:5000] for key, value in tags.items() if value is not None}
+    def _ensure(self, run: Run) -> str:
+        """Open the run in the store unless it is open: a server that comes back later gets it then."""
+        if run.id is None:
+            above = None if run.above is None else self._ensure(run.above)
+            run.id = self._store.create(run.record, above)
+            self._store.add_params(run.id, run.record["params"])
+            if self._system_metrics:
+                run.monitor = _monitor(run.id, self._store.uri)
+        return run.id
 
 
-def _parts(entries: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    entries = iter(entries)
-    while part := list(islice(entries, size)):
-        yield part
+def log_result(store: Store, run: str, name: str, document: Mapping[str, Any], model: Mapping[str, str] | None) -> None:
+    """Log a variant's results to the run of this id; the description comes last and says that all is there."""
+    points = [(key, value, 0) for key, value in final_metrics(document)]
+    store.add_metrics(run, points, model=store.add_model(run, model) if model else None)
+    store.describe(run, headline({name: document}))
+
+
+def _monitor(run: str, uri: str) -> Any:
+    try:
+        import psutil  # type: ignore[import-untyped]  # noqa: F401 - MLflow's monitor needs it
+    except ImportError:
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run, tracking_uri=uri)
+    monitor.start()
+    return monitor

@@ -1,0 +1,22 @@
+"""Nodes of the `sync_tracking` pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vixml.core.directories import WorkDirectory
+
+
+def sync_tracking(
+    records: dict[str, Any] | None, metrics: dict[str, Any] | None, work: WorkDirectory
+) -> list[dict[str, Any]]:
+    """Give MLflow what it lacks of one variant's runs."""
+    from vixml.tracking.store import current
+    from vixml.tracking.sync import sync_variant
+
+    return sync_variant(current(), (records or {}).get("runs", []), metrics, work.path)
+
+
+def gather_reports(*reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the reports of all variants into one."""
+    return [run for report in reports for run in report]

@@ -1,0 +1,180 @@
+"""A dead, slow, locked or full store: the run goes on, its files are complete, and `sync_variant` delivers later."""
+
+import errno
+import importlib.util
+import json
+import shutil
+import socket
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from vixml.core.errors import StateError
+from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
+from vixml.tracking.store import Store
+from vixml.tracking.sync import sync_variant
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"tracking_{name}", Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+harness, hooks_tests = load("conftest"), load("test_hooks")
+VARIANT = "encoder_text"
+RESULT = {"metrics": {"P@1": 0.25}, "seconds": {"training": 2.5}}
+
+
+@pytest.fixture(autouse=True)
+def short_requests(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+@pytest.fixture
+def black_hole():
+    """A server that takes connections and never answers; its event tells that one came."""
+    came, ends, taken = threading.Event(), threading.Event(), []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.1)
+
+        def take():
+            while not ends.is_set():
+                try:
+                    taken.append(server.accept()[0])
+                except OSError:
+                    continue
+                came.set()
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", came
+        ends.set()
+        thread.join(30)
+    for connection in taken:
+        connection.close()
+
+
+@pytest.fixture
+def store_file(empty_store, tmp_path):
+    return shutil.copy(empty_store, tmp_path / "mlflow.db")
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def train_and_evaluate(uri, folder, *, evaluate=lambda *_: RESULT):
+    """Run a variant whose tracker is at `uri`; return what lies on disk: records, and the folder of the curve."""
+    config = harness.configuration(uri, "toy", folder, wait_seconds=1.0)
+    chain = harness.variant_pipeline(VARIANT, hooks_tests.train, evaluate)
+    harness.drive(TrackingHooks(), config, chain, folder=folder, extra=hooks_tests.inputs(folder, VARIANT))
+    return json.loads((folder / VARIANT / "run_records.json").read_text())["runs"], folder / VARIANT
+
+
+def sync(store_file, tmp_path, records, work, metrics=RESULT):
+    return sync_variant(Store(f"sqlite:///{store_file}", "toy", tmp_path.as_uri()), records, metrics, work)
+
+
+def check(store_file, records):
+    """The store holds everything that a living one would have got."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{store_file}")
+    experiment = client.get_experiment_by_name("toy").experiment_id
+    (run,) = client.search_runs([experiment])
+    assert run.info.run_name == VARIANT
+    assert run.info.status == "FINISHED"
+    assert run.info.start_time == records[0]["started"]
+    assert run.data.params == records[0]["params"]
+    assert run.data.params["backbone.name"] == "tiny"
+    assert run.data.tags["variant"] == VARIANT
+    assert run.data.metrics["P_at_1"] == 0.25
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [(p.step, p.value) for p in history] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+
+def test_a_dead_server_and_a_later_synchronisation(tmp_path, store_file, caplog):
+    records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    assert len([r for r in caplog.records if "MLflow does not take" in r.getMessage()]) == 1
+    assert [(r["status"], r["delivered"]) for r in records] == [("FINISHED", False)]
+
+    (first,) = sync(store_file, tmp_path, records, work)
+    assert first["created"]
+    assert first["results"]
+    check(store_file, records)
+
+    (second,) = sync(store_file, tmp_path, records, work)
+    assert (second["created"], second["parameters"], second["points"], second["results"]) == (False, 0, 0, False)
+    check(store_file, records)
+
+
+def test_a_server_that_never_answers_is_not_waited_for(tmp_path, black_hole, store_file):
+    uri, came = black_hole
+
+    def evaluate(*_):
+        assert came.wait(30), "the request is under way"
+        return RESULT
+
+    records, work = train_and_evaluate(uri, tmp_path, evaluate=evaluate)
+    assert records[0]["delivered"] is False
+    sync(store_file, tmp_path, records, work)
+    check(store_file, records)
+
+
+def test_a_locked_database(tmp_path, store_file):
+    holder = sqlite3.connect(store_file, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+    for thread in threading.enumerate():  # what was under way at the end may still arrive
+        if thread.name == "mlflow-courier":
+            thread.join(60)
+    assert records[0]["status"] == "FINISHED"
+    assert records[0]["delivered"] is False
+    sync(store_file, tmp_path, records, work)
+    check(store_file, records)
+
+
+def test_a_full_disk_under_the_store_only(tmp_path, store_file, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mlflow.MlflowClient.log_batch", full)
+        records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
+    assert "No space left" in caplog.text
+    assert records[0]["delivered"] is False
+    sync(store_file, tmp_path, records, work)
+    check(store_file, records)
+
+
+def test_what_arrived_is_not_delivered_again(tmp_path, store_file):
+    records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
+    assert records[0]["delivered"] is True
+    (report,) = sync(store_file, tmp_path, records, work)
+    assert (report["created"], report["parameters"], report["points"], report["results"]) == (False, 0, 0, False)
+    check(store_file, records)
+
+
+def test_results_of_another_run_are_not_taken_for_this_one(tmp_path, store_file):
+    records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    (report,) = sync(store_file, tmp_path, records, work, metrics={"metrics": {"P@1": 0.9}})
+    assert report["results"] is False
+    (report,) = sync(store_file, tmp_path, [{**records[0], "key": "0" * 32, "trained": False}], work)
+    assert report["points"] == 0
+
+
+def test_a_server_that_is_still_dead_is_an_error(tmp_path):
+    records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    assert (work / CURVE_FILE).is_file()
+    with pytest.raises(StateError, match="MLflow does not take the records"):
+        sync_variant(Store(f"http://127.0.0.1:{closed_port()}", "toy"), records, RESULT, work)
