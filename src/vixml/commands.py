@@ -1,0 +1,164 @@
+"""The command `vixml`: `run`, `init-data` and what else one types, each a thin shell over a library function.
+
+(Not `vixml/cli.py`: Kedro takes a module of that name for an extension of its own command line.)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vixml.core.errors import VixmlError
+
+app = typer.Typer(
+    name="vixml", help="ViXML: multimodal extreme classification.", no_args_is_help=True, add_completion=False
+)
+
+# Every option of `run` belongs to Kedro, `--help` too.
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep the name of the command in the command line even where there is only one."""
+
+
+@app.command(context_settings=_PASS_ON)
+def run(context: typer.Context) -> None:
+    """Run pipelines: the same as `kedro run`, with the same options (`vixml run --help`)."""
+    from kedro.framework.cli.utils import find_run_command
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(project_folder())
+    with clear_errors():
+        find_run_command("vixml")(args=list(context.args), prog_name="vixml run")
+
+
+Column = Annotated[str | None, typer.Option(metavar="COLUMN")]
+Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
+File = Annotated[str | None, typer.Option(metavar="FILE")]
+
+
+@app.command("init-data")
+def init_data(  # the names of the options are those of `vixml.data.mapping.CHOICES`
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder of your CSV, TSV, Parquet or JSON lines tables.")],
+    name: Annotated[str, typer.Option(help="Name of the environment: conf/NAME, and data/*/NAME.")] = "mine",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an environment of this name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look and print.")] = False,
+    queries: File = None,
+    test_queries: File = None,
+    labels: File = None,
+    pairs: File = None,
+    query_id: Column = None,
+    query_text: Columns = None,
+    query_images: Columns = None,
+    query_labels: Column = None,
+    label_id: Column = None,
+    label_text: Columns = None,
+    label_images: Columns = None,
+    pair_query: Column = None,
+    pair_label: Column = None,
+    pair_weight: Column = None,
+    split_by: Annotated[str | None, typer.Option(metavar="hash|last|column")] = None,
+    split_column: Column = None,
+    test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
+) -> None:
+    """Look at your own tables, propose which column is what, check them, and write an environment for them.
+
+    An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
+    """
+    from vixml.data.environment import check_name, describe, findings, write_environment
+    from vixml.data.ingest import ingest
+    from vixml.data.mapping import CHOICES, propose
+    from vixml.params.data import DataParams
+
+    with clear_errors():
+        project = project_folder()
+        target = check_name(project / "conf", name, overwrite=overwrite or dry_run)
+        mapping = propose(folder, {choice: context.params[choice] for choice in CHOICES})
+        _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), describe(mapping))
+        report = ingest(folder, DataParams(mapping=mapping), seed=0).report
+        _print_table("Found", ("what", "how many"), findings(report))
+        if dry_run:
+            return
+        root = folder.resolve()
+        inside = root.is_relative_to(project.resolve())
+        place = root.relative_to(project.resolve()) if inside else root
+        write_environment(target, place.as_posix(), mapping, report)
+        typer.echo(f"Wrote conf/{name}/. Look it over, then: kedro run --env={name} --pipeline=study")
+
+
+def _print_table(title: str, header: tuple[str, ...], rows: list[Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, title=title, title_justify="left", box=box.SIMPLE)
+    for row in rows:
+        table.add_row(*map(Text, row))  # a column's name is no markup
+    Console().print(table)
+
+
+def project_folder() -> Path:
+    """Return the folder of the Kedro project that the current directory belongs to.
+
+    Raises:
+        SystemExit: It belongs to none.
+    """
+    from kedro.utils import find_kedro_project
+
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        sys.exit("vixml: run this inside the project's folder (the one with pyproject.toml and conf/).")
+    return Path(project)
+
+
+@app.command()
+def serve(
+    model: Annotated[list[Path], typer.Option(help="A variant's folder of models; several times for several.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network ask.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Show trained models on a small web page: type a text, drop an image, see the labels."""
+    from vixml.serving.app import serve as serve_models
+
+    with clear_errors():
+        typer.echo(f"ViXML at http://{host}:{port} (stop with Ctrl+C)")
+        serve_models(model, host=host, port=port, device=device)
+
+
+@app.command()
+def export_mlflow(
+    model: Annotated[Path, typer.Option(help="A variant's folder of models.")],
+    to: Annotated[Path, typer.Option(help="New folder of the MLflow model.")],
+    register: Annotated[str | None, typer.Option(help="Also register it under this name.")] = None,
+) -> None:
+    """Write a trained model as an MLflow model, for `mlflow models serve -m FOLDER --env-manager local`."""
+    from vixml.tracking.export import export_model
+
+    with clear_errors():
+        version = export_model(model, to, register=register)
+        typer.echo(f"{to}" if version is None else f"{to}, registered as {register} version {version}")
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Turn an error that the user can cause into its message and exit code 1, without a traceback."""
+    try:
+        yield
+    except VixmlError as err:
+        typer.echo(f"vixml: {err}", err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

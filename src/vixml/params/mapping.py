@@ -1,0 +1,108 @@
+"""Which columns of a user's own tables are what (`data.mapping`); `vixml init-data` proposes and writes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from vixml.params.base import Params
+
+
+class TableParams(Params):
+    """One table: CSV or TSV with any delimiter, Parquet, or JSON lines; text formats may be gzipped."""
+
+    file: str = Field(min_length=1)
+    """File, relative to `data_root`."""
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """Character between two cells of a CSV; null finds it out."""
+    encoding: str | None = None
+    """Text encoding of a CSV, for instance `cp1252`; null is UTF-8 (UTF-16 with its mark), else cp1252."""
+
+
+class ItemTableParams(TableParams):
+    """A table with one item a row; further rows of the same id are the same item."""
+
+    id: str | None = None
+    """Column of the item's id, kept as the text that it is; null numbers the rows from 0."""
+    text: list[str] = Field(min_length=1)
+    """Columns of the text, joined by a space."""
+    images: list[str] = Field([])
+    """Columns of image paths, relative to `data_root`, or of URLs for the pipeline `image_download`; may be none."""
+    image_folder: str = ""
+    """Folder that the image paths are relative to, itself relative to `data_root`."""
+    separators: str = "|;"
+    """Characters that separate several image paths in one cell. A JSON list is read as a list anyway."""
+
+
+class QueryTableParams(ItemTableParams):
+    """The table of queries; with `labels` it holds the pairs as well."""
+
+    test_file: str | None = None
+    """Second table with the same columns that holds the test queries (`split.by: file`)."""
+    labels: str | None = None
+    """Column that lists the labels of a query; null where `pairs` names a table of pairs."""
+    label_separators: str = "|"
+    """Characters that separate several labels in one cell of `labels`; a JSON list is read as a list anyway."""
+
+
+class PairTableParams(TableParams):
+    """A table with one relevant pair a row."""
+
+    query: str
+    """Column of the query's id."""
+    label: str
+    """Column of the label's id."""
+    weight: str | None = None
+    """Column of the relevance, a number of at least 0; null gives every pair 1."""
+
+
+class SplitParams(Params):
+    """What is training and what is test."""
+
+    by: Literal["hash", "column", "last", "file"] = "hash"
+    """`hash`: a stable share of the ids; `column`: a column says it; `last`: the last rows are the test side; `file`:
+    the queries of `queries.test_file` are."""
+    column: str | None = None
+    """Column of the query table, or else of the pair table, with train, validation or test (or their usual short
+    forms). Where pairs say it, a query may stand on both sides: its training pairs are then filtered from its test."""
+    test_fraction: float = Field(0.2, gt=0.0, lt=1.0)
+    """Share of the queries that `hash` and `last` set aside for the test, above 0 and below 1."""
+
+    @model_validator(mode="after")
+    def _column_is_named(self) -> SplitParams:
+        if (self.by == "column") != (self.column is not None):
+            raise ValueError("`split.column` goes with `split.by: column`, and only with it")
+        return self
+
+
+class MappingParams(Params):
+    """A user's own tables: queries, labels, and which belong together."""
+
+    queries: QueryTableParams
+    """The queries (products, documents, ...)."""
+    labels: ItemTableParams | None = None
+    """The labels; null where they are only named by the pairs: the name is then id and text."""
+    pairs: PairTableParams | None = None
+    """The relevant pairs; null where `queries.labels` lists them."""
+    split: SplitParams = SplitParams()
+    """What is training and what is test."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> MappingParams:
+        if (self.pairs is None) == (self.queries.labels is None):
+            raise ValueError("name the pairs once: either the table `pairs` or the column `queries.labels`")
+        if (self.queries.test_file is None) == (self.split.by == "file"):
+            raise ValueError("`queries.test_file` goes with `split.by: file`, and only with it")
+        if self.pairs is not None and self.queries.id is None:
+            raise ValueError("the table `pairs` needs `queries.id`")
+        if self.labels is not None and self.labels.id is None:
+            raise ValueError("`labels.id` is needed: the pairs name labels by it")
+        return self
+
+    @property
+    def files(self) -> list[str]:
+        """Return the names of all files of the mapping, each once."""
+        tables = (self.queries, self.labels, self.pairs)
+        names = [table.file for table in tables if table is not None]
+        return list(dict.fromkeys([*names, *([self.queries.test_file] if self.queries.test_file else [])]))

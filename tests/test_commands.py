@@ -1,0 +1,86 @@
+"""The command `vixml`: what it passes on to Kedro, what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vixml.commands import app, main
+
+TABLE = "id;title;tags\n" + "".join(f"{i:03d};a text of {i};red|tag {i % 3}\n" for i in range(30))
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "my shop"
+    folder.mkdir()
+    (folder / "items.csv").write_text(TABLE, encoding="utf-8")
+    return folder
+
+
+def test_init_data_prints_what_it_found_and_writes_an_environment(project, shop):
+    ended = call("init-data", shop, "--name", "shop", "--split-by", "last", "--test-fraction", 0.5)
+    assert ended.exit_code == 0, ended.output
+    for printed in ("items.csv", "tags", "--query-text COLUMN", "15, 0 with an image", "kedro run --env=shop"):
+        assert printed in ended.output
+    assert sorted(file.name for file in (project / "conf/shop").iterdir()) == ["globals.yml", "parameters.yml"]
+    again = call("init-data", shop, "--name", "shop")
+    assert again.exit_code == 1
+    assert "--overwrite" in again.output
+    assert call("init-data", shop, "--name", "shop", "--overwrite").exit_code == 0
+
+
+def test_a_dry_run_writes_nothing(project, shop):
+    assert call("init-data", shop, "--dry-run", "--query-text", "title", "--query-text", "tags").exit_code == 0
+    assert not (project / "conf/mine").exists()
+
+
+def test_a_folder_inside_the_project_is_named_relative_to_it(project, shop):
+    shop.rename(project / "raw")
+    assert call("init-data", "raw").exit_code == 0
+    assert 'data_root: "raw"' in (project / "conf/mine/globals.yml").read_text(encoding="utf-8")
+
+
+def test_a_mistake_is_a_message_and_no_traceback(project, shop):
+    ended = call("init-data", shop, "--query-id", "nr")
+    assert (ended.exit_code, type(ended.exception)) == (1, SystemExit)
+    assert "no column `nr`" in ended.output
+    assert "Proposed for" in ended.output  # what was guessed is shown before the check fails
+    assert not (project / "conf/mine").exists()
+
+
+def test_outside_a_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = call("init-data", tmp_path)
+    assert ended.exit_code == 1
+    assert "inside the project's folder" in ended.output + str(ended.exception)
+
+
+def test_without_a_command_the_commands_are_listed(capsys, monkeypatch):
+    assert "init-data" in call().output
+    monkeypatch.setattr(sys, "argv", ["vixml", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "init-data" in capsys.readouterr().out
+
+
+def test_run_is_kedros_with_all_its_options(project, shop):
+    assert call("init-data", shop, "--name", "shop").exit_code == 0
+    command = [sys.executable, "-m", "vixml", "run"]
+    helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "--only-missing-outputs" in helped.stdout
+    options = ["--env=shop", "--pipelines=ingestion", "--params", "data.validation_fraction=0.1"]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (project / "data/03_primary/shop/items_label.parquet").is_file()
+    missing = subprocess.run([*command, "--pipelines=ingestion"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 1
+    assert "vixml init-data FOLDER" in " ".join(missing.stdout.split() + missing.stderr.split())
