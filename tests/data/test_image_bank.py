@@ -86,7 +86,7 @@ def test_each_different_image_is_encoded_once(root: Path, work: WorkDirectory, e
 
 def test_bad_images_are_absent_and_reported(root: Path, work: WorkDirectory, encoder: VisionEncoder) -> None:
     (root / "images" / "empty.png").touch()
-    (root / "images" / "torn.png").write_bytes((root / "images" / "1.png").read_bytes()[:40])
+    (root / "images" / "torn.png").write_bytes((root / "images" / "1.png").read_bytes()[:-40])
     (root / "images" / "torn_too.png").write_bytes((root / "images" / "torn.png").read_bytes())
     Image.new("1", (3000, 3000)).save(root / "images" / "huge.png")
     bad = ["images/empty.png", "images/torn.png", "images/huge.png", "../work", "images/torn_too.png"]

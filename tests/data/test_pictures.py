@@ -63,12 +63,12 @@ def test_camera_rotation_is_applied() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"no image at all", "corrupt"),
+        (b"<!DOCTYPE html><html><body>Not Found</body></html>", "no image"),
         (_bytes(Image.effect_noise((64, 64), 50))[:-900], "corrupt"),
         (_bytes(Image.new("1", (2000, 1000))), "too large"),
         (_bytes(Image.new("1", (30_000, 20_000))), "too large"),  # Pillow's own bomb limit
         (_bytes(Image.new("L", (2000, 2))), "too elongated"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "corrupt"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
     ],
 )
 def test_what_is_no_usable_image_has_a_reason(content: bytes, reason: str) -> None:

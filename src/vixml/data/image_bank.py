@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import Built, WorkDirectory
 from vixml.core.errors import DataError, StateError
+from vixml.core.storage import reserve
 from vixml.data.image_shards import EncodedFiles, encode_files
 from vixml.data.items import items_fingerprint
 from vixml.data.pictures import REASONS
@@ -139,7 +140,9 @@ def build_image_bank(
         without[side] = int((lengths == 0).sum())
     report = _report(files, encoded, without, seconds=time.perf_counter() - began)
     report["model"], report["dim"] = params.model, encoded.dim
-    meta = {"dim": encoded.dim, "num_images": encoded.num_vectors, "model": params.model, "report": report}
+    meta: dict[str, Any] = {"dim": encoded.dim, "num_images": encoded.num_vectors, "model": params.model}
+    # what a prediction needs to encode further images alike, and to find the pictures of labels
+    meta |= {"vision": params.model_dump(mode="json"), "seed": seed, "root": str(root.resolve()), "report": report}
     meta["items"] = {side: items_fingerprint(table) for side, table in items.items()}
     return Built(path=folder, kind="image-bank", meta=meta)
 
@@ -171,6 +174,7 @@ def _write_vectors(file: Path, encoded: EncodedFiles) -> None:
         np.save(file, np.zeros(shape, dtype=np.float16))
         return
     target = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    reserve(file, file.stat().st_size)
     begin = 0
     for vectors in encoded.vectors():
         target[begin : begin + len(vectors)] = vectors

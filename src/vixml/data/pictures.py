@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-REASONS = ("ok", "outside root", "missing", "unreadable", "empty", "too large", "too elongated", "corrupt")
+REASONS = ("ok", "outside root", "missing", "unreadable", "empty", "too large", "too elongated", "corrupt", "no image")
 """What can become of an image file; the position is its code, 0 is success."""
 
 # Formats whose decoders live inside Pillow; others (EPS) would start external programs.
@@ -65,10 +65,10 @@ def decode(content: bytes, max_pixels: int) -> Image:
         max_pixels: Largest width * height that is decoded.
 
     Raises:
-        PictureError: Too large, too elongated or corrupt.
+        PictureError: No image at all (a web page, for instance), too large, too elongated or corrupt.
     """
     from PIL import Image as Pillow
-    from PIL import ImageOps
+    from PIL import ImageOps, UnidentifiedImageError
 
     try:
         with Pillow.open(io.BytesIO(content), formats=_formats()) as image:
@@ -78,11 +78,13 @@ def decode(content: bytes, max_pixels: int) -> Image:
             if max(width, height) > _MAX_ASPECT * min(width, height):
                 raise PictureError("too elongated")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(ImageOps.exif_transpose(image))
     except (PictureError, MemoryError):
         raise
     except Pillow.DecompressionBombError:
         raise PictureError("too large") from None
+    except UnidentifiedImageError:
+        raise PictureError("no image") from None
     except Exception:  # decoders of damaged files raise nearly anything
         raise PictureError("corrupt") from None
 
@@ -96,7 +98,8 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Pillow.OPEN)
 
 
-def _to_rgb(image: Image) -> Image:
+def to_rgb(image: Image) -> Image:
+    """Return an image of any mode as RGB with 8 bits a channel; transparency shows white."""
     from PIL import Image as Pillow
 
     if image.mode.startswith(("I", "F")):  # more than 8 bits; Pillow's own conversion would clip

@@ -75,7 +75,8 @@ def find_raw_file(root: Path, name: str) -> Path:
         "a raw file is missing",
         file=root,
         expected=f"{name}.json.gz or {name}.json",
-        remedy="check the data root; the demo catalogue is written by the fabrication pipeline.",
+        remedy="check the data root; for tables of your own run `vixml init-data FOLDER`, for the demo "
+        "`kedro run --pipelines=fabrication`.",
     )
 
 
@@ -95,7 +96,7 @@ def read_side(file: Path, *, with_targets: bool) -> RawSide:
     contents: list[str] = []
     lines, lengths, targets, relevance = array("q"), array("q"), array("q"), array("d")
     num_without_content = 0
-    for number, item in _json_lines(file):
+    for number, item in read_json_lines(file):
         uid = _uid(file, number, item)
         if first_line.setdefault(uid, number) != number:
             raise DataError(
@@ -208,11 +209,10 @@ def _filter_error(file: Path, text: bytes, num_points: int, num_labels: int) -> 
     """Find the first bad line of a filter file that did not pass as a whole."""
 
     def is_pair(line: bytes) -> bool:
-        try:
-            row, label = (int(part) for part in line.split())
-        except ValueError:
+        parts = line.split()
+        if len(parts) != 2 or not all(part.isdigit() and len(part) < 20 for part in parts):
             return False
-        return 0 <= row < num_points and 0 <= label < num_labels
+        return int(parts[0]) < num_points and int(parts[1]) < num_labels
 
     lines = list(enumerate(text.splitlines(), start=1))
     number, line = next(((n, line) for n, line in lines if line.strip() and not is_pair(line)), lines[-1])
@@ -226,8 +226,19 @@ def _filter_error(file: Path, text: bytes, num_points: int, num_labels: int) -> 
     )
 
 
-def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line, object) of every line that is not blank."""
+def read_json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (1-based line, object) of every line of JSON lines, gzipped or plain, that is not blank."""
+    for number, line in read_lines(file):
+        if line and not line.isspace():
+            yield number, _parse(file, number, line)
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (1-based number, bytes) of every line of a text file, gzipped or plain, without a byte order mark.
+
+    Raises:
+        DataError: The file cannot be read, or its gzip stream is broken.
+    """
     number = 0
     try:
         with file.open("rb") as raw:
@@ -235,9 +246,7 @@ def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raw.seek(0)
             stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
             for number, line in enumerate(stream, start=1):
-                text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
-                if text and not text.isspace():
-                    yield number, _parse(file, number, text)
+                yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DataError(
             "the gzip file is broken or cut off",

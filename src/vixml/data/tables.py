@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -54,7 +53,7 @@ def read_images(
             counts["image_rows_without_item"] += 1
             continue
         if name not in located:
-            located[name], present = _locate(root, file, number, name)
+            located[name], present = locate_image(root, file, number, name)
             counts["image_files_missing"] += not present
         kept = images[split][row]
         if located[name] in kept:
@@ -105,7 +104,7 @@ def _read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
             if file.suffix == ".parquet"
             else pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         )
-    except (ValueError, OSError, EOFError, zlib.error) as err:
+    except Exception as err:  # readers of damaged tables raise nearly anything
         raise DataError(
             "the table cannot be read",
             file=file,
@@ -153,7 +152,7 @@ def _line(file: Path, row: int) -> int:
     return row if file.suffix == ".parquet" else row + 1
 
 
-def _locate(root: Path, manifest: Path, number: int, name: str) -> tuple[str, bool]:
+def locate_image(root: Path, manifest: Path, number: int, name: str) -> tuple[str, bool]:
     """Return an image's path relative to the raw root, and whether the file is there."""
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or not path.parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,6 @@ def tokenise(
         encodings = backend.encode_batch_fast(texts[start : start + _BLOCK], add_special_tokens=special_tokens)
         rows = [encoding.ids for encoding in encodings]
         lengths.extend(map(len, rows))
-        parts.append(np.fromiter((i for row in rows for i in row), dtype=dtype))
+        parts.append(np.fromiter(chain.from_iterable(rows), dtype=dtype))
     values = np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
     return RaggedArray(values, offsets_of(np.asarray(lengths, dtype=np.int64)))

@@ -29,9 +29,7 @@ def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *,
     if params.name == "tiny":
         model = AutoModel.from_config(_tiny_config(params, len(tokenizer), max_positions))
     else:
-        model = from_hub_or_folder(
-            AutoModel.from_pretrained, params.name, dtype="float32", trust_remote_code=False, use_safetensors=True
-        )
+        model = from_hub_or_folder(AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True)
     _check(model, params, max_positions)
     _drop_unused(model)
     model = model if params.lora is None else _add_lora(model, params.lora)

@@ -76,7 +76,7 @@ def from_hub_or_folder(load: Any, name: str | Path, **options: Any) -> Any:
             expected="config.json, the weights and the tokenizer files",
         )
     try:
-        return load(str(folder) if is_folder else str(name), **options)
+        return load(str(folder) if is_folder else str(name), **{**options, "trust_remote_code": False})
     except (OSError, ValueError, ImportError) as err:
         raise ConfigError(
             "the backbone could not be loaded",

@@ -185,7 +185,7 @@ def _load_open_clip(params: VisionParams) -> tuple[Any, Any, Mapping[str, Any]]:
         pretrained = _resolve_tag(name, pretrained)
         source = {"model": name, "pretrained": pretrained}
     try:
-        with _no_waiting_for_the_network(folder is None):
+        with _no_waiting_for_the_network(folder is None), _no_pickle():
             model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=pretrained)
     except Exception as err:
         raise ConfigError(
@@ -239,6 +239,26 @@ def _resolve_tag(name: str, pretrained: str | None) -> str:
             remedy="weights in a folder of your own are named by vision.model: local-dir:FOLDER.",
         )
     return pretrained
+
+
+@contextmanager
+def _no_pickle() -> Iterator[None]:
+    """Let open_clip read safetensors only: it would fall back to pickle files, which can run code."""
+    import torch
+
+    def refuse(file: object, *_: object, **__: object) -> None:
+        raise ConfigError(
+            "the weights are a pickle file, which could run code",
+            file=str(file),
+            expected="a .safetensors file",
+            remedy="convert the weights once, in a place that you trust.",
+        )
+
+    load, torch.load = torch.load, refuse  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.load = load
 
 
 @contextmanager

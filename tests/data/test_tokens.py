@@ -1,0 +1,38 @@
+"""Ragged tokens against one text at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vixml.data import tokens
+from vixml.data.tokens import tokenise
+from vixml.models.tokenizer import make_tokenizer
+from vixml.params.model import BackboneParams
+
+CORPUS = ["blue cotton shirt", "travel mug of steel", "wooden table lamp", "soft blue travel pillow"] * 5
+
+
+@pytest.mark.parametrize("special_tokens", [True, False])
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(max_size=30) | st.sampled_from(CORPUS), max_size=12))
+def test_equals_text_by_text(special_tokens: bool, texts: list[str]) -> None:
+    """Blocks of texts give what each text gives alone, cut to the longest length."""
+    tokenizer = make_tokenizer(BackboneParams(name="tiny", family="encoder"), CORPUS)
+    found = tokenise(iter(texts), tokenizer, max_length=6, special_tokens=special_tokens)
+    backend = tokenizer.backend_tokenizer
+    assert len(found) == len(texts)
+    for i, text in enumerate(texts):
+        assert found.row(i).tolist() == backend.encode(text, add_special_tokens=special_tokens).ids
+
+
+def test_block_size_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More texts than a block holds come out in order."""
+    tokenizer = make_tokenizer(BackboneParams(name="tiny", family="encoder"), CORPUS)
+    whole = tokenise(CORPUS, tokenizer, max_length=8, special_tokens=True, dtype=np.uint16)
+    monkeypatch.setattr(tokens, "_BLOCK", 3)
+    blocks = tokenise(CORPUS, tokenizer, max_length=8, special_tokens=True, dtype=np.uint16)
+    np.testing.assert_array_equal(whole.values, blocks.values)
+    np.testing.assert_array_equal(whole.offsets, blocks.offsets)
