@@ -10,22 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from tests.oracles import search as oracle
 
 from vixml.core.errors import DataError
 from vixml.retrieval.exact import top_k
-
-
-def _oracle(
-    queries: np.ndarray, labels: np.ndarray, k: int, exclude: sparse.csr_matrix | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sort each row by falling score, then rising label, without the excluded labels."""
-    scores = queries.astype(np.float32) @ labels.astype(np.float32).T
-    found, ids = np.full((len(queries), k), -np.inf, dtype=np.float32), np.full((len(queries), k), -1)
-    for row in range(len(queries)):
-        removed = set() if exclude is None else set(exclude[row].indices.tolist())
-        kept = [label for label in np.argsort(-scores[row], kind="stable") if label not in removed][:k]
-        found[row, : len(kept)], ids[row, : len(kept)] = scores[row, kept], kept
-    return found, ids
 
 
 @settings(max_examples=80, deadline=None)
@@ -46,17 +34,47 @@ def test_equals_the_full_sort(
     labels = generator.integers(-1, 2, (num_labels, 3)).astype(np.float32)
     pairs = sparse.csr_matrix((generator.random((num_queries, num_labels)) < excluded).astype(np.float32))
     scores, ids = top_k(queries, labels, k, exclude=pairs, query_block=query_block, label_block=label_block)
-    expected_scores, expected_ids = _oracle(queries, labels, k, pairs)
+    expected_scores, expected_ids = oracle.top_k(queries, labels, k, pairs)
     np.testing.assert_array_equal(ids, expected_ids)
     np.testing.assert_array_equal(scores, expected_scores)
     assert (scores.dtype, ids.dtype) == (np.float32, np.int64)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 300),
+    st.integers(1, 40),
+    st.sampled_from([32, 64, 100]),
+    st.sampled_from(["any", "rising", "falling", "equal"]),
+    st.sampled_from([0.0, 0.3, 0.98]),
+    st.integers(0, 2**32 - 1),
+)
+def test_later_blocks_are_filtered_without_loss(
+    num_queries: int, num_labels: int, k: int, label_block: int, order: str, excluded: float, seed: int
+) -> None:
+    """Blocks that are only compared with the score to beat lose nothing, whatever the order in which scores come."""
+    generator = np.random.default_rng(seed)
+    queries = np.ones((num_queries, 1), dtype=np.float32)
+    values = {
+        "any": generator.integers(-9, 9, num_labels),
+        "rising": np.arange(num_labels) // 2 - 40,
+        "falling": 40 - np.arange(num_labels) // 2,
+        "equal": np.zeros(num_labels),
+    }[order]
+    labels = values[:, None].astype(np.float32) * generator.choice([1.0, -0.0], (num_labels, 1)).astype(np.float32)
+    pairs = sparse.csr_matrix((generator.random((num_queries, num_labels)) < excluded).astype(np.float32))
+    scores, ids = top_k(queries, labels, k, exclude=pairs, label_block=label_block)
+    expected_scores, expected_ids = oracle.top_k(queries, labels, k, pairs)
+    np.testing.assert_array_equal(ids, expected_ids)
+    np.testing.assert_array_equal(scores, expected_scores)
 
 
 def test_reads_half_precision_memory_maps_and_tensors(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     queries, labels = generator.normal(size=(30, 8)), generator.normal(size=(70, 8)).astype(np.float16)
     np.save(tmp_path / "labels.npy", labels)
-    expected = _oracle(queries, labels, 5, None)
+    expected = oracle.top_k(queries, labels, 5, None)
     for source in (labels, np.load(tmp_path / "labels.npy", mmap_mode="r"), torch.from_numpy(labels)):
         scores, ids = top_k(queries.astype(np.float32), source, 5, query_block=7, label_block=16)
         np.testing.assert_array_equal(ids, expected[1])

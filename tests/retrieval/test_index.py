@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from vixml.core.errors import DataError, StateError
+from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.index import build_index, open_index, remove_pairs
 
 KINDS = ["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf"]
+ALL_KINDS = [*KINDS, "faiss-ivfpq"]
 
 
 def _unit(generator: np.random.Generator, rows: int) -> np.ndarray:
@@ -42,7 +43,7 @@ def test_every_kind_agrees_with_exact_search(kind: str, queries: np.ndarray, lab
     assert not exclude[np.repeat(np.arange(40), 10), ids.ravel()].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_saved_index_answers_the_same(kind: str, queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
     index = build_index(labels, RetrievalParams(kind=kind))
     index.save(tmp_path / "index")
@@ -50,13 +51,30 @@ def test_a_saved_index_answers_the_same(kind: str, queries: np.ndarray, labels: 
         np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_more_labels_asked_for_than_there_are(kind: str, queries: np.ndarray, labels: np.ndarray) -> None:
     index = build_index(labels[:3], RetrievalParams(kind=kind))
     scores, ids = index.search(queries[:1], 5)
     assert sorted(ids[0, :3]) == [0, 1, 2]
     assert (ids[0, 3:] == -1).all()
     assert np.isneginf(scores[0, 3:]).all()
+
+
+def test_compressed_vectors_find_most_and_take_less(queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    sizes = {}
+    for kind in ("faiss-ivf", "faiss-ivfpq"):
+        index = build_index(labels, RetrievalParams(kind=kind, ivf_probes=300, ivf_lists=4, pq_subvectors=8))
+        index.save(tmp_path / kind)
+        sizes[kind] = (tmp_path / kind / "index.faiss").stat().st_size
+    _, found = index.search(queries, 10)
+    _, truth = build_index(labels, RetrievalParams()).search(queries, 10)
+    assert np.mean([len(set(a) & set(b)) for a, b in zip(found, truth, strict=True)]) > 7
+    assert sizes["faiss-ivfpq"] < sizes["faiss-ivf"]
+
+
+def test_compression_must_fit_the_width(labels: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match="divide the embedding width"):
+        build_index(labels, RetrievalParams(kind="faiss-ivfpq", pq_subvectors=5))
 
 
 def test_removing_pairs_closes_gaps_in_order() -> None:

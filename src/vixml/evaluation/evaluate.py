@@ -13,11 +13,11 @@ from vixml.core.directories import Built, WorkDirectory
 from vixml.evaluation.metrics import query_metrics
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.params.evaluation import EvaluationParams
-from vixml.retrieval.index import LabelIndex
+from vixml.retrieval.augmentation import Ranker
 
 
-def evaluate_index(
-    index: LabelIndex,
+def evaluate_ranking(
+    ranker: Ranker,
     queries: NDArray[np.float32],
     *,
     relevance_test: sp.csr_matrix,
@@ -29,7 +29,7 @@ def evaluate_index(
     """Rank the labels of every test query and measure the ranking.
 
     Args:
-        index: Index over the label prototypes.
+        ranker: What ranks the labels.
         queries: Test query embeddings float32 [n, d].
         relevance_test: Ground truth [n, L].
         relevance_train: Training relevance [N, L], for the propensities.
@@ -38,20 +38,25 @@ def evaluate_index(
         work: Work directory of the predictions.
 
     Returns:
-        A result (`metrics` as fractions, `milliseconds_per_search`, `queries`), and the predictions: `labels.npy` int32
-        [n, k], `scores.npy` float32 [n, k], best first, -1 where fewer labels remain.
+        A result (`metrics` as fractions, `milliseconds_per_search`, `queries`, and `metrics_plain` of the prototypes
+        alone where the ranking is a blend), and the predictions: `labels.npy` int32 [n, k], `scores.npy` float32
+        [n, k], best first, -1 where fewer labels remain.
     """
     started = time.perf_counter()
-    scores, labels = index.search(queries, params.top_k, exclude=filter_test)
+    scores, labels = ranker.search(queries, params.top_k, exclude=filter_test)
     seconds = time.perf_counter() - started
     frequencies = np.diff(relevance_train.tocsc().indptr)
     weights = inverse_propensity(frequencies, relevance_train.shape[0], params.propensity_a, params.propensity_b)
-    metrics = query_metrics(labels, relevance_test, weights, params.ks).mean()
+    metrics = {"metrics": query_metrics(labels, relevance_test, weights, params.ks).mean()}
+    if ranker.params.mode != "none":
+        _, plain = ranker.labels.search(queries, params.top_k, exclude=filter_test)
+        metrics["metrics_plain"] = query_metrics(plain, relevance_test, weights, params.ks).mean()
     folder = work.fresh("predictions")
     np.save(folder / "labels.npy", labels.astype(np.int32), allow_pickle=False)
     np.save(folder / "scores.npy", scores, allow_pickle=False)
     result = {
-        "metrics": metrics,
+        **metrics,
+        "ranking": ranker.params.mode,
         "queries": len(queries),
         "labels": int(relevance_train.shape[1]),
         "milliseconds_per_search": 1000 * seconds / max(1, len(queries)),

@@ -7,28 +7,79 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vixml.core.directories import Built, SealedDirectory, WorkDirectory
-from vixml.evaluation.evaluate import evaluate_index
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
+from vixml.evaluation.evaluate import evaluate_ranking
+from vixml.evaluation.propensity import inverse_propensity
+from vixml.evaluation.tuning import tune_fusion
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
-from vixml.params.retrieval import RetrievalParams
+from vixml.params.retrieval import AugmentationParams, IndexReportParams, RetrievalParams
 from vixml.params.variant import VariantParams
-from vixml.retrieval.index import build_index, open_index
+from vixml.retrieval.augmentation import FILES, Ranker, open_ranker
+from vixml.retrieval.index import build_index
+from vixml.retrieval.report import index_report
+
+PROTOTYPES = "label_prototypes.npy"
 
 
 def index_labels(embeddings: SealedDirectory, params: RetrievalParams, work: WorkDirectory) -> Built:
-    """Build the index over the label prototypes.
+    """Build the index over the label prototypes, and those that a blended ranking needs besides.
+
+    Exact search needs no index but the vectors: they are linked, and the further ones stay where they are.
 
     Args:
         embeddings: Published embeddings with `label_prototypes.npy` float32 [L, d].
-        params: Kind of index.
+        params: Kind of index, ranking.
         work: Work directory.
     """
-    prototypes = np.load(embeddings.path / "label_prototypes.npy", mmap_mode="r", allow_pickle=False)
-    index = build_index(prototypes, params)
     folder = work.fresh("index")
+    index = build_index(_vectors(embeddings, PROTOTYPES), params)
     index.save(folder)
+    if params.kind == "exact":
+        (folder / "vectors.npy").unlink()
+        link(embeddings.path / PROTOTYPES, folder / "vectors.npy")
+    elif params.augmentation.mode != "none":
+        for name, file in FILES.items():
+            build_index(_vectors(embeddings, file), params).save(folder / name)
     return Built(folder, "label-index", {"kind": params.kind, "labels": index.size, "dim": index.dim})
+
+
+def tune_ranking(
+    params: VariantParams,
+    evaluation: EvaluationParams,
+    *,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    relevance_train: csr_matrix,
+    relevance_validation: csr_matrix,
+    filter_validation: csr_matrix,
+) -> dict[str, Any]:
+    """Return how labels are ranked (`augmentation`): as configured, a fused ranking's weights tuned where asked.
+
+    Args:
+        params: Settings of the variant.
+        evaluation: Metric depths and propensity model.
+        embeddings: Published embeddings, `validation_queries.npy` among them where there is something to tune.
+        index: Published label index.
+        relevance_train: Training relevance [N, L].
+        relevance_validation: Relevance of the validation queries [n, L]; n = 0 for none: nothing is tuned.
+        filter_validation: Pairs left out of their predictions [n, L].
+    """
+    augmentation = params.retrieval.augmentation
+    if not augmentation.tuned or not relevance_validation.shape[0]:
+        return {"augmentation": augmentation.model_dump(mode="json"), "tuning": None}
+    frequencies = np.diff(relevance_train.tocsc().indptr)
+    tuned, report = tune_fusion(
+        _ranker(params, augmentation, embeddings, index, relevance_train),
+        _vectors(embeddings, "validation_queries.npy"),
+        relevance=relevance_validation,
+        exclude=filter_validation,
+        inverse_propensity=inverse_propensity(
+            frequencies, relevance_train.shape[0], evaluation.propensity_a, evaluation.propensity_b
+        ),
+        ks=evaluation.ks,
+    )
+    return {"augmentation": tuned.model_dump(mode="json"), "tuning": report}
 
 
 def evaluate_variant(
@@ -39,6 +90,7 @@ def evaluate_variant(
     model: SealedDirectory,
     embeddings: SealedDirectory,
     index: SealedDirectory,
+    ranking: dict[str, Any],
     relevance_train: csr_matrix,
     relevance_test: csr_matrix,
     filter_test: csr_matrix,
@@ -53,13 +105,15 @@ def evaluate_variant(
         model: Published model; its facts tell the cost of the training.
         embeddings: Published embeddings with `test_queries.npy` float32 [n, d].
         index: Published label index.
-        relevance_train: Training relevance [N, L], for the propensities.
+        ranking: How labels are ranked, from `tune_ranking`.
+        relevance_train: Training relevance [N, L], for the propensities and blended rankings.
         relevance_test: Ground truth [n, L].
         filter_test: Pairs removed from the predictions [n, L].
         work: Work directory of the predictions.
     """
-    result, predictions = evaluate_index(
-        open_index(index.path, device=str(resolve_device(params.training.device))),
+    augmentation = AugmentationParams.model_validate(ranking["augmentation"])
+    result, predictions = evaluate_ranking(
+        _ranker(params, augmentation, embeddings, index, relevance_train),
         np.load(embeddings.path / "test_queries.npy", allow_pickle=False),
         relevance_test=relevance_test,
         relevance_train=relevance_train,
@@ -83,3 +137,37 @@ def evaluate_variant(
         "device": facts["device"],
     }
     return document, predictions
+
+
+def measure_indexes(
+    params: IndexReportParams, variant: VariantParams, embeddings: SealedDirectory, work: WorkDirectory
+) -> list[dict[str, Any]]:
+    """Compare the candidate indexes over a variant's label prototypes; see `vixml.retrieval.report.index_report`."""
+    return index_report(
+        _vectors(embeddings, PROTOTYPES),
+        _vectors(embeddings, "test_queries.npy"),
+        params,
+        work,
+        device=str(resolve_device(variant.training.device)),
+    )
+
+
+def _ranker(
+    params: VariantParams,
+    augmentation: AugmentationParams,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    relevance_train: csr_matrix,
+) -> Ranker:
+    return open_ranker(
+        index.path,
+        embeddings.path,
+        augmentation,
+        relevance_train=relevance_train if augmentation.mode != "none" else None,
+        device=str(resolve_device(params.training.device)),
+    )
+
+
+def _vectors(embeddings: SealedDirectory, name: str) -> np.ndarray:
+    vectors: np.ndarray = np.load(embeddings.path / name, mmap_mode="r", allow_pickle=False)
+    return vectors

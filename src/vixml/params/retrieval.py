@@ -1,21 +1,68 @@
-"""Parameters of search over label embeddings."""
+"""Parameters of search over label embeddings, and of rankings that blend several searches."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from vixml.params.base import Params
 
-IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf"]
+IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf", "faiss-ivfpq"]
+
+
+class FusionParams(Params):
+    """Weights of the three parts of a fused ranking."""
+
+    prototype: float = Field(1.0, ge=0)
+    """Weight of the similarity to the label prototypes."""
+    text: float = Field(0.0, ge=0)
+    """Weight of the similarity to the labels' own text and images; 0 leaves that search out."""
+    retrieval: float = Field(0.5, ge=0)
+    """Weight of the labels of the nearest training queries; 0 leaves that search out."""
+    tune: bool = True
+    """Choose `text` and `retrieval` from `grid` on the validation split; without one the weights above are used."""
+    grid: tuple[float, ...] = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+    """Weights tried, each at least 0."""
+    metrics: tuple[str, ...] = ("P@1", "P@5", "PSP@5", "R@10")
+    """What the weights are tuned for: the mean of these relative to the plain ranking's; k must be in evaluation.ks."""
+
+    @field_validator("grid")
+    @classmethod
+    def _some_weights(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
+        if not grid or min(grid) < 0:
+            raise ValueError("grid needs at least one weight, each 0 or more")
+        return grid
+
+
+class AugmentationParams(Params):
+    """Rankings that also ask which training queries are near."""
+
+    mode: Literal["none", "split", "joint", "fused"] = "none"
+    """`none`: label prototypes alone; `split`: two searches under one softmax; `joint`: one search space; `fused`: a
+    weighted sum of prototype, text and retrieval scores (see `fusion`)."""
+    depth: int = Field(100, ge=1)
+    """Results of each search; the joint search keeps 2 * depth."""
+    temperature: float = Field(0.05, gt=0)
+    """Softmax temperature over similarities."""
+    query_weight: float = Field(0.1, ge=0, le=1)
+    """Weight of the training queries in `split` (published: 0.1) and `joint` (published: 0.5); the labels weigh the
+    rest."""
+    fusion: FusionParams = FusionParams()
+    """Weights of `fused`."""
+
+    @property
+    def tuned(self) -> bool:
+        """Whether weights are chosen on the validation split."""
+        return self.mode == "fused" and self.fusion.tune
 
 
 class RetrievalParams(Params):
     """Which index searches the labels, how deep, and in what blocks."""
 
     kind: IndexKind = "exact"
-    """`exact` (blocked matrix products), `faiss-flat` (exact), `faiss-hnsw` or `faiss-ivf` (approximate)."""
+    """`exact` (blocked matrix products), `faiss-flat` (exact), or the approximate `faiss-hnsw` (graph), `faiss-ivf`
+    (inverted lists), `faiss-ivfpq` (inverted lists of compressed vectors)."""
     query_block: int = Field(1024, ge=1)
     """Queries scored at once; memory grows with query_block * label_block * 4 bytes."""
     label_block: int = Field(16_384, ge=1)
@@ -27,6 +74,61 @@ class RetrievalParams(Params):
     hnsw_search_depth: int = Field(256, ge=1)
     """Candidates kept while searching (efSearch); raised to the number of labels asked for when that is larger."""
     ivf_lists: int = Field(0, ge=0)
-    """Inverted lists of the IVF index; 0 chooses 4 * sqrt(number of labels)."""
+    """Inverted lists of the IVF indexes; 0 chooses 4 * sqrt(number of labels)."""
     ivf_probes: int = Field(32, ge=1)
     """Inverted lists visited for each query."""
+    pq_subvectors: int = Field(0, ge=0)
+    """Bytes a vector of IVF-PQ; must divide the embedding width; 0 chooses about a quarter of the width."""
+    train_queries: bool = True
+    """Publish the embeddings of the training queries (float16, one more pass over them): for blended rankings, and to
+    explain predictions by the nearest training queries."""
+    augmentation: AugmentationParams = AugmentationParams()
+    """Rankings that blend several searches."""
+
+
+class IndexReportParams(Params):
+    """What the pipeline `index_report` compares."""
+
+    num_queries: int = Field(1000, ge=1)
+    """Test queries that are searched, the first ones."""
+    ks: tuple[int, ...] = (1, 10, 100)
+    """Depths at which the recall against exact search is measured."""
+    candidates: tuple[RetrievalParams, ...] = (
+        RetrievalParams(kind="exact"),
+        RetrievalParams(kind="faiss-flat"),
+        RetrievalParams(kind="faiss-hnsw", hnsw_search_depth=32),
+        RetrievalParams(kind="faiss-hnsw", hnsw_search_depth=256),
+        RetrievalParams(kind="faiss-ivf", ivf_probes=8),
+        RetrievalParams(kind="faiss-ivf", ivf_probes=32),
+        RetrievalParams(kind="faiss-ivfpq", ivf_probes=32),
+    )
+    """Indexes that are built and measured; each a group of `retrieval` settings."""
+
+    @field_validator("ks")
+    @classmethod
+    def _sorted_depths(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if not ks or min(ks) < 1:
+            raise ValueError("ks needs at least one depth, each 1 or more")
+        return tuple(sorted(set(ks)))
+
+
+class LabelUpdateParams(Params):
+    """What the pipeline `label_update` changes in a trained model's labels."""
+
+    add: str | None = None
+    """File of new labels (JSON lines, CSV or Parquet with columns id, text and, if there are, images); the ids must be
+    new."""
+    update: str | None = None
+    """File of labels whose text and images replace what was there."""
+    remove: str | None = None
+    """File with the ids of labels to take out."""
+    image_root: str | None = None
+    """Folder that image paths of the files are relative to; null is the folder of the first of these files."""
+    free: Literal["nearest", "mean", "zero"] = "mean"
+    """Free vector of a new label: the nearest trained label's, a softmax mean of the nearest ones', or zero."""
+    centroid: Literal["nearest", "mean", "zero"] = "mean"
+    """Centroid of a new label, likewise; `zero` is what training gives a label without training query."""
+    neighbours: int = Field(10, ge=1)
+    """Trained labels that a mean takes in."""
+    temperature: float = Field(0.05, gt=0)
+    """Softmax temperature of a mean's weights over similarities."""

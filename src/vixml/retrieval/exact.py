@@ -19,19 +19,24 @@ if TYPE_CHECKING:
     import torch
 
 
+_CPU_BLOCK = 2048
+_GROUP = 32  # scores whose largest is looked at first
+_GROWTH = 4  # on a CPU the running list is merged when this many times its labels have been seen
+
+
 def top_k(
     queries: NDArray[Any] | torch.Tensor,
     labels: NDArray[Any] | torch.Tensor,
     k: int,
     *,
     exclude: sp.csr_matrix | None = None,
-    query_block: int = 1024,
+    query_block: int = 2048,
     label_block: int = 16_384,
     device: str | torch.device | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the `k` labels of largest inner product for every query, best first.
 
-    Equal scores are ordered by label id. Any float type is read; scores are computed in float32. Memory is about
+    Equal scores are ordered by label id. Any float type is read; scores are computed in float32. Memory is a few times
     `4 * query_block * label_block` bytes plus the results; on a GPU the labels stay there when they fit easily.
 
     Args:
@@ -40,7 +45,7 @@ def top_k(
         k: Labels wanted for each query, at least 1; may exceed L.
         exclude: Pairs that must not be returned, CSR [N, L] (every stored entry counts), or nothing.
         query_block: Queries scored at once.
-        label_block: Labels scored at once.
+        label_block: Most labels scored at once; a CPU takes at most 2,048, so that the scores stay in its cache.
         device: Where to compute; default the device of `queries` if it is a tensor, else the CPU.
 
     Returns:
@@ -58,63 +63,114 @@ def top_k(
     depth = min(k, num_labels)
     if depth == 0 or num_queries == 0:
         return scores, ids
-    labels = _resident(labels, target)
+    block = min(label_block, _CPU_BLOCK) if target.type == "cpu" else label_block
     with torch.inference_mode():
+        label_blocks = _resident(labels, target)
         for begin in range(0, num_queries, query_block):
             end = min(begin + query_block, num_queries)
             query_bd = _floats(queries[begin:end], target)
             _check_finite(query_bd, "query", begin)
-            masks = _label_blocks_of(None if exclude is None else exclude[begin:end], num_labels, label_block)
-            best_score = torch.empty((end - begin, 0), dtype=torch.float32, device=target)
-            best_label = torch.empty((end - begin, 0), dtype=torch.int64, device=target)
-            for start, (rows, columns) in zip(range(0, num_labels, label_block), masks, strict=False):
-                label_ld = _floats(labels[start : start + label_block], target)
+            masks = _label_blocks_of(None if exclude is None else exclude[begin:end], num_labels, block)
+            best = _Best(end - begin, depth, target)
+            tile = torch.empty((end - begin) * min(block, num_labels), device=target)
+            for start, (rows, columns) in zip(range(0, num_labels, block), masks, strict=False):
+                label_ld = _floats(label_blocks[start : start + block], target)
                 if begin == 0:
                     _check_finite(label_ld, "label", start)
-                score_bl = query_bd @ label_ld.T
+                # One reused buffer: fresh ones would spend half the time on page faults.
+                score_bl = tile[: (end - begin) * len(label_ld)].view(end - begin, len(label_ld))
+                torch.mm(query_bd, label_ld.T, out=score_bl)
                 if len(rows):
                     score_bl[torch.from_numpy(rows).to(target), torch.from_numpy(columns).to(target)] = -torch.inf
-                block_score, block_label = _block_top(score_bl, depth)
-                best_score, best_label = _merge(best_score, best_label, block_score, block_label + start, depth)
-            best_label[best_score == -torch.inf] = -1
-            scores[begin:end, :depth] = best_score.cpu().numpy()
-            ids[begin:end, :depth] = best_label.cpu().numpy()
+                best.add(score_bl, start)
+            scores[begin:end, :depth], ids[begin:end, :depth] = best.result()
     return scores, ids
 
 
-def _block_top(score_bl: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the best `depth` entries of each row, by falling score and then rising column.
+class _Best:
+    """The best `depth` labels of every query so far, as integer keys that order by falling score, then rising label.
 
-    torch.topk leaves open which of several equal scores it takes. One entry more than needed shows whether a tie
-    straddles the cut; only such rows, rare in real data, are sorted in full.
+    The upper half of a key is the score's bits, made to order like integers; the lower half is the label, negated. So
+    the largest keys are the answer, ties included, and a merge is one `topk`.
+
+    On a CPU a block is compared with the score to beat while it is still in the cache: nearly all of it is dropped by
+    one look at the largest of each `_GROUP`, and what survives is merged now and then. A GPU selects from whole blocks,
+    which needs no transfer to the host.
     """
+
+    def __init__(self, num_queries: int, depth: int, device: torch.device) -> None:
+        import torch
+
+        self._depth, self._on_cpu = depth, device.type == "cpu"
+        self._keys = torch.empty((num_queries, 0), dtype=torch.int64, device=device)
+        self._to_beat: torch.Tensor | None = None  # [b, 1]
+        self._pending: list[tuple[torch.Tensor, torch.Tensor]] = []  # (rows, keys) that beat it
+        self._num_pending = self._seen = self._seen_at_merge = 0
+
+    def add(self, score_bl: torch.Tensor, start: int) -> None:
+        """Take in the scores of labels `start`, `start + 1`, ..."""
+        import torch
+
+        self._seen += score_bl.shape[1]
+        if self._to_beat is None or score_bl.shape[1] % _GROUP:
+            self._merge(_keys(score_bl, torch.arange(start, self._seen, device=score_bl.device)))
+            return
+        groups = score_bl.view(len(score_bl), -1, _GROUP)
+        row, group = (groups.amax(dim=2) > self._to_beat).nonzero(as_tuple=True)
+        score = groups[row, group]
+        place, column = (score > self._to_beat[row]).nonzero(as_tuple=True)
+        self._pending.append((row[place], _keys(score[place, column], start + group[place] * _GROUP + column)))
+        self._num_pending += len(place)
+        # Labels that arrive in rising order of score would fill the memory: merge early then.
+        if self._seen >= _GROWTH * self._seen_at_merge or self._num_pending > 8 * self._depth * len(score_bl):
+            self._merge_pending()
+
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return scores float32 and labels int64 [b, depth], best first."""
+        import torch
+
+        self._merge_pending()
+        bits = (self._keys >> 32).to(torch.int32)
+        score = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).view(torch.float32)
+        label = (0xFFFFFFFF - (self._keys & 0xFFFFFFFF)).masked_fill(score == -torch.inf, -1)
+        return score.cpu().numpy(), label.cpu().numpy()
+
+    def _merge_pending(self) -> None:
+        """Merge the survivors, put side by side as [b, most of a row]."""
+        import torch
+
+        if not self._num_pending:
+            return
+        row, key = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
+        row, order = torch.sort(row, stable=True)
+        counts = torch.bincount(row, minlength=len(self._keys))
+        place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
+        side_by_side = torch.full((len(counts), int(counts.max())), torch.iinfo(torch.int64).min)
+        side_by_side[row, place] = key[order]
+        self._pending, self._num_pending = [], 0
+        self._merge(side_by_side)
+
+    def _merge(self, keys: torch.Tensor) -> None:
+        import torch
+
+        if self._num_pending:
+            self._merge_pending()
+        most = min(self._depth, keys.shape[1])
+        keys = torch.cat([self._keys, torch.topk(keys, most, dim=1).values], dim=1)
+        self._keys = torch.topk(keys, min(self._depth, keys.shape[1]), dim=1).values
+        self._seen_at_merge = self._seen
+        if self._on_cpu and self._keys.shape[1] == self._depth:
+            bits = (self._keys[:, -1:] >> 32).to(torch.int32)
+            self._to_beat = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).view(torch.float32)
+
+
+def _keys(score: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """Return int64 keys that order by score, then by falling label; the shapes broadcast."""
     import torch
 
-    width = score_bl.shape[1]
-    score, column = torch.topk(score_bl, min(depth + 1, width), dim=1)
-    ties = (score[:, 1:] == score[:, :-1]) & (score[:, 1:] > -torch.inf)
-    straddles = ties[:, depth - 1] if width > depth else torch.zeros(len(score), dtype=torch.bool, device=score.device)
-    score, column = score[:, :depth], column[:, :depth]
-    if bool(ties.any()):
-        by_column = torch.argsort(column, dim=1)
-        score, order = torch.sort(score.gather(1, by_column), dim=1, descending=True, stable=True)
-        column = column.gather(1, by_column).gather(1, order)
-    if bool(straddles.any()):
-        full_score, full_column = torch.sort(score_bl[straddles], dim=1, descending=True, stable=True)
-        score[straddles], column[straddles] = full_score[:, :depth], full_column[:, :depth]
-    return score, column
-
-
-def _merge(
-    best_score: torch.Tensor, best_label: torch.Tensor, score: torch.Tensor, label: torch.Tensor, depth: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Merge two sorted lists; the labels of the second are all larger, so a stable sort keeps ties in label order."""
-    import torch
-
-    if best_score.shape[1] == 0:
-        return score, label
-    merged, order = torch.sort(torch.cat([best_score, score], dim=1), dim=1, descending=True, stable=True)
-    return merged[:, :depth], torch.cat([best_label, label], dim=1).gather(1, order[:, :depth])
+    bits = (score + 0.0).view(torch.int32)  # -0.0 becomes 0.0, its equal
+    bits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return (bits.to(torch.int64) << 32) | (0xFFFFFFFF - label)
 
 
 def _label_blocks_of(
@@ -148,6 +204,8 @@ def _check_shapes(queries: Any, labels: Any, k: int, exclude: sp.csr_matrix | No
 def _check_finite(vectors: torch.Tensor, side: str, offset: int) -> None:
     import torch
 
+    if bool(torch.isfinite(vectors.sum())):  # one pass; a sum of finite numbers may still overflow
+        return
     finite = torch.isfinite(vectors).all(dim=1)
     if not bool(finite.all()):
         row = offset + int((~finite).nonzero()[0])

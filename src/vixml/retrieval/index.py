@@ -1,4 +1,4 @@
-"""Label indexes behind one protocol: exact blocked search, or faiss (flat, HNSW, inverted lists).
+"""Label indexes behind one protocol: exact blocked search, or faiss (flat, HNSW, inverted lists, compressed ones).
 
 An index is saved as a small folder (`index.json` beside `vectors.npy` or `index.faiss`) and opened from it.
 """
@@ -23,6 +23,10 @@ Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 class LabelIndex(Protocol):
     """Searches label vectors by inner product."""
+
+    @property
+    def params(self) -> RetrievalParams:
+        """Kind, search settings and block sizes."""
 
     @property
     def size(self) -> int:
@@ -95,10 +99,12 @@ class FaissIndex:
     Args:
         index: The faiss index.
         params: Search settings and block size.
+        on_gpu: Whether the index lives on a GPU.
     """
 
     index: Any
     params: RetrievalParams
+    on_gpu: bool = False
 
     @property
     def size(self) -> int:
@@ -132,21 +138,23 @@ class FaissIndex:
 
     def _effort(self, depth: int) -> dict[str, Any]:
         faiss = _import_faiss()
-        if self.params.kind == "faiss-hnsw":
+        if self.params.kind == "faiss-hnsw":  # given with each search, so that threads do not disturb each other
             return {"params": faiss.SearchParametersHNSW(efSearch=max(self.params.hnsw_search_depth, depth))}
-        if self.params.kind == "faiss-ivf":
-            return {"params": faiss.SearchParametersIVF(nprobe=min(self.params.ivf_probes, self.index.nlist))}
         return {}
 
     def save(self, folder: Path) -> None:
         """Write `index.faiss` and `index.json`."""
         folder.mkdir(parents=True, exist_ok=True)
-        _import_faiss().write_index(self.index, str(folder / "index.faiss"))
+        faiss = _import_faiss()
+        index = faiss.index_gpu_to_cpu(self.index) if self.on_gpu else self.index
+        faiss.write_index(index, str(folder / "index.faiss"))
         write_json(folder / "index.json", self.params.model_dump())
 
 
 def build_index(vectors: NDArray[Any], params: RetrievalParams, *, device: str | None = None) -> LabelIndex:
     """Build the index that `params.kind` names over label vectors [L, D].
+
+    `device` "cuda" searches on the GPU: exact search with torch, faiss where it is built for GPUs (not HNSW).
 
     Raises:
         ConfigError: faiss is asked for and not installed.
@@ -156,21 +164,12 @@ def build_index(vectors: NDArray[Any], params: RetrievalParams, *, device: str |
         raise DataError("an index needs at least one label vector", found=vectors.shape, expected="[L, D] with L > 0")
     if params.kind == "exact":
         return ExactIndex(vectors=vectors, params=params, device=device)
-    faiss = _import_faiss()
     data = np.ascontiguousarray(vectors, dtype=np.float32)
-    size, dim = data.shape
-    if params.kind == "faiss-flat":
-        index = faiss.IndexFlatIP(dim)
-    elif params.kind == "faiss-hnsw":
-        index = faiss.IndexHNSWFlat(dim, params.hnsw_neighbours, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = params.hnsw_build_depth
-    else:
-        lists = min(params.ivf_lists or max(1, round(4 * size**0.5)), size)
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = 1
+    index = _empty_faiss_index(len(data), data.shape[1], params)
+    if not index.is_trained:
         index.train(data)
     index.add(data)
-    return FaissIndex(index=index, params=params)
+    return _faiss_index(index, params, device)
 
 
 def open_index(folder: Path, *, device: str | None = None) -> LabelIndex:
@@ -185,7 +184,55 @@ def open_index(folder: Path, *, device: str | None = None) -> LabelIndex:
         raise StateError("the index file is missing", file=file, remedy="run the pipeline that builds the index again.")
     if params.kind == "exact":
         return ExactIndex(vectors=np.load(file, mmap_mode="r", allow_pickle=False), params=params, device=device)
-    return FaissIndex(index=_import_faiss().read_index(str(file)), params=params)
+    return _faiss_index(_import_faiss().read_index(str(file)), params, device)
+
+
+def _empty_faiss_index(size: int, dim: int, params: RetrievalParams) -> Any:
+    """Return a faiss index for `size` vectors of width `dim`, without them."""
+    faiss = _import_faiss()
+    if params.kind == "faiss-flat":
+        return faiss.IndexFlatIP(dim)
+    if params.kind == "faiss-hnsw":
+        index = faiss.IndexHNSWFlat(dim, params.hnsw_neighbours, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = params.hnsw_build_depth
+        return index
+    lists = min(params.ivf_lists or max(1, round(4 * size**0.5)), size)
+    if params.kind == "faiss-ivf":
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
+    else:
+        # a code book of 2 ** bits entries is learnt from the vectors themselves: few vectors, few bits
+        bits = max(1, min(8, size.bit_length() - 1))
+        coarse = faiss.IndexFlatIP(dim)
+        index = faiss.IndexIVFPQ(coarse, dim, lists, _subvectors(dim, params), bits, faiss.METRIC_INNER_PRODUCT)
+        index.pq.cp.min_points_per_centroid = 1
+    index.cp.min_points_per_centroid = 1
+    return index
+
+
+def _subvectors(dim: int, params: RetrievalParams) -> int:
+    """Return into how many parts a vector is cut, each of which becomes one byte."""
+    if not params.pq_subvectors:
+        return max(parts for parts in range(1, max(1, dim // 4) + 1) if dim % parts == 0)
+    if dim % params.pq_subvectors:
+        raise ConfigError(
+            "retrieval.pq_subvectors must divide the embedding width",
+            found=f"{params.pq_subvectors}, width {dim}",
+            remedy="choose another number, or 0 for a fitting one.",
+        )
+    return params.pq_subvectors
+
+
+def _faiss_index(index: Any, params: RetrievalParams, device: str | None) -> FaissIndex:
+    """Set the search effort; move the index to the GPU if one is wanted, faiss has one, and it knows the kind there."""
+    if params.kind in {"faiss-ivf", "faiss-ivfpq"}:
+        index.nprobe = min(params.ivf_probes, index.nlist)
+    faiss = _import_faiss()
+    number = getattr(faiss, "get_num_gpus", int)()
+    if not (device or "").startswith("cuda") or not number or params.kind == "faiss-hnsw":
+        return FaissIndex(index=index, params=params)
+    card = int(device.partition(":")[2] or 0) if device else 0
+    moved = faiss.index_cpu_to_gpus_list(index, gpus=[min(card, number - 1)])
+    return FaissIndex(index=moved, params=params, on_gpu=True)
 
 
 def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: sp.csr_matrix | None) -> Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
@@ -47,6 +48,57 @@ def index(params: VariantParams, embeddings: SealedDirectory, work: WorkDirector
     return index_labels(embeddings, params.retrieval, work)
 
 
+def tune_ranking(
+    params: VariantParams,
+    evaluation: EvaluationParams,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    relevance_train: csr_matrix,
+    relevance_validation: csr_matrix,
+    filter_validation: csr_matrix,
+) -> dict[str, Any]:
+    """Settle how labels are ranked; a fused ranking's weights are tuned on the validation split."""
+    from vixml.evaluation import stages
+
+    return stages.tune_ranking(
+        params,
+        evaluation,
+        embeddings=embeddings,
+        index=index,
+        relevance_train=relevance_train,
+        relevance_validation=relevance_validation,
+        filter_validation=filter_validation,
+    )
+
+
+def bundle(
+    params: VariantParams,
+    dataset: str,
+    model: SealedDirectory,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    ranking: dict[str, Any],
+    items_train: pd.DataFrame,
+    items_label: pd.DataFrame,
+    relevance_train: csr_matrix,
+    work: WorkDirectory,
+    image_bank: SealedDirectory | None = None,
+) -> Built:
+    """Gather everything that a prediction needs."""
+    from vixml.serving.bundle import build_bundle, bundle_settings
+
+    return build_bundle(
+        bundle_settings(params, ranking["augmentation"], dataset=dataset, model=model, image_bank=image_bank),
+        model=model,
+        embeddings=embeddings,
+        index=index,
+        items_label=items_label,
+        items_train=items_train,
+        relevance_train=relevance_train,
+        work=work,
+    )
+
+
 def evaluate(
     params: VariantParams,
     evaluation: EvaluationParams,
@@ -54,6 +106,7 @@ def evaluate(
     model: SealedDirectory,
     embeddings: SealedDirectory,
     index: SealedDirectory,
+    ranking: dict[str, Any],
     relevance_train: csr_matrix,
     relevance_test: csr_matrix,
     filter_test: csr_matrix,
@@ -69,6 +122,7 @@ def evaluate(
         model=model,
         embeddings=embeddings,
         index=index,
+        ranking=ranking,
         relevance_train=relevance_train,
         relevance_test=relevance_test,
         filter_test=filter_test,

@@ -1,13 +1,14 @@
 """The `evaluation` stage of one variant, without a namespace.
 
-model, tokens --> embed --> embeddings --> index --> evaluate --> metrics, predictions
+model, tokens --> embed --> embeddings --> index --> tune_ranking --> ranking --> evaluate --> metrics, predictions
+model, embeddings, index, ranking, items --> bundle --> predictor
 """
 
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.pipelines.evaluation.nodes import embed, evaluate, index
+from vixml.pipelines.evaluation.nodes import bundle, embed, evaluate, index, tune_ranking
 from vixml.pipelines.stage import COMMON, with_images
 
 
@@ -27,6 +28,40 @@ def create_pipeline(*, images: bool) -> Pipeline:
             ),
             node(index, inputs=["params:variant", "embeddings", "index_work"], outputs="index", name="index"),
             node(
+                tune_ranking,
+                inputs=[
+                    "params:variant",
+                    "params:evaluation",
+                    "embeddings",
+                    "index",
+                    "relevance_train",
+                    "relevance_validation",
+                    "filter_validation",
+                ],
+                outputs="ranking",
+                name="tune_ranking",
+            ),
+            node(
+                bundle,
+                inputs=with_images(
+                    [
+                        "params:variant",
+                        "params:dataset",
+                        "model",
+                        "embeddings",
+                        "index",
+                        "ranking",
+                        "items_train",
+                        "items_label",
+                        "relevance_train",
+                        "predictor_work",
+                    ],
+                    images=images,
+                ),
+                outputs="predictor",
+                name="bundle",
+            ),
+            node(
                 evaluate,
                 inputs=[
                     "params:variant",
@@ -35,6 +70,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
                     "model",
                     "embeddings",
                     "index",
+                    "ranking",
                     "relevance_train",
                     "relevance_test",
                     "filter_test",

@@ -1,0 +1,19 @@
+"""Node of the `label_update` pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory
+from vixml.params.retrieval import LabelUpdateParams
+
+
+def update_labels(
+    params: LabelUpdateParams, predictor: SealedDirectory, work: WorkDirectory
+) -> tuple[Built, dict[str, Any]]:
+    """Add, change and remove labels of the trained predictor."""
+    from vixml.serving.bundle import Bundle
+    from vixml.serving.labels import LabelChanges
+    from vixml.serving.labels import update_labels as update
+
+    return update(Bundle.open(predictor.path), LabelChanges.read(params), params, work)

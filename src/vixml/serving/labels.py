@@ -1,0 +1,285 @@
+"""New, changed and removed labels of a trained model, without training.
+
+A label's prototype combines its embedding, a free vector and a centroid of training queries. The network embeds any
+text with images, so only the other two are unknown for a label that training never saw. They are taken from the trained
+labels nearest to it (docs/new_labels.md: the alternatives and what they measure to). A label whose text or images
+change keeps the free vector and centroid that it was trained with.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.directories import Built, WorkDirectory, link
+from vixml.core.errors import ConfigError, DataError
+from vixml.data.pictures import read_bytes
+from vixml.params.retrieval import LabelUpdateParams
+from vixml.retrieval.augmentation import QUERIES, softmax
+from vixml.retrieval.exact import top_k
+from vixml.retrieval.index import build_index
+from vixml.serving.bundle import TRAIN_FILES, Bundle, finish_bundle, link_tree
+from vixml.serving.query_files import id_column, query_blocks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vixml.models.dual import DualModel
+    from vixml.serving.encoder import ItemEncoder
+
+_BLOCK = 8192
+_ID_COLUMNS = ("id", "uid", "label_id")
+
+
+@dataclass
+class LabelChanges:
+    """Labels to add, to change and to remove.
+
+    Args:
+        added: Label id -> (text, image files).
+        updated: Label id -> (text, image files) that replace what was there.
+        removed: Label ids.
+        image_root: Folder that image files are relative to; no path may leave it.
+    """
+
+    added: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    updated: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    image_root: Path = Path()
+
+    @classmethod
+    def read(cls, params: LabelUpdateParams) -> LabelChanges:
+        """Read the files that the settings name.
+
+        Raises:
+            ConfigError: They name none.
+            DataError: A file is missing or malformed, or names a label twice.
+        """
+        files = [Path(file) for file in (params.add, params.update, params.remove) if file]
+        if not files:
+            raise ConfigError("there is nothing to change", expected="label_update.add, .update or .remove: a file")
+        removed = [] if params.remove is None else _unique(Path(params.remove), _ids(Path(params.remove)))
+        root = Path(params.image_root) if params.image_root else files[0].parent
+        return cls(_read_labels(params.add), _read_labels(params.update), removed, root.resolve())
+
+    def check(self, present: Sequence[str]) -> None:
+        """Make sure that the changes fit the labels that are there.
+
+        Raises:
+            DataError: An added label exists, another one does not, a label changes twice, or none would be left.
+        """
+        known = set(present)
+        existing = [uid for uid in self.added if uid in known]
+        _refuse(existing, "a label to add exists already", "use label_update.update.")
+        missing = [uid for uid in (*self.updated, *self.removed) if uid not in known]
+        _refuse(missing, "a label to update or remove does not exist", "check its id.")
+        twice = sorted(set(self.updated) & set(self.removed))
+        _refuse(twice, "a label is both updated and removed", "take it out of one file.")
+        if len(self.removed) == len(known) and not self.added:
+            raise DataError("no label would be left", found=f"{len(self.removed)} labels to remove")
+
+
+def update_labels(
+    bundle: Bundle, changes: LabelChanges, params: LabelUpdateParams, work: WorkDirectory
+) -> tuple[Built, dict[str, Any]]:
+    """Build a bundle with other labels; the given one is not touched.
+
+    Args:
+        bundle: A trained model with its labels.
+        changes: What changes.
+        params: Where a new label's free vector and centroid come from.
+        work: Work directory.
+
+    Returns:
+        The bundle, kept labels first in their order and then the added ones, and a report of numbers.
+
+    Raises:
+        DataError: The changes do not fit the labels, or an image cannot be read.
+    """
+    old = bundle.labels
+    changes.check(old["uid"].tolist())
+    kept = np.flatnonzero(~old["uid"].isin(changes.removed))
+    labels, changed = _new_table(old.iloc[kept], changes)
+    encoder = bundle.encoder()
+    texts = np.concatenate([bundle.label_texts[kept], np.empty((len(changes.added), encoder.dim), np.float32)])
+    prototypes = np.concatenate([bundle.label_prototypes[kept], texts[len(kept) :]])
+    if len(changed):
+        given = {**changes.updated, **changes.added}
+        texts[changed] = embed_labels(
+            encoder, {uid: given[uid] for uid in labels["uid"].iloc[changed]}, changes.image_root
+        )
+        rows = labels["trained_row"].to_numpy()
+        is_known = rows >= 0
+        is_known[changed] = False
+        prototypes[changed] = label_prototypes_for(
+            encoder.model, texts[changed], rows[changed], texts[is_known], rows[is_known], params
+        )
+    folder = work.fresh("updated")
+    _write(bundle, folder, labels, kept, texts, prototypes)
+    report = {
+        "added": len(changes.added),
+        "updated": len(changes.updated),
+        "removed": len(changes.removed),
+        "labels_before": len(old),
+        "labels": len(labels),
+    }
+    return finish_bundle(
+        folder, bundle.settings, num_labels=len(labels), model=str(bundle.sealed.meta["model"]), update=report
+    ), report
+
+
+def label_prototypes_for(
+    model: DualModel,
+    texts: NDArray[np.float32],
+    trained_rows: NDArray[np.int64],
+    known_texts: NDArray[np.float32],
+    known_rows: NDArray[np.int64],
+    params: LabelUpdateParams,
+) -> NDArray[np.float32]:
+    """Return prototypes float32 [m, d] of labels with a new embedding.
+
+    Args:
+        model: The trained network.
+        texts: Their embeddings float32 [m, d].
+        trained_rows: Their rows in the model's label table int64 [m]; -1 for labels that training did not see.
+        known_texts: Embeddings of the trained labels that neighbours are looked for among float32 [K, d].
+        known_rows: Their rows in the model's label table int64 [K].
+        params: Where the free vector and centroid of an unseen label come from.
+    """
+    import torch
+
+    prototypes = np.empty_like(texts)
+    with torch.inference_mode():
+        for begin in range(0, len(texts), _BLOCK):
+            part = slice(begin, begin + _BLOCK)
+            free, centroid = _borrowed(model, texts[part], known_texts, known_rows, params)
+            trained = torch.from_numpy(np.flatnonzero(trained_rows[part] >= 0))
+            own = torch.from_numpy(trained_rows[part])[trained].to(model.device)
+            free[trained] = model.free_vectors(model.free_of_label[own])
+            centroid[trained] = model.centroids[own]
+            text = torch.from_numpy(texts[part]).to(model.device)
+            prototypes[part] = model.combiner(text, free, centroid).cpu().numpy()
+    return prototypes
+
+
+def _borrowed(
+    model: DualModel,
+    texts: NDArray[np.float32],
+    known_texts: NDArray[np.float32],
+    known_rows: NDArray[np.int64],
+    params: LabelUpdateParams,
+) -> tuple[Any, Any]:
+    """Return free vectors and centroids [m, d] from the nearest trained labels; zeros where there is none to ask."""
+    import torch
+
+    scores, found = top_k(texts, known_texts, params.neighbours, device=model.device)
+    weight = torch.from_numpy(softmax(scores, params.temperature)).to(model.device)
+    rows = torch.from_numpy(known_rows[found] if len(known_rows) else np.zeros_like(found)).to(model.device)
+    some = bool(len(known_rows))
+    vectors = {"free": model.free_vectors(model.free_of_label[rows]), "centroid": model.centroids[rows]}
+
+    def choose(name: str, how: str) -> Any:
+        if how == "zero" or not some:
+            return torch.zeros_like(vectors[name][:, 0])
+        return vectors[name][:, 0] if how == "nearest" else (weight[..., None] * vectors[name]).sum(dim=1)
+
+    return choose("free", params.free).clone(), choose("centroid", params.centroid).clone()
+
+
+def _new_table(kept: pd.DataFrame, changes: LabelChanges) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Return the labels after the changes, and the rows whose embedding changes."""
+    import pandas as pd
+
+    def files(names: list[str]) -> list[str]:
+        return [str(changes.image_root / name) for name in names]
+
+    kept = kept.reset_index(drop=True)
+    rows = np.flatnonzero(kept["uid"].isin(changes.updated))
+    texts, images = kept["text"].tolist(), kept["images"].tolist()
+    for row in rows:
+        text, names = changes.updated[kept["uid"][row]]
+        texts[row], images[row] = text, files(names)
+    added = changes.added
+    table = pd.DataFrame(
+        {
+            "uid": [*kept["uid"], *added],
+            "text": [*texts, *(text for text, _ in added.values())],
+            "images": [*images, *(files(names) for _, names in added.values())],
+            "trained_row": np.append(kept["trained_row"].to_numpy(), np.full(len(added), -1)).astype(np.int64),
+        }
+    )
+    return table, np.append(rows, np.arange(len(kept), len(table)))
+
+
+def embed_labels(
+    encoder: ItemEncoder, labels: Mapping[str, tuple[str, list[str]]], image_root: Path
+) -> NDArray[np.float32]:
+    """Return the embeddings float32 [m, d] of labels given as id -> (text, image files).
+
+    Raises:
+        DataError: An image lies outside its root or cannot be read.
+    """
+    images = [[partial(read_bytes, image_root, name) for name in names] for _, names in labels.values()]
+    return encoder.embed([text for text, _ in labels.values()], images)
+
+
+def _write(
+    bundle: Bundle,
+    folder: Path,
+    labels: pd.DataFrame,
+    kept: NDArray[np.int64],
+    texts: NDArray[np.float32],
+    prototypes: NDArray[np.float32],
+) -> None:
+    """Write the files of the new bundle; what does not change is linked."""
+    link_tree(bundle.folder / "model", folder / "model", bundle.sealed)
+    labels.to_parquet(folder / "labels.parquet", index=False)
+    np.save(folder / "label_texts.npy", texts, allow_pickle=False)
+    np.save(folder / "label_prototypes.npy", prototypes, allow_pickle=False)
+    retrieval = bundle.settings.retrieval
+    build_index(prototypes, retrieval).save(folder / "index")
+    if (bundle.folder / "index" / QUERIES).is_dir():
+        build_index(texts, retrieval).save(folder / "index" / "texts")
+        link_tree(bundle.folder / "index" / QUERIES, folder / "index" / QUERIES, bundle.sealed)
+    if bundle.has_train_queries:
+        relevance = bundle.train_relevance[:, kept]
+        unseen = sp.csr_matrix((relevance.shape[0], len(labels) - len(kept)), dtype=relevance.dtype)
+        sp.save_npz(folder / TRAIN_FILES[2], sp.csr_matrix(sp.hstack([relevance, unseen])), compressed=False)
+        for name in TRAIN_FILES[:2]:
+            link(bundle.folder / name, folder / name)
+
+
+def _read_labels(file: str | None) -> dict[str, tuple[str, list[str]]]:
+    if file is None:
+        return {}
+    blocks = list(query_blocks(Path(file), _BLOCK))
+    _unique(Path(file), [uid for block in blocks for uid in block.ids])
+    return {
+        uid: (text, images)
+        for block in blocks
+        for uid, text, images in zip(block.ids, block.texts, block.images, strict=True)
+    }
+
+
+def _ids(file: Path) -> list[str]:
+    return [uid for block in id_column(file, _ID_COLUMNS) for uid in block]
+
+
+def _unique(file: Path, ids: list[str]) -> list[str]:
+    repeated = [uid for uid, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise DataError("a label stands in the file twice", file=file, found=", ".join(repeated[:5]))
+    return ids
+
+
+def _refuse(ids: list[str], what: str, remedy: str) -> None:
+    if ids:
+        raise DataError(what, found=", ".join(ids[:5]) + (" ..." if len(ids) > 5 else ""), remedy=remedy)
