@@ -1,0 +1,44 @@
+"""Parameters of the prediction of new queries."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vixml.params.base import Params
+
+
+class PredictionParams(Params):
+    """Which queries, which model, how many labels, in which form, and what must not be predicted."""
+
+    queries: str | None = None
+    """File of queries: CSV, TSV or JSON lines (also .gz) or Parquet. Needed for a run of `prediction`."""
+    model: str = Field("encoder_vision", min_length=1)
+    """A trained variant, or the folder of a published predictor."""
+    k: int = Field(10, ge=1)
+    """Labels predicted for each query."""
+    format: Literal["parquet", "csv", "jsonl"] = "parquet"
+    """Form of the predictions' file."""
+    id_column: str = "id"
+    """Column of the queries' ids; a file without it gets the number of the query, from 1."""
+    text_columns: tuple[str, ...] = Field(("text",), min_length=1)
+    """Columns that make the text, joined by a space."""
+    images_column: str = "images"
+    """Column of image files: a list, or names separated by `|` or `;`. A file without it has no images."""
+    images_root: str | None = None
+    """Folder that image files are relative to and must not leave; null is the folder of the queries' file."""
+    exclude: str | None = None
+    """File of pairs that must not be predicted, columns query_id and label_id."""
+    allow: str | None = None
+    """File of the only labels that may be predicted: a column label_id, or one id a line (.txt)."""
+    deny: str | None = None
+    """File of labels that must not be predicted, likewise."""
+    exact: bool = False
+    """Compare with every label, even where the model's index is an approximate one."""
+    block_size: int = Field(2048, ge=1)
+    """Queries in memory at once, and what a killed run loses at most."""
+    device: str = "auto"
+    """`auto` (GPU where there is one), `cpu`, `cuda`, ..."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """fp32: equal scores alone and in any batch. The others are faster on a GPU, and scores depend on the batch."""

@@ -1,0 +1,25 @@
+"""Nodes of `prediction`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory
+from vixml.params.composition import VARIANTS
+from vixml.params.prediction import PredictionParams
+
+
+def predict(
+    params: PredictionParams, work: WorkDirectory, *predictors: SealedDirectory | None
+) -> tuple[Built, dict[str, Any]]:
+    """Predict the labels of a file of queries with the model that the parameters name.
+
+    Args:
+        params: Queries, model, filters.
+        work: Finished blocks.
+        predictors: The published predictor of each variant, where there is one.
+    """
+    from vixml.serving.batch import open_predictor, predict_file
+
+    published = dict(zip(VARIANTS, predictors, strict=True))
+    return predict_file(open_predictor(params, published), params, work)

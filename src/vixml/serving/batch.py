@@ -1,0 +1,257 @@
+"""Predictions for a file of queries of any length: block by block, in constant memory, resumable after a kill.
+
+Each finished block is one Parquet file in the work directory, in a folder whose name hashes everything it depends on. A
+rerun skips the blocks that are there; the result is joined from all of them and appears whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory, atomic_file, hash_file
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.core.fingerprint import fingerprint_json
+from vixml.core.progress import progress
+from vixml.data.pictures import read_bytes
+from vixml.params.prediction import PredictionParams
+from vixml.serving.filters import ExcludedPairs, allowed_rows, read_label_list
+from vixml.serving.predictor import Predictor
+from vixml.serving.query_files import QueryBlock, query_blocks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vixml.serving.encoder import ImageLike
+
+KIND = "prediction"
+_FORMAT = 1  # raise it when the content of a part changes its meaning
+_COUNTS = b"vixml_counts"
+_SPEED_ONLY = {"device", "format"}
+_log = logging.getLogger(__name__)
+
+
+def open_predictor(params: PredictionParams, published: Mapping[str, SealedDirectory | None]) -> Predictor:
+    """Open the model that the parameters name.
+
+    Args:
+        params: Model, device, precision.
+        published: The predictors at hand, by variant.
+
+    Raises:
+        ConfigError: No queries are named, or the model is neither a variant nor a folder.
+        StateError: The model is not trained yet.
+    """
+    name = params.model
+    if params.queries is None:
+        raise ConfigError("no queries are named", remedy="pass `--params prediction.queries=FILE`.")
+    sealed = published.get(name)
+    if name in published and sealed is None:
+        remedy = f"run `kedro run --pipelines={name}` first, or name another model by prediction.model."
+        raise StateError(f"there is no predictor of {name} yet", remedy=remedy)
+    folder = Path(name).expanduser() if sealed is None else sealed.path
+    if not folder.is_dir():
+        expected = f"{', '.join(published)}, or the folder of a predictor"
+        raise ConfigError("prediction.model names no model", found=name, expected=expected)
+    return Predictor.open(folder, device=params.device, precision=params.precision, exact=params.exact)
+
+
+def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirectory) -> tuple[Built, dict[str, Any]]:
+    """Predict the labels of every query of `params.queries`.
+
+    Args:
+        predictor: The model.
+        params: Queries, filters, form.
+        work: Holds the finished blocks until the result is complete.
+
+    Returns:
+        A folder with `predictions.<format>` (query_id, rank from 1, label_id, label_text, score: the rows of a query
+        together and in order, queries in the order of their file), and a report: queries, predictions, unreadable
+        images by reason, seconds, queries per second.
+
+    Raises:
+        DataError: A file is missing or malformed, or the filters leave no label.
+    """
+    started = time.perf_counter()
+    parts = _parts_folder(predictor, params, work)
+    files, done = [], 0
+    for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts)):
+        files.append(parts / f"{number:08d}.parquet")
+        if predicted is not None:
+            _write_part(files[-1], predicted)
+            done += len(block)
+    folder = work.fresh(KIND)
+    output = folder / f"predictions.{params.format}"
+    counts = _join(files, output, params.format)
+    shutil.rmtree(parts)
+    seconds = time.perf_counter() - started
+    report = {
+        **counts,
+        "queries_of_this_run": done,
+        "model": predictor.bundle.settings.variant,
+        "file": output.name,
+        "seconds": round(seconds, 2),
+        "queries_per_second": round(done / seconds, 1),
+    }
+    return Built(folder, KIND, {**counts, "k": params.k, "model": predictor.bundle.sealed.fingerprint}), report
+
+
+def _parts_folder(predictor: Predictor, params: PredictionParams, work: WorkDirectory) -> Path:
+    """Return the folder of this prediction's blocks; blocks of other queries, models or settings are removed."""
+    files = {
+        name: hash_file(_file(path))
+        for name in ("queries", "exclude", "allow", "deny")
+        if (path := getattr(params, name))
+    }
+    settings = params.model_dump(mode="json", exclude=_SPEED_ONLY)
+    key = fingerprint_json([_FORMAT, settings, files, predictor.bundle.sealed.fingerprint])
+    folder = work.path / f"parts-{key[:24]}"
+    for stale in set(work.path.glob("parts-*")) - {folder}:
+        shutil.rmtree(stale)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _file(name: str) -> Path:
+    file = Path(name).expanduser()
+    if not file.is_file():
+        raise DataError("the file is missing", file=file, remedy="check the path in the parameters of `prediction`.")
+    return file
+
+
+def _predicted_blocks(
+    predictor: Predictor, params: PredictionParams, parts: Path
+) -> Iterator[tuple[QueryBlock, pa.Table | None]]:
+    """Yield each block with its predictions, or with None where an earlier run has finished it."""
+    assert params.queries is not None
+    file = _file(params.queries)
+    root = (Path(params.images_root).expanduser() if params.images_root else file.parent).resolve()
+    among = allowed_rows(
+        predictor.num_labels,
+        None if params.allow is None else read_label_list(_file(params.allow)),
+        None if params.deny is None else read_label_list(_file(params.deny)),
+        predictor.rows_of,
+    )
+    pairs = None
+    if params.exclude is not None:
+        pairs = ExcludedPairs.read(_file(params.exclude), predictor.num_labels, predictor.rows_of)
+    columns: Any = {name: getattr(params, name) for name in ("id_column", "text_columns", "images_column")}
+    labels = _label_table(predictor)
+    with progress(desc="predict", unit="query") as bar:
+        for number, block in enumerate(query_blocks(file, params.block_size, **columns)):
+            if (parts / f"{number:08d}.parquet").is_file():
+                yield block, None
+            else:
+                failures: list[tuple[int, str]] = []
+                images = [[_reader(root, name) for name in names] for names in block.images]
+                vectors = predictor.embed(block.texts, images, failures=failures)
+                exclude = None if pairs is None else pairs.of(block.ids)
+                scores, rows = predictor.rank(vectors, params.k, exclude=exclude, among=among)
+                counts = {"queries": len(block), "unreadable_images": Counter(reason for _, reason in failures)}
+                yield block, _table(labels, block.ids, scores, rows, counts)
+            bar.update(len(block))
+
+
+def _reader(root: Path, name: str) -> ImageLike:
+    return partial(read_bytes, root, name)
+
+
+def _label_table(predictor: Predictor) -> pa.Table:
+    import pyarrow as pa
+
+    columns = (("label_id", "uid"), ("label_text", "text"))
+    return pa.table({name: pa.array(predictor.labels[column], pa.string()) for name, column in columns})
+
+
+def _table(
+    labels: pa.Table, ids: Sequence[str], scores: NDArray[np.float32], rows: NDArray[np.int64], counts: dict[str, Any]
+) -> pa.Table:
+    """Return the predictions of one block, a row a predicted label; `counts` travel in the table's metadata."""
+    import pyarrow as pa
+
+    query, place = np.nonzero(rows >= 0)
+    chosen = labels.take(pa.array(rows[query, place]))
+    table = pa.table(
+        {
+            "query_id": pa.array(ids, pa.string()).take(pa.array(query)),
+            "rank": pa.array(place + 1, pa.int32()),
+            "label_id": chosen["label_id"],
+            "label_text": chosen["label_text"],
+            "score": pa.array(scores[query, place], pa.float32()),
+        }
+    )
+    return table.replace_schema_metadata({_COUNTS: json.dumps(counts)})
+
+
+def _write_part(file: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    with atomic_file(file) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _join(files: Sequence[Path], output: Path, form: str) -> dict[str, Any]:
+    """Write the predictions of all parts into one file, a part at a time; return the counts of all.
+
+    Raises:
+        DataError: There is no query at all.
+    """
+    import pyarrow.parquet as pq
+
+    if not files:
+        raise DataError("the file of queries holds no query")
+    queries, predictions, unreadable = 0, 0, Counter[str]()
+    writer: Any = None
+    try:
+        for file in files:
+            table = pq.read_table(file)
+            counts = json.loads(table.schema.metadata[_COUNTS])
+            queries += counts["queries"]
+            predictions += len(table)
+            unreadable.update(counts["unreadable_images"])
+            table = table.replace_schema_metadata(None)
+            writer = writer or _writer(output, form, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+    if unreadable:
+        _log.warning("Images that could not be read counted as absent: %s.", dict(unreadable))
+    return {"queries": queries, "predictions": predictions, "unreadable_images": dict(unreadable)}
+
+
+def _writer(output: Path, form: str, schema: pa.Schema) -> Any:
+    if form == "parquet":
+        from pyarrow.parquet import ParquetWriter
+
+        return ParquetWriter(output, schema)
+    if form == "csv":
+        from pyarrow.csv import CSVWriter
+
+        return CSVWriter(output, schema)
+    return _JSONLinesWriter(output)
+
+
+class _JSONLinesWriter:
+    """Writes tables as JSON lines, with the two methods of pyarrow's writers."""
+
+    def __init__(self, output: Path) -> None:
+        self._stream = output.open("w", encoding="utf-8")
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append the rows."""
+        self._stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._stream.close()

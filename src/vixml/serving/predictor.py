@@ -1,0 +1,288 @@
+"""The Python interface to a trained model: texts and images in, labels with scores out. No Kedro, no MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.errors import ConfigError, DataError
+from vixml.retrieval.exact import top_k
+from vixml.serving.bundle import Bundle
+from vixml.serving.encoder import ImageLike
+from vixml.serving.filters import allowed_rows, excluded_pairs
+from vixml.serving.restricted import exactly, restrict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vixml.retrieval.augmentation import Ranker
+    from vixml.serving.encoder import ItemEncoder
+
+Images: TypeAlias = Sequence[ImageLike | Sequence[ImageLike] | None]
+"""For each query one image, several, or None."""
+
+_NEIGHBOUR_LABELS = 10
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best labels of one query, best first.
+
+    Args:
+        label_ids: The labels' own ids.
+        texts: Their texts.
+        scores: Their scores, falling; a cosine similarity in [-1, 1] unless the model's ranking blends scores.
+        rows: Their rows in `Predictor.labels`.
+    """
+
+    label_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    scores: tuple[float, ...]
+    rows: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.label_ids)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training query that resembles a query.
+
+    Args:
+        query_id: Its id.
+        text: Its text.
+        similarity: Cosine similarity.
+        label_ids: Ids of its labels, ten at most.
+        label_texts: Their texts.
+        row: Its row in the training items.
+    """
+
+    query_id: str
+    text: str
+    similarity: float
+    label_ids: tuple[str, ...]
+    label_texts: tuple[str, ...]
+    row: int
+
+
+class Predictor:
+    """A trained model with its labels, ready for queries. Threads may share one.
+
+    In float32 (the default) a query gets the same scores alone and in any batch, to 1e-5.
+
+        predictor = Predictor.open("data/06_models/demo/encoder_vision")
+        predictor.predict(["red shoe", "blue lamp"], images=["shoe.png", None], k=5)
+
+    Args:
+        bundle: The published predictor.
+        encoder: Its network.
+        ranker: Its search.
+    """
+
+    def __init__(self, bundle: Bundle, encoder: ItemEncoder, ranker: Ranker) -> None:
+        self.bundle, self._encoder, self._ranker = bundle, encoder, ranker
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, *, device: str = "auto", precision: str = "fp32", exact: bool = False
+    ) -> Predictor:
+        """Open a published predictor, or the one in a variant's folder of models.
+
+        Args:
+            folder: For instance `data/06_models/demo/encoder_vision`.
+            device: `auto` (GPU where there is one), `cpu`, `cuda`, ...
+            precision: `fp32`; or `bf16`, `auto`: faster, and scores then depend a little on the batch.
+            exact: Compare with every label instead of the approximate index that the model was evaluated with.
+
+        Raises:
+            StateError: No complete predictor is there.
+        """
+        from vixml.models.device import resolve_device
+
+        bundle, place = Bundle.open(folder), str(resolve_device(device))
+        ranker = bundle.ranker(device=place)
+        if exact:
+            ranker = exactly(ranker, bundle, device=place)
+        return cls(bundle, bundle.encoder(device=device, precision=precision), ranker)
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """The labels: a row each, columns uid, text, images (paths relative to the data's raw folder)."""
+        return self.bundle.labels
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels."""
+        return len(self.labels)
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether the model looks at images; a text-only one passes them over."""
+        return self._encoder.uses_images
+
+    @property
+    def explains(self) -> bool:
+        """Whether `explain` can name training queries."""
+        return self.bundle.has_train_queries
+
+    def predict(
+        self,
+        texts: str | Sequence[str],
+        *,
+        images: Images | None = None,
+        k: int = 5,
+        exclude: Sequence[Iterable[str]] | None = None,
+        allow: Iterable[str] | None = None,
+        deny: Iterable[str] | None = None,
+    ) -> list[Prediction]:
+        """Return the best labels of each query.
+
+        Args:
+            texts: n texts; a single string is one query.
+            images: For each query an image, a list of images, or None. An image is a file, bytes, or a PIL image.
+            k: Labels wanted, at least 1; fewer come back where the filters leave fewer.
+            exclude: For each query ids of labels that it must not get.
+            allow: Ids of the only labels that any query may get.
+            deny: Ids of labels that no query may get.
+
+        Raises:
+            DataError: An image cannot be read, the lists differ in length, or no label is left.
+        """
+        texts, listed = as_lists(texts, images)
+        if exclude is not None and len(exclude) != len(texts):
+            raise DataError("texts and exclusions differ in number", found=f"{len(texts)} and {len(exclude)}")
+        pairs = None if exclude is None else excluded_pairs(exclude, self.num_labels, self.rows_of)
+        among = allowed_rows(self.num_labels, allow, deny, self.rows_of)
+        return self.named(*self.rank(self._encoder.embed(texts, listed), k, exclude=pairs, among=among))
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        images: Images | None = None,
+        *,
+        failures: list[tuple[int, str]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return unit vectors float32 [n, d]; the inner product of two is the model's similarity.
+
+        Args:
+            texts: n texts; a single string is one query.
+            images: As in `predict`.
+            failures: Takes (query, reason) of each unreadable image, which then counts as absent; None: raise.
+
+        Raises:
+            DataError: An image cannot be read, or the lists differ in length.
+        """
+        return self._encoder.embed(*as_lists(texts, images), failures=failures)
+
+    def rank(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        *,
+        exclude: sp.csr_matrix | None = None,
+        among: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Rank the labels of embedded queries.
+
+        Args:
+            vectors: From `embed`, float32 [n, d].
+            k: Labels wanted.
+            exclude: Pairs left out, CSR [n, L].
+            among: Rows of the only labels that are searched (then exactly), increasing; None for all.
+
+        Returns:
+            Scores float32 [n, k], best first, and rows of `labels` int64 [n, k]; -inf and -1 where there are fewer.
+
+        Raises:
+            ConfigError: `k` is below 1.
+        """
+        if k < 1:
+            raise ConfigError("a prediction must ask for at least one label", found=f"k = {k}")
+        ranker = self._ranker
+        if among is not None:
+            ranker = restrict(ranker, self.bundle, among, device=str(self._encoder.model.device))
+        return ranker.search(vectors, k, exclude=exclude)
+
+    def named(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Prediction]:
+        """Return what `rank` found with the labels' ids and texts."""
+        return [self._prediction(score, row) for score, row in zip(scores, rows, strict=True)]
+
+    def explain(self, texts: str | Sequence[str], *, images: Images | None = None, k: int = 5) -> list[list[Neighbour]]:
+        """Return the training queries nearest to each query, with their labels: what a prediction rests on.
+
+        Raises:
+            StateError: The model was published without its training queries.
+        """
+        return self.neighbours(self.embed(texts, images), k)
+
+    def neighbours(self, vectors: NDArray[np.float32], k: int) -> list[list[Neighbour]]:
+        """Return the `k` training queries nearest to each embedded query [n, d]."""
+        scores, rows = top_k(vectors, self.bundle.train_queries, k)
+        return [
+            [self._neighbour(float(score), int(row)) for score, row in zip(*pair, strict=True) if row >= 0]
+            for pair in zip(scores, rows, strict=True)
+        ]
+
+    def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows of labels by their ids, int64 [n]; -1 for an id that no label has."""
+        import pandas as pd
+
+        unique, first = self._label_index
+        found = unique.get_indexer(pd.Index(list(ids), dtype=object))
+        return np.where(found < 0, -1, first[found]).astype(np.int64)
+
+    @cached_property
+    def _label_index(self) -> tuple[pd.Index, NDArray[np.int64]]:
+        import pandas as pd
+
+        index = pd.Index(self.labels["uid"].astype(object))
+        return index.drop_duplicates(), np.flatnonzero(~index.duplicated())
+
+    @cached_property
+    def _label_columns(self) -> tuple[list[str], list[str]]:
+        return self.labels["uid"].tolist(), self.labels["text"].tolist()
+
+    def _prediction(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> Prediction:
+        uids, texts = self._label_columns
+        kept = rows[rows >= 0].tolist()
+        best = scores[rows >= 0].tolist()
+        return Prediction(tuple(uids[i] for i in kept), tuple(texts[i] for i in kept), tuple(best), tuple(kept))
+
+    def _neighbour(self, score: float, row: int) -> Neighbour:
+        uids, texts = self._label_columns
+        item, relevance = self.bundle.train_items.iloc[row], self.bundle.train_relevance
+        labels = relevance.indices[relevance.indptr[row] : relevance.indptr[row + 1]][:_NEIGHBOUR_LABELS].tolist()
+        return Neighbour(
+            str(item["uid"]), item["text"], score, tuple(uids[i] for i in labels), tuple(texts[i] for i in labels), row
+        )
+
+
+def as_lists(texts: str | Sequence[str], images: Images | None) -> tuple[list[str], list[Sequence[ImageLike]] | None]:
+    """Return texts as a list and the images of each query as a list.
+
+    Raises:
+        DataError: They differ in number.
+    """
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if images is None:
+        return texts, None
+    if len(images) != len(texts):
+        raise DataError(
+            "texts and images differ in number",
+            found=f"{len(texts)} texts, {len(images)} entries of images",
+            expected="for each text an image, a list of images, or None",
+        )
+    return texts, [_as_list(few) for few in images]
+
+
+def _as_list(few: Any) -> Sequence[ImageLike]:
+    if few is None:
+        return []
+    return few if isinstance(few, list | tuple) else [few]

@@ -1,0 +1,195 @@
+"""Reading queries from files of any length: CSV, Parquet or JSON lines, block by block in constant memory."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from vixml.core.errors import DataError
+from vixml.data.tabular_files import split_cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FORMATS = "CSV (.csv, .tsv), JSON lines (.jsonl, .ndjson), either also as .gz, or Parquet (.parquet)"
+_TEXTS, _JSON = (".csv", ".tsv"), (".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class QueryBlock:
+    """Some consecutive queries of a file.
+
+    Args:
+        ids: The user's id of each query.
+        texts: Text of each query.
+        images: Image files of each query, POSIX paths as the file has them.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    images: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def query_blocks(
+    file: Path,
+    size: int,
+    *,
+    id_column: str = "id",
+    text_columns: Sequence[str] = ("text",),
+    images_column: str = "images",
+) -> Iterator[QueryBlock]:
+    """Yield the queries of a file in blocks.
+
+    A file without the id column gets the number of the query, from 1, as id; one without the images column has no
+    images. Several images stand in one cell as a list (Parquet, JSON) or separated by `|` or `;`.
+
+    Args:
+        file: The file.
+        size: Queries of a block.
+        id_column: Column of the ids.
+        text_columns: Columns whose texts are joined by a space.
+        images_column: Column of the image files.
+
+    Raises:
+        DataError: Missing or unreadable, without a text column, or a query without id.
+    """
+    number = 0
+    for table in table_blocks(file, size):
+        columns = [[text_of(value) for value in _column(file, table, name)] for name in text_columns]
+        texts = [" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
+        ids = [text_of(value) for value in table[id_column]] if id_column in table else _numbers(number, len(table))
+        if "" in ids:
+            raise DataError(
+                f"a query has no `{id_column}`",
+                file=file,
+                found=f"query {number + ids.index('') + 1}",
+                remedy="fill it.",
+            )
+        cells = table[images_column].tolist() if images_column in table else [None] * len(table)
+        yield QueryBlock(ids, texts, [_names(cell) for cell in cells])
+        number += len(table)
+
+
+def table_blocks(file: Path, size: int) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a CSV, Parquet or JSON lines file as data frames of at most `size` rows.
+
+    Raises:
+        DataError: Missing, of another format, or damaged.
+    """
+    suffixes = [suffix.lower() for suffix in file.suffixes[-2:]]
+    kind = suffixes[0] if suffixes[-1:] == [".gz"] and len(suffixes) == 2 else (suffixes or [""])[-1]
+    if not file.is_file():
+        raise DataError("the file is missing", file=file)
+    if kind == ".parquet":
+        blocks = _parquet(file, size)
+    elif kind in _JSON:
+        blocks = _json_lines(file, size)
+    elif kind in _TEXTS:
+        blocks = _csv(file, size)
+    else:
+        raise DataError("the format is not known by the file's name", file=file, found=file.name, expected=_FORMATS)
+    try:
+        yield from (block for block in blocks if len(block))
+    except DataError:
+        raise
+    except (ValueError, OSError, EOFError, zlib.error) as err:
+        raise DataError("the file cannot be read", file=file, found=err, expected=_FORMATS) from err
+
+
+def id_column(file: Path, names: Sequence[str], size: int = 65_536) -> Iterator[list[str]]:
+    """Yield one column of ids in blocks: the first of `names` that the file has, or its only column.
+
+    Raises:
+        DataError: Unreadable, or it is not clear which column is meant.
+    """
+    for table in table_blocks(file, size):
+        present = [name for name in names if name in table] or (list(table.columns) if table.shape[1] == 1 else [])
+        yield [text_of(value) for value in _column(file, table, present[0] if present else names[0])]
+
+
+def _csv(file: Path, size: int) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    with _open_text(file) as stream:
+        header = stream.readline()
+    if not header.strip():
+        raise DataError("the file is empty", file=file, expected="a line of column names")
+    separator = max(",;\t", key=header.count)
+    options: Any = {"sep": separator, "dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+    with pd.read_csv(file, chunksize=size, **options) as chunks:
+        yield from chunks
+
+
+def _parquet(file: Path, size: int) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=size):
+            yield pd.DataFrame(batch.to_pydict(), dtype=object)
+
+
+def _json_lines(file: Path, size: int) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    with _open_text(file) as stream:
+        lines = enumerate(stream, start=1)
+        while chunk := list(islice(lines, size)):
+            records = [_record(file, number, line) for number, line in chunk if line.strip()]
+            if records:
+                yield pd.DataFrame(records, dtype=object)
+
+
+def _record(file: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as err:
+        raise DataError("the line is not valid JSON", file=file, line=number, found=line.strip()) from err
+    if not isinstance(record, dict):
+        raise DataError("the line is not a JSON object", file=file, line=number, found=line.strip())
+    return record
+
+
+def _open_text(file: Path) -> IO[str]:
+    if file.suffix.lower() == ".gz":
+        return gzip.open(file, "rt", encoding="utf-8-sig")
+    return file.open(encoding="utf-8-sig")
+
+
+def _column(file: Path, table: pd.DataFrame, name: str) -> Any:
+    if name not in table:
+        raise DataError(
+            f"there is no column `{name}`",
+            file=file,
+            found=", ".join(map(str, table.columns)),
+            remedy="rename the column, or name yours by the parameters `prediction.*_column`.",
+        )
+    return table[name]
+
+
+def _numbers(before: int, count: int) -> list[str]:
+    return [str(number) for number in range(before + 1, before + count + 1)]
+
+
+def text_of(value: Any) -> str:
+    """Return a cell as text: 7.0 is `7`, a missing value the empty text."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _names(cell: Any) -> list[str]:
+    """Return the image files of one cell."""
+    if cell is None or isinstance(cell, float):
+        return []
+    return split_cell(cell if isinstance(cell, str) else [str(entry) for entry in cell], "|;")

@@ -1,0 +1,113 @@
+"""Searching only some labels: an allow-list or a deny-list, exactly, whatever index the model has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.errors import DataError
+from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval.augmentation import Ranker
+from vixml.retrieval.exact import top_k
+from vixml.retrieval.index import ExactIndex, Found
+from vixml.serving.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class RestrictedIndex:
+    """Some rows of the label vectors; searched exactly, answers in rows of the whole.
+
+    Args:
+        vectors: All label vectors [L, d]; may be a memory map.
+        rows: The rows searched, increasing.
+        params: Block sizes.
+        device: Where to compute.
+    """
+
+    vectors: NDArray[Any]
+    rows: NDArray[np.int64]
+    params: RetrievalParams
+    device: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of all label vectors."""
+        return int(self.vectors.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return int(self.vectors.shape[1])
+
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+        """See `LabelIndex.search`."""
+        scores, found = top_k(
+            queries,
+            _Rows(self.vectors, self.rows),  # type: ignore[arg-type]
+            k,
+            exclude=None if exclude is None else exclude[:, self.rows],
+            query_block=self.params.query_block,
+            label_block=self.params.label_block,
+            device=self.device,
+        )
+        return scores, np.where(found >= 0, self.rows[found], -1)
+
+    def save(self, folder: Path) -> None:
+        """Refuse: a restriction belongs to one prediction.
+
+        Raises:
+            DataError: Always.
+        """
+        raise DataError("a restricted index is not saved", file=folder)
+
+
+class _Rows:
+    """Some rows of a matrix, gathered block by block when they are read: no copy of the whole."""
+
+    ndim = 2
+
+    def __init__(self, vectors: NDArray[Any], rows: NDArray[np.int64]) -> None:
+        self._vectors, self._rows = vectors, rows
+        self.shape = (len(rows), vectors.shape[1])
+        self.nbytes = len(rows) * vectors.shape[1] * vectors.itemsize
+
+    def __getitem__(self, block: slice) -> NDArray[Any]:
+        taken: NDArray[Any] = self._vectors[self._rows[block]]
+        return taken
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[slice(None)], dtype=dtype)
+
+
+def restrict(ranker: Ranker, bundle: Bundle, rows: NDArray[np.int64], *, device: str | None = None) -> Ranker:
+    """Return a ranker of the same kind that knows only the labels in `rows` (increasing)."""
+    params = ranker.labels.params
+    relevance = ranker.relevance
+    if relevance is not None:
+        keep = np.zeros(relevance.shape[1], dtype=bool)
+        keep[rows] = True
+        relevance = relevance.copy()
+        relevance.data *= keep[relevance.indices]
+        relevance.eliminate_zeros()
+    return replace(
+        ranker,
+        labels=RestrictedIndex(bundle.label_prototypes, rows, params, device),
+        texts=None if ranker.texts is None else RestrictedIndex(bundle.label_texts, rows, params, device),
+        relevance=relevance,
+    )
+
+
+def exactly(ranker: Ranker, bundle: Bundle, *, device: str | None = None) -> Ranker:
+    """Return a ranker of the same kind whose searches are exact."""
+    params = ranker.labels.params
+    return replace(
+        ranker,
+        labels=ExactIndex(bundle.label_prototypes, params, device),
+        texts=None if ranker.texts is None else ExactIndex(bundle.label_texts, params, device),
+        queries=None if ranker.queries is None else ExactIndex(bundle.train_queries, params, device),
+    )

@@ -1,0 +1,181 @@
+"use strict";
+// All text goes in by textContent: nothing that a file, a label or the server says can become markup.
+
+const byId = (id) => document.getElementById(id);
+const state = { models: [], images: [], asked: 0 };
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function say(message) {
+  byId("error").textContent = message;
+  byId("error").hidden = !message;
+}
+
+function model() {
+  return state.models.find((one) => one.name === byId("model").value);
+}
+
+async function ask(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch {
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  const type = response.headers.get("content-type") || "";
+  const body = type.includes("json") ? await response.json() : {};
+  if (response.ok) return body;
+  if (response.status === 413) throw new Error("The images are too large together.");
+  const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
+  throw new Error(detail || `The server answered with ${response.status}.`);
+}
+
+function predict(images, neighbours) {
+  return ask("/api/predict", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      model: model().name, text: byId("text").value, images, k: Number(byId("k").value) || 10, neighbours,
+    }),
+  });
+}
+
+function picture(side, entry) {
+  if (!entry.picture) return element("span", "picture blank");
+  const image = element("img", "picture");
+  image.alt = "";
+  image.loading = "lazy";
+  image.src = `/api/picture/${encodeURIComponent(model().name)}/${side}/${entry.row}`;
+  image.addEventListener("error", () => image.replaceWith(element("span", "picture blank")));
+  return image;
+}
+
+function labelRow(entry, low, high) {
+  const row = element("li");
+  const what = element("span", "what", entry.text);
+  what.append(element("small", "", entry.label_id));
+  const score = element("span", "score", entry.score.toFixed(4));
+  const meter = element("meter");
+  meter.min = 0;
+  meter.max = 1;
+  meter.value = high > low ? 0.08 + 0.92 * (entry.score - low) / (high - low) : 1;
+  score.append(meter);
+  row.append(element("span", "rank", entry.rank), picture("label", entry), what, score);
+  return row;
+}
+
+function showLabels(id, labels, title, [low, high]) {
+  byId(id).hidden = false;
+  byId(id).querySelector("h2").textContent = title;
+  byId(id).querySelector("ol").replaceChildren(...labels.map((entry) => labelRow(entry, low, high)));
+}
+
+function showNeighbours(neighbours) {
+  byId("near").hidden = !neighbours.length;
+  byId("near").querySelector("ul").replaceChildren(...neighbours.map((entry) => {
+    const row = element("li");
+    const what = element("span", "what", entry.text);
+    what.append(element("small", "", "→ " + entry.labels.join(" · ")));
+    row.append(picture("train", entry), what, element("span", "score", entry.similarity.toFixed(4)));
+    return row;
+  }));
+}
+
+async function submit(event) {
+  event.preventDefault();
+  say("");
+  const text = byId("text").value.trim();
+  const images = state.images.map((one) => one.data);
+  if (!text && !images.length) return say("Type a text or add an image.");
+  const asked = ++state.asked;
+  byId("go").disabled = true;
+  try {
+    const seen = images.length > 0 && model().uses_images;
+    const beside = seen && text;
+    const [first, second] = await Promise.all([predict(images, 5), beside ? predict([], 0) : null]);
+    if (asked !== state.asked) return;
+    const scores = [...first.labels, ...(second ? second.labels : [])].map((entry) => entry.score);
+    const scale = [Math.min(...scores), Math.max(...scores)]; // one for both lists, so that bars can be compared
+    showLabels("with", first.labels, seen ? (text ? "Text + image" : "Image only") : "Text only", scale);
+    byId("without").hidden = !beside;
+    if (beside) showLabels("without", second.labels, "Text only", scale);
+    showNeighbours(first.neighbours);
+    byId("answers").hidden = false;
+    if (images.length && !seen) say("This model reads text only: the image was not looked at.");
+  } catch (error) {
+    if (asked !== state.asked) return;
+    byId("answers").hidden = true;
+    say(error.message);
+  } finally {
+    byId("go").disabled = false;
+  }
+}
+
+function read(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(new Error(`${file.name} cannot be read.`));
+    reader.readAsDataURL(file);
+  });
+}
+
+async function add(files) {
+  say("");
+  for (const file of files) {
+    const { max_images: most, max_image_bytes: limit } = state.models[0];
+    if (state.images.length >= most) return say(`At most ${most} images.`);
+    if (file.type && !file.type.startsWith("image/")) { say(`${file.name} is not an image.`); continue; }
+    if (file.size > limit) { say(`${file.name} is larger than ${Math.round(limit / 1048576)} MB.`); continue; }
+    const preview = element("img", "picture");
+    preview.alt = file.name;
+    preview.src = URL.createObjectURL(file);
+    state.images.push({ data: await read(file), preview });
+    byId("previews").append(preview);
+  }
+  byId("hint").textContent = state.images.length ? "Add another, or press Clear" : "Drop an image here, or choose one";
+}
+
+function clear() {
+  state.asked++;
+  state.images.forEach((one) => URL.revokeObjectURL(one.preview.src));
+  state.images = [];
+  byId("previews").replaceChildren();
+  byId("query").reset();
+  byId("answers").hidden = true;
+  byId("hint").textContent = "Drop an image here, or choose one";
+  byId("go").disabled = false;
+  say("");
+}
+
+function about() {
+  const { dataset, labels, uses_images: images } = model();
+  byId("about").textContent = `${dataset} · ${labels.toLocaleString("en")} labels · ${images ? "text and images" : "text only"}`;
+}
+
+async function start() {
+  byId("query").addEventListener("submit", submit);
+  byId("clear").addEventListener("click", clear);
+  byId("model").addEventListener("change", about);
+  byId("file").addEventListener("change", async (event) => { await add([...event.target.files]); event.target.value = ""; });
+  const drop = byId("drop");
+  for (const name of ["dragenter", "dragover"]) {
+    drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  }
+  for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => { event.preventDefault(); add([...event.dataTransfer.files]); });
+  try {
+    state.models = await ask("/api/models");
+  } catch (error) {
+    return say(error.message);
+  }
+  byId("model").replaceChildren(...state.models.map((one) => new Option(one.name, one.name)));
+  about();
+}
+
+start();

@@ -1,0 +1,113 @@
+"""A small shop with pictures and untrained models over it, published as predictors: seconds, and every file is real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from PIL import Image
+
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory, publish
+from vixml.models.build import build_model, model_spec, save_model
+from vixml.models.tokenizer import make_tokenizer
+from vixml.params.model import BackboneParams, ModelParams
+from vixml.params.retrieval import RetrievalParams
+from vixml.params.vision import VisionParams
+from vixml.retrieval.index import build_index
+from vixml.serving.bundle import Bundle, BundleSettings, build_bundle
+
+COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
+THINGS = ["vase", "lamp", "chair", "shoe", "mug", "clock", "sofa", "coat"]
+BACKBONE = BackboneParams(
+    tiny={"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "vocab_size": 200}
+)
+VISION = VisionParams(tiny_image_size=32, batch_size=4, device="cpu")
+DIM = 16
+
+
+def picture(file: Path, colour: str, number: int) -> None:
+    image = Image.new("RGB", (40, 40), colour)
+    image.paste("gray", (number % 20, 5, number % 20 + 12, 20))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image.save(file)
+
+
+def items(root: Path, prefix: str) -> pd.DataFrame:
+    rows = [(colour, thing) for thing in THINGS for colour in COLOURS]
+    files = [f"images/{prefix}{n}.png" for n in range(len(rows))]
+    for number, (colour, _) in enumerate(rows):
+        picture(root / files[number], colour, number)
+    return pd.DataFrame(
+        {
+            "uid": [f"{prefix}{n:03d}" for n in range(len(rows))],
+            "text": [f"{colour} {thing} <{prefix}>" for colour, thing in rows],
+            "images": [[file] if n % 5 else [] for n, file in enumerate(files)],
+        }
+    )
+
+
+def make_predictor(root: Path, target: Path, variant: str, retrieval: RetrievalParams | None = None) -> SealedDirectory:
+    """Publish an untrained model over the shop's 48 labels and 48 training queries as a predictor."""
+    retrieval = retrieval or RetrievalParams()
+    labels, train = items(root, "L"), items(root, "q")
+    vision = VISION if variant.endswith("_vision") else None
+    tokenizer = make_tokenizer(BACKBONE, [*labels["text"], *train["text"]])
+    work = WorkDirectory(target / f".{variant}")
+    params = ModelParams(
+        use_images=vision is not None, max_images=2, prototype={"num_heads": 2, "feedforward": 16, "free_vectors": 48}
+    )
+    image_dim = None
+    if vision is not None:
+        from vixml.models.vision import load_vision
+
+        image_dim = load_vision(vision, 0).dim
+    shape = {"image_dim": image_dim, "num_labels": len(labels), "chunk_tokens": 512}
+    model = build_model(BACKBONE, params, tokenizer=tokenizer, seed=3, **shape).eval()
+    folder = work.fresh("model")
+    tokenizer.save_pretrained(str(work.path / "tokenizer"))
+    save_model(model, folder, spec=model_spec(BACKBONE, params, **shape), tokenizer_folder=work.path / "tokenizer")
+    published = publish(Built(folder, "model", {}), work.path / "published" / "model")
+    embeddings = _embeddings(published, vision, root, labels, train, work)
+    folder = work.fresh("index")
+    prototypes = np.load(embeddings.path / "label_prototypes.npy")
+    build_index(prototypes, retrieval).save(folder)
+    index = publish(Built(folder, "label-index", {}), work.path / "published" / "index")
+    relevance = sp.csr_matrix(np.eye(len(labels), dtype=np.float32) + np.eye(len(labels), k=1, dtype=np.float32))
+    settings = BundleSettings(
+        dataset="shop", variant=variant, retrieval=retrieval, max_images=2, vision=vision, image_root=str(root)
+    )
+    built = build_bundle(
+        settings,
+        model=published,
+        embeddings=embeddings,
+        index=index,
+        items_label=labels,
+        items_train=train,
+        relevance_train=relevance,
+        work=WorkDirectory(work.path / "bundle"),
+    )
+    return publish(built, target / variant / "predictor")
+
+
+def _embeddings(model, vision, root, labels, train, work) -> SealedDirectory:
+    from vixml.models.build import open_model
+    from vixml.serving.encoder import ItemEncoder
+    from vixml.training.encode import label_prototypes
+
+    dual, tokenizer = open_model(model.path)
+    encoder = ItemEncoder(dual, tokenizer, BACKBONE, vision=vision, max_images=2)
+
+    def embed(table: pd.DataFrame) -> np.ndarray:
+        return encoder.embed(table["text"].tolist(), [[root / file for file in files] for files in table["images"]])
+
+    folder = work.fresh("embeddings")
+    texts = embed(labels)
+    np.save(folder / "label_texts.npy", texts)
+    np.save(folder / "label_prototypes.npy", label_prototypes(dual, texts))
+    np.save(folder / "train_queries.npy", embed(train).astype(np.float16))
+    return publish(Built(folder, "embeddings", {}), work.path / "published" / "embeddings")
+
+
+__all__ = ["Bundle", "make_predictor", "picture"]

@@ -1,0 +1,123 @@
+"""The JSON interface behind the page: answers, limits, errors, headers."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from vixml import Predictor
+from vixml.core.errors import ConfigError
+from vixml.serving import app as web
+
+
+@pytest.fixture(scope="module")
+def client(models):
+    names = ("encoder_vision", "encoder_text")
+    return TestClient(web.create_app({name: Predictor.open(models / name) for name in names}))
+
+
+@pytest.fixture
+def image(root):
+    return base64.b64encode((root / "images/L1.png").read_bytes()).decode()
+
+
+def ask(client, **question):
+    return client.post("/api/predict", json=question)
+
+
+def test_health_and_models(client):
+    assert client.get("/health").json() == {"status": "ok", "models": ["encoder_vision", "encoder_text"]}
+    described = client.get("/api/models").json()
+    assert [(one["name"], one["labels"], one["uses_images"]) for one in described] == [
+        ("encoder_vision", 48, True),
+        ("encoder_text", 48, False),
+    ]
+
+
+def test_labels_neighbours_and_pictures(client, image):
+    answer = ask(client, text="red vase", images=[image], k=3, neighbours=2).json()
+    assert [label["rank"] for label in answer["labels"]] == [1, 2, 3]
+    assert len(answer["neighbours"]) == 2
+    assert all(one["labels"] for one in answer["neighbours"])
+    shown = next(label for label in ask(client, text="red", k=48).json()["labels"] if label["picture"])
+    response = client.get(f"/api/picture/encoder_vision/label/{shown['row']}")
+    assert response.headers["content-type"] == "image/png"
+    assert max(Image.open(io.BytesIO(response.content)).size) <= 160
+    assert client.get("/api/picture/encoder_vision/train/1").status_code == 200
+
+
+def test_a_data_url_is_an_image_too(client, image):
+    plain = ask(client, text="a", images=[image]).json()
+    assert ask(client, text="a", images=[f"data:image/png;base64,{image}"]).json() == plain
+
+
+@pytest.mark.parametrize("row", ["0", "48", "100000"])
+def test_no_picture(client, row):
+    assert client.get(f"/api/picture/encoder_vision/label/{row}").status_code == 404
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n broken", b"<svg onload='alert(1)'/>", b""])
+@pytest.mark.parametrize("model", ["encoder_vision", "encoder_text"])
+def test_a_broken_image_is_a_clear_error(client, model, content):
+    response = ask(client, model=model, text="a", images=[base64.b64encode(content).decode()])
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("The image cannot be read: ")
+
+
+def test_bad_questions(client, image):
+    assert "not base64" in ask(client, text="a", images=["!"]).json()["detail"]
+    assert "empty" in ask(client, text="  ").json()["detail"]
+    assert ask(client, model="other", text="a").status_code == 404
+    for wrong in ({"k": 0}, {"k": 101}, {"images": [image] * 5}, {"txt": "a"}, {"text": "a" * 20_001}):
+        assert ask(client, **{"text": "a", **wrong}).status_code == 422, wrong
+    assert client.get("/nothing").status_code == 404
+    assert client.get("/api/picture/encoder_vision/raw/1").status_code == 422
+
+
+def test_uploads_are_limited(client, monkeypatch):
+    large = base64.b64encode(bytes(web.MAX_IMAGE_BYTES + 1)).decode()
+    assert "too large" in ask(client, text="a", images=[large]).json()["detail"]
+    assert client.post("/api/predict", content=b"x" * (web._MAX_BODY + 1)).status_code == 413
+    buffer = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(buffer, "PNG")  # few bytes, 81 million pixels
+    bomb = ask(client, text="a", images=[base64.b64encode(buffer.getvalue()).decode()])
+    assert "too large" in bomb.json()["detail"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for name in ("", "page.css", "page.js"):
+        text = client.get(f"/{name}").text
+        assert "http://" not in text
+        assert "https://" not in text
+        assert "innerHTML" not in text
+
+
+def test_other_host_names_are_refused_on_the_own_machine(models):
+    app = web.create_app({"m": Predictor.open(models / "encoder_text")}, hosts=web._LOOPBACK)
+    assert TestClient(app, base_url="http://127.0.0.1:8000").get("/health").status_code == 200
+    assert TestClient(app, base_url="http://evil.example").get("/health").status_code == 400
+
+
+def test_no_model():
+    with pytest.raises(ConfigError, match="no model"):
+        web.create_app({})
+
+
+def test_the_commands_say_what_is_missing(tmp_path):
+    from typer.testing import CliRunner
+
+    from vixml.commands import app
+
+    for arguments in (["serve", "--model", str(tmp_path)], ["export-mlflow", "--model", str(tmp_path), "--to", "x"]):
+        ended = CliRunner().invoke(app, arguments)
+        assert ended.exit_code == 1
+        assert "no complete output is here" in ended.output

@@ -1,0 +1,202 @@
+"""Predictions for files: every format, filters, memory by blocks, and a kill in the middle that a rerun completes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vixml.core.directories import WorkDirectory
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.params.prediction import PredictionParams
+from vixml.serving.batch import open_predictor, predict_file
+from vixml.serving.query_files import query_blocks
+
+COLUMNS = ["query_id", "rank", "label_id", "label_text", "score"]
+
+
+@pytest.fixture
+def queries(root):
+    """Ten queries with string ids; images beside the file, some missing, broken or outside."""
+    file = root / "queries.csv"
+    (root / "broken.png").write_bytes(b"not a picture")
+    frame = pd.DataFrame(
+        {
+            "id": [f"00{n}" for n in range(10)],
+            "text": ["red vase", "blue shoe", "", "black, clock", 'a "green" mug', *["white sofa"] * 5],
+            "images": ["images/L1.png", "", "images/L2.png|images/L3.png", "broken.png", "../L1.png", *[""] * 5],
+        }
+    )
+    frame.to_csv(file, index=False)
+    return file
+
+
+def run(predictor, file, tmp_path, **params):
+    built, report = predict_file(
+        predictor, PredictionParams(queries=str(file), **params), WorkDirectory(tmp_path / "work")
+    )
+    return built, report
+
+
+def table(built, form="parquet"):
+    file = built.path / f"predictions.{form}"
+    if form == "csv":
+        return pd.read_csv(file, dtype={"query_id": str, "label_id": str})
+    return pd.read_parquet(file) if form == "parquet" else pd.read_json(file, lines=True, dtype={"query_id": str})
+
+
+@pytest.mark.parametrize("block_size", [3, 2048])
+def test_the_same_as_the_predictor(predictor, queries, root, tmp_path, block_size):
+    built, report = run(predictor, queries, tmp_path, k=4, block_size=block_size)
+    found = table(built)
+    assert list(found.columns) == COLUMNS
+    given = pd.read_csv(queries, dtype=str, keep_default_na=False)
+    images = [None] * 10
+    images[0], images[2] = root / "images/L1.png", [root / "images/L2.png", root / "images/L3.png"]
+    expected = predictor.predict(given["text"].tolist(), images=images, k=4)
+    assert found["query_id"].tolist() == [id_ for id_ in given["id"] for _ in range(4)]
+    assert found["rank"].tolist() == [1, 2, 3, 4] * 10
+    assert found["label_id"].tolist() == [uid for prediction in expected for uid in prediction.label_ids]
+    assert found["label_text"].tolist() == [text for prediction in expected for text in prediction.texts]
+    np.testing.assert_allclose(found["score"], [s for prediction in expected for s in prediction.scores], atol=1e-5)
+    assert (report["queries"], report["predictions"], report["queries_of_this_run"]) == (10, 40, 10)
+    assert report["unreadable_images"] == {"no image": 1, "outside root": 1}
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])
+def test_every_output_says_the_same(predictor, queries, tmp_path, form):
+    expected = table(run(predictor, queries, tmp_path / "a", k=3)[0])
+    found = table(run(predictor, queries, tmp_path / "b", k=3, format=form, block_size=4)[0], form)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["q.parquet", "q.jsonl", "q.jsonl.gz", "q.csv.gz", "q.tsv"])
+def test_every_input_says_the_same(queries, tmp_path, name):
+    file, rows = tmp_path / name, pd.read_csv(queries, dtype=str, keep_default_na=False)
+    lists = rows.assign(images=[cell.split("|") if cell else [] for cell in rows["images"]])
+    if name == "q.parquet":
+        lists.to_parquet(file)
+    elif "jsonl" in name:
+        text = "".join(json.dumps(record) + "\n" for record in lists.to_dict("records"))
+        file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    else:
+        rows.to_csv(file, index=False, sep="\t" if name == "q.tsv" else ",")
+    assert list(query_blocks(file, 4)) == list(query_blocks(queries, 4))
+    assert [len(block) for block in query_blocks(file, 4)] == [4, 4, 2]
+
+
+def test_messy_columns(tmp_path):
+    file = tmp_path / "messy.csv"
+    file.write_text("Product;Brand;Pic\n A lamp ;Ikea;\nChair;;a.png\n", encoding="utf-8")
+    (block,) = query_blocks(file, 9, id_column="id", text_columns=("Brand", "Product"), images_column="Pic")
+    assert (block.ids, block.texts, block.images) == (["1", "2"], ["Ikea  A lamp ", "Chair"], [[], ["a.png"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", "id,title\n1,a\n", "no column `text`.*id, title"),
+        ("q.csv", "", "empty"),
+        ("q.csv", "id,text\n1,a\n,b\n", "no `id`.*query 2"),
+        ("q.jsonl", '{"id": 1, "text": "a"}\n{"id": 2,\n', "line 2: .*not valid JSON"),
+        ("q.jsonl", "[1]\n", "not a JSON object"),
+        ("q.parquet", "no parquet", "cannot be read"),
+        ("q.csv.gz", "no gzip", "cannot be read"),
+        ("q.xlsx", "", "format is not known"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        list(query_blocks(tmp_path / name, 100))
+
+
+def test_no_query_and_no_file(predictor, tmp_path):
+    (tmp_path / "q.csv").write_text("id,text\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no query"):
+        run(predictor, tmp_path / "q.csv", tmp_path)
+    with pytest.raises(DataError, match=r"nothing.csv: the file is missing"):
+        run(predictor, tmp_path / "nothing.csv", tmp_path)
+
+
+def test_filters(predictor, queries, tmp_path):
+    plain = table(run(predictor, queries, tmp_path, k=48)[0])
+    first = plain[plain["query_id"] == "000"]["label_id"].tolist()
+    second = plain[plain["query_id"] == "001"]["label_id"].tolist()
+    pairs = pd.DataFrame({"query_id": ["000", "000", "x"], "label_id": [first[0], "no label", first[1]]})
+    pairs.to_csv(tmp_path / "pairs.csv", index=False)
+    (tmp_path / "deny.txt").write_text(f"{first[1]}\n\n", encoding="utf-8")
+    pd.DataFrame({"label_id": [*first[:5], second[7]]}).to_parquet(tmp_path / "allow.parquet")
+
+    def best(**params):
+        files = {name: str(tmp_path / file) for name, file in params.items()}
+        found = table(run(predictor, queries, tmp_path, k=48, block_size=4, **files)[0])
+        return {name: group["label_id"].tolist() for name, group in found.groupby("query_id")}
+
+    excluded = best(exclude="pairs.csv")
+    assert (excluded["000"], excluded["001"]) == (first[1:], second)
+    assert best(deny="deny.txt")["000"] == [first[0], *first[2:]]
+    allowed = best(allow="allow.parquet", deny="deny.txt", exclude="pairs.csv")
+    assert allowed["000"] == [uid for uid in first if uid in {*first[2:5], second[7]}]
+
+
+def killed_after(models, file, tmp_path, blocks):
+    """Predict in a process that dies at once when `blocks` blocks are on disk."""
+    code = f"""
+import os
+from vixml import Predictor
+from vixml.core.directories import WorkDirectory
+from vixml.params.prediction import PredictionParams
+from vixml.serving import batch
+written, write = 0, batch._write_part
+def dying(file, table):
+    global written
+    if written == {blocks}:
+        os._exit(9)
+    write(file, table)
+    written += 1
+batch._write_part = dying
+predictor = Predictor.open({str(models / "encoder_text")!r})
+batch.predict_file(predictor, PredictionParams(queries={str(file)!r}, k=3, block_size=10),
+                   WorkDirectory(__import__("pathlib").Path({str(tmp_path / "work")!r})))
+"""
+    return subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode
+
+
+def test_killed_and_run_again(models, tmp_path):
+    """No row twice, none missing, the finished blocks are not predicted again; other settings begin anew."""
+    from vixml import Predictor
+
+    file = tmp_path / "many.csv"
+    texts = [f"{colour} {thing}" for colour in ("red", "blue", "black") for thing in ("vase", "lamp", "mug", "sofa")]
+    pd.DataFrame({"id": [f"{n:04d}" for n in range(95)], "text": [texts[n % 12] for n in range(95)]}).to_csv(file)
+    assert killed_after(models, file, tmp_path, 4) == 9
+    predictor = Predictor.open(models / "encoder_text")
+    built, report = run(predictor, file, tmp_path, k=3, block_size=10)
+    assert (report["queries"], report["queries_of_this_run"]) == (95, 55)
+    found = table(built)
+    assert found["query_id"].tolist() == [f"{n:04d}" for n in range(95) for _ in range(3)]
+    whole = table(run(predictor, file, tmp_path / "whole", k=3, block_size=95)[0])
+    pd.testing.assert_frame_equal(found, whole, atol=1e-5)
+    assert killed_after(models, file, tmp_path, 4) == 9
+    assert run(predictor, file, tmp_path, k=2, block_size=10)[1]["queries_of_this_run"] == 95
+
+
+def test_the_model_is_named(predictor):
+    published = {"encoder_text": None, "encoder_vision": predictor.bundle.sealed}
+    params = PredictionParams(queries="q.csv")
+    assert open_predictor(params, published).bundle.settings.variant == "encoder_vision"
+    folder = str(predictor.bundle.folder.parent)
+    assert open_predictor(params.model_copy(update={"model": folder}), {}).num_labels == 48
+    with pytest.raises(StateError, match="kedro run --pipelines=encoder_text"):
+        open_predictor(params.model_copy(update={"model": "encoder_text"}), published)
+    with pytest.raises(ConfigError, match="names no model"):
+        open_predictor(params.model_copy(update={"model": "encoder"}), published)
+    with pytest.raises(ConfigError, match=r"prediction.queries=FILE"):
+        open_predictor(PredictionParams(), published)

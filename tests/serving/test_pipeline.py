@@ -1,0 +1,42 @@
+"""`kedro run --pipeline=prediction` over a published predictor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from vixml.core.directories import open_sealed
+from vixml.core.errors import ConfigError, DataError, StateError
+
+
+@pytest.fixture
+def shop(project, models):
+    """A project with a predictor of encoder_vision, and a file of queries."""
+    shutil.copytree(models / "encoder_vision", project / "data/06_models/demo/encoder_vision")
+    pd.DataFrame({"id": ["007", "008"], "text": ["red vase", "blue shoe"]}).to_csv(project / "new.csv", index=False)
+    return project
+
+
+def test_prediction(kedro_run, shop, predictor):
+    kedro_run("prediction", params={"prediction": {"queries": "new.csv", "k": 3, "format": "csv"}})
+    sealed = open_sealed(shop / "data/07_model_output/demo/prediction", kind="prediction")
+    found = pd.read_csv(sealed.path / "predictions.csv", dtype={"query_id": str})
+    expected = predictor.predict(["red vase", "blue shoe"], k=3)
+    assert found["query_id"].tolist() == ["007"] * 3 + ["008"] * 3
+    assert found["label_id"].tolist() == [uid for one in expected for uid in one.label_ids]
+    assert found["score"].tolist() == pytest.approx([score for one in expected for score in one.scores], abs=1e-5)
+    report = json.loads((shop / "data/08_reporting/demo/prediction_report.json").read_text(encoding="utf-8"))
+    assert (report["queries"], report["predictions"], report["model"]) == (2, 6, "encoder_vision")
+    assert not list((shop / "data/02_intermediate/demo/prediction_work").glob("parts-*"))
+
+
+def test_mistakes_stop_it(kedro_run, shop):
+    with pytest.raises(ConfigError, match=r"prediction.queries=FILE"):
+        kedro_run("prediction")
+    with pytest.raises(StateError, match=r"no predictor of decoder_text yet.*kedro run --pipelines=decoder_text"):
+        kedro_run("prediction", params={"prediction": {"queries": "new.csv", "model": "decoder_text"}})
+    with pytest.raises(DataError, match=r"old.csv: the file is missing"):
+        kedro_run("prediction", params={"prediction": {"queries": "old.csv"}})

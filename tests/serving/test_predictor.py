@@ -1,0 +1,169 @@
+"""The Python interface: typed answers, filters, explanations, the same scores alone, in any batch, in any thread."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vixml import Predictor
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.params.retrieval import RetrievalParams
+
+TEXTS = ["red vase", "blue shoe", "", "a  black   clock " * 20, "grüner Stuhl \ud800"]
+
+
+@pytest.fixture
+def images(root):
+    """Every form an image may have, and none."""
+    file = root / "images" / "L7.png"
+    picture = Image.open(file)
+    buffer = io.BytesIO()
+    picture.convert("L").save(buffer, "JPEG")
+    return [file, [str(file), buffer.getvalue()], None, picture.convert("RGBA"), []]
+
+
+def test_a_prediction_is_typed_sorted_and_named(predictor, images):
+    found = predictor.predict(TEXTS, images=images, k=4)
+    assert [len(prediction) for prediction in found] == [4] * len(TEXTS)
+    labels = predictor.labels
+    for prediction in found:
+        assert list(prediction.scores) == sorted(prediction.scores, reverse=True)
+        assert [labels["uid"][row] for row in prediction.rows] == list(prediction.label_ids)
+        assert [labels["text"][row] for row in prediction.rows] == list(prediction.texts)
+        assert all(-1.0001 <= score <= 1.0001 for score in prediction.scores)
+
+
+def test_scores_are_the_inner_products(predictor):
+    vectors = predictor.embed(TEXTS)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    dense = vectors @ predictor.bundle.label_prototypes.T
+    for row, prediction in zip(dense, predictor.predict(TEXTS, k=3), strict=True):
+        np.testing.assert_allclose(prediction.scores, np.sort(row)[::-1][:3], atol=1e-6)
+
+
+def test_the_same_alone_and_in_any_batch(predictor, images):
+    together = predictor.embed(TEXTS * 9, images * 9)
+    alone = np.concatenate([predictor.embed([text], [few]) for text, few in zip(TEXTS, images, strict=True)])
+    np.testing.assert_allclose(together, np.tile(alone, (9, 1)), atol=1e-5)
+
+
+def test_an_image_changes_the_answer_and_its_absence_does_not(predictor, images):
+    with_image, without = predictor.embed(["red vase"], [images[0]]), predictor.embed(["red vase"])
+    assert np.abs(with_image - without).max() > 1e-3
+    np.testing.assert_array_equal(without, predictor.embed(["red vase"], [None]))
+    np.testing.assert_array_equal(without, predictor.embed(["red vase"], [[]]))
+
+
+def test_a_single_text_is_one_query(predictor):
+    assert predictor.predict("red vase") == predictor.predict(["red vase"])
+
+
+def test_threads_share_a_predictor(predictor, images):
+    queries = [(text, few) for text in TEXTS for few in images]
+    expected = [predictor.predict([text], images=[few]) for text, few in queries]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda query: predictor.predict([query[0]], images=[query[1]]), queries * 3))
+    for want, got in zip(expected * 3, found, strict=True):
+        assert want[0].label_ids == got[0].label_ids
+        np.testing.assert_allclose(want[0].scores, got[0].scores, atol=1e-5)
+
+
+def test_filters(predictor):
+    best = predictor.predict(["red vase", "blue shoe"], k=48)
+    first, second = best[0].label_ids, best[1].label_ids
+    excluded = predictor.predict(["red vase", "blue shoe"], k=3, exclude=[first[:2], []])
+    assert excluded[0].label_ids == first[2:5]
+    assert excluded[1].label_ids == second[:3]
+    denied = predictor.predict(["red vase"], k=3, deny=[first[0], "no such label"])
+    assert denied[0].label_ids == first[1:4]
+    allowed = predictor.predict(["red vase"], k=5, allow=[first[9], first[4], first[30]], deny=[first[30]])
+    assert allowed[0].label_ids == (first[4], first[9])
+    assert allowed[0].scores == pytest.approx((best[0].scores[4], best[0].scores[9]), abs=1e-6)
+    both = predictor.predict(["red vase"], k=5, allow=[first[9], first[4]], exclude=[[first[4]]])
+    assert both[0].label_ids == (first[9],)
+    with pytest.raises(DataError, match="no label"):
+        predictor.predict(["red vase"], allow=["no such label"])
+
+
+def test_neighbours_explain(predictor):
+    text, image = "red vase <q>", None
+    (nearest,) = predictor.explain([text], images=[image], k=3)
+    assert len(nearest) == 3
+    assert nearest[0].query_id == "q000"
+    assert nearest[0].text == text
+    assert nearest[0].similarity == pytest.approx(1, abs=1e-3)
+    assert nearest[0].label_ids == ("L000", "L001")
+    assert nearest[0].label_texts == ("red vase <L>", "green vase <L>")
+
+
+def test_mistakes_are_named(predictor, models, tmp_path):
+    with pytest.raises(DataError, match="differ in number"):
+        predictor.predict(["a", "b"], images=[None])
+    with pytest.raises(ConfigError, match="at least one label"):
+        predictor.predict(["a"], k=0)
+    with pytest.raises(DataError, match=r"image of item 1 gives no picture.*missing"):
+        predictor.predict(["a", "b"], images=[None, tmp_path / "nothing.png"])
+    with pytest.raises(DataError, match="Found: no image"):
+        predictor.predict(["a"], images=[b"no image"])
+    with pytest.raises(StateError, match="no complete output"):
+        Predictor.open(tmp_path)
+
+
+def test_unreadable_images_can_count_as_absent(predictor, images):
+    failures = []
+    found = predictor.embed(["a", "b"], [[b"", images[0]], b"no image"], failures=failures)
+    assert failures == [(0, "empty"), (1, "no image")]
+    np.testing.assert_allclose(found, predictor.embed(["a", "b"], [images[0], None]), atol=1e-6)
+
+
+def test_a_text_model_passes_images_over(models, images):
+    predictor = Predictor.open(models / "encoder_text")
+    assert not predictor.uses_images
+    np.testing.assert_array_equal(predictor.embed(TEXTS, images), predictor.embed(TEXTS))
+
+
+@pytest.mark.parametrize("mode", ["split", "joint", "fused"])
+def test_a_blended_ranking_is_used_and_filtered(root, tmp_path, mode):
+    from serving_shop import make_predictor
+
+    retrieval = RetrievalParams(augmentation={"mode": mode, "depth": 10})
+    make_predictor(root, tmp_path, "encoder_text", retrieval)
+    predictor = Predictor.open(tmp_path / "encoder_text")
+    (blended,) = predictor.predict(["red vase <q>"], k=40)
+    assert max(blended.scores) <= 2
+    (denied,) = predictor.predict(["red vase <q>"], k=40, deny=[blended.label_ids[0]])
+    assert blended.label_ids[0] not in denied.label_ids
+    (allowed,) = predictor.predict(["red vase <q>"], k=40, allow=blended.label_ids[3:5])
+    assert set(allowed.label_ids) == set(blended.label_ids[3:5])
+
+
+def test_exact_search_beside_an_approximate_index(root, tmp_path):
+    pytest.importorskip("faiss")
+    from serving_shop import make_predictor
+
+    make_predictor(root, tmp_path, "encoder_text", RetrievalParams(kind="faiss-ivf", ivf_lists=12, ivf_probes=1))
+    approximate = Predictor.open(tmp_path / "encoder_text")
+    exact = Predictor.open(tmp_path / "encoder_text", exact=True)
+    vectors = exact.embed(TEXTS)
+    dense = np.sort(vectors @ exact.bundle.label_prototypes.T, axis=1)[:, ::-1]
+    np.testing.assert_allclose(exact.rank(vectors, 48)[0], dense, atol=1e-6)
+    assert (approximate.rank(vectors, 48)[1] < 0).any(), "one list of twelve cannot hold every label"
+    (denied,) = approximate.predict(TEXTS[:1], k=48, deny=["L000"])
+    assert len(denied) == 47, "a restricted search is exact"
+
+
+def test_it_needs_neither_kedro_nor_mlflow(models):
+    code = (
+        "import sys; from vixml import Predictor\n"
+        f"print(len(Predictor.open({str(models / 'encoder_text')!r}).predict('red vase', k=3)[0]))\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'kedro', 'mlflow', 'fastapi'}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split("\n")[:2] == ["3", "[]"]
