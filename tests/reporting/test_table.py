@@ -1,7 +1,7 @@
 import pytest
 
 from vixml.core.errors import StateError
-from vixml.reporting.table import comparison_report, comparison_table, print_table
+from vixml.reporting.table import comparison_table, numeric_columns, print_table
 
 RESULT = {
     "variant": "encoder_text",
@@ -26,15 +26,18 @@ def test_nothing_to_compare_says_what_to_run():
         comparison_table({"encoder_text": None}, BASELINES)
 
 
-def test_the_report_names_the_missing_variants():
-    report = comparison_report({"encoder_text": RESULT, "encoder_vision": None}, None, dataset="demo")
-    assert report["missing"] == ["encoder_vision"]
-    assert report["variants"] == {"encoder_text": RESULT}
+def test_bounds_of_intervals_stand_behind_and_are_not_printed(capsys):
+    table = comparison_table({"encoder_text": RESULT}, BASELINES, {"P@1": {"encoder_text": (0.45, 0.551)}})
+    assert table.columns.tolist()[-2:] == ["P@1 low", "P@1 high"]
+    assert table.loc[1, ["P@1 low", "P@1 high"]].tolist() == [45.0, 55.1]
+    assert numeric_columns(table) == ["P@1", "P@5", "R@10", "minutes", "GiB", "M parameters"]
+    print_table(table, report={"dataset": "demo", "missing": []})
+    assert "low" not in capsys.readouterr().out
 
 
 def test_the_table_is_printed_whole(capsys):
     results = {"encoder_text": RESULT, "encoder_vision": None}
-    print_table(comparison_table(results, BASELINES), report=comparison_report(results, BASELINES, dataset="demo"))
+    print_table(comparison_table(results, BASELINES), report={"dataset": "demo", "missing": ["encoder_vision"]})
     printed = capsys.readouterr().out
     assert "50.00" in printed
     assert "Not evaluated yet: encoder_vision" in printed

@@ -7,25 +7,30 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import StateError
+from vixml.evaluation.archive import HEADLINE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")
+METRICS = HEADLINE
 """Metrics of the table, in its order; those that were not computed are left out."""
 
-_COSTS = ("minutes", "GiB", "M parameters")
+_COSTS = ("minutes", "GiB", "M parameters", "ms/query")
+_BOUNDS = ("low", "high")
 
 
 def comparison_table(
-    results: Mapping[str, Mapping[str, Any] | None], baselines: Mapping[str, Any] | None
+    results: Mapping[str, Mapping[str, Any] | None],
+    baselines: Mapping[str, Any] | None,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> pd.DataFrame:
-    """Return one row a baseline and a variant: metrics in percent, then the cost.
+    """Return one row a baseline and a variant: metrics in percent, the cost, the bounds of the metrics' intervals.
 
     Args:
         results: Metrics document of each variant (`metrics` as fractions, `seconds`, `num_parameters`,
             `peak_memory_bytes`); None where the variant has not been run.
         baselines: Metrics (fractions) of each baseline.
+        intervals: Metric -> variant -> bounds (fractions).
 
     Raises:
         StateError: No variant has been run.
@@ -42,24 +47,23 @@ def comparison_table(
         {"model": name, "kind": "baseline", **_percents(_metrics(found))} for name, found in (baselines or {}).items()
     ]
     rows += [
-        {"model": name, "kind": "variant", **_percents(_metrics(document)), **_costs(document)}
+        {
+            "model": name,
+            "kind": "variant",
+            **_percents(_metrics(document)),
+            **_costs(document),
+            **_bounds(name, intervals or {}),
+        }
         for name, document in present.items()
     ]
     table = pd.DataFrame(rows)
-    return table[["model", "kind", *(name for name in (*METRICS, *_COSTS) if name in table)]]
+    bounds = [f"{name} {bound}" for name in METRICS for bound in _BOUNDS]
+    return table[["model", "kind", *(name for name in (*METRICS, *_COSTS, *bounds) if name in table)]]
 
 
-def comparison_report(
-    results: Mapping[str, Mapping[str, Any] | None], baselines: Mapping[str, Any] | None, *, dataset: str
-) -> dict[str, Any]:
-    """Return everything that was compared as one document, with the variants that are missing."""
-    present = {name: document for name, document in results.items() if document}
-    return {
-        "dataset": dataset,
-        "variants": present,
-        "missing": [name for name in results if name not in present],
-        "baselines": dict(baselines or {}),
-    }
+def numeric_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns that a printed table shows behind the model: metrics and cost, without the bounds."""
+    return [name for name in (*METRICS, *_COSTS) if name in table]
 
 
 def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
@@ -67,7 +71,7 @@ def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    numbers = [name for name in table.columns if name not in ("model", "kind")]
+    numbers = numeric_columns(table)
     shown = Table(title=f"{report['dataset']}: metrics in percent", title_justify="left")
     shown.add_column("model", no_wrap=True)
     for name in numbers:
@@ -98,6 +102,14 @@ def _percents(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: round(100 * float(metrics[name]), 2) for name in METRICS if name in metrics}
 
 
+def _bounds(model: str, intervals: Mapping[str, Mapping[str, tuple[float, float]]]) -> dict[str, float]:
+    return {
+        f"{metric} {bound}": round(100 * value, 2)
+        for metric, of in intervals.items()
+        for bound, value in zip(_BOUNDS, of[model], strict=True)
+    }
+
+
 def _costs(document: Mapping[str, Any]) -> dict[str, float]:
     costs = {}
     seconds = document.get("seconds")
@@ -108,4 +120,7 @@ def _costs(document: Mapping[str, Any]) -> dict[str, float]:
         costs["GiB"] = round(document["peak_memory_bytes"] / 2**30, 2)
     if document.get("num_parameters"):
         costs["M parameters"] = round(document["num_parameters"] / 1e6, 2)
+    if document.get("milliseconds_per_query"):
+        milliseconds = document["milliseconds_per_query"] + document.get("milliseconds_per_search", 0.0)
+        costs["ms/query"] = round(milliseconds, 2)
     return costs

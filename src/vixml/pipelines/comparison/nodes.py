@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,8 @@ from plotly.graph_objects import Figure
 from scipy.sparse import csr_matrix
 
 from vixml.core.directories import SealedDirectory
+from vixml.evaluation.archive import StoredRun
+from vixml.params.comparison import ComparisonParams
 from vixml.params.composition import VARIANTS
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 
@@ -40,19 +43,32 @@ def compute_baselines(
 
 
 def compare(
-    dataset: str, baselines: dict[str, Any] | None, *documents: dict[str, Any] | None
+    params: ComparisonParams,
+    runs: str,
+    seed: int,
+    dataset: str,
+    baselines: dict[str, Any] | None,
+    items_test: pd.DataFrame,
+    items_label: pd.DataFrame,
+    relevance_test: csr_matrix,
+    filter_test: csr_matrix,
+    relevance_train: csr_matrix,
+    *archives: list[StoredRun],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Put baselines and all evaluated variants side by side.
+    """Put baselines and the chosen runs side by side; `archives` are in the order of `VARIANTS`."""
+    from vixml.reporting.compare import TestSet, compare_runs
+    from vixml.reporting.table import comparison_table
 
-    Args:
-        dataset: Name of the data set.
-        baselines: Metrics of each baseline.
-        documents: Metrics document of each variant, in the order of `VARIANTS`; None where there is none.
-    """
-    from vixml.reporting.table import comparison_report, comparison_table
-
-    results = dict(zip(VARIANTS, documents, strict=True))
-    return comparison_table(results, baselines), comparison_report(results, baselines, dataset=dataset)
+    report = compare_runs(
+        dict(zip(VARIANTS, archives, strict=True)),
+        runs,
+        params,
+        data=TestSet(items_test, items_label, relevance_test, filter_test, relevance_train),
+        baselines=baselines,
+        dataset=dataset,
+        seed=seed,
+    )
+    return comparison_table(report["variants"], baselines, report["intervals"]), report
 
 
 def plot_comparison(table: pd.DataFrame, dataset: str) -> Figure:
@@ -60,3 +76,43 @@ def plot_comparison(table: pd.DataFrame, dataset: str) -> Figure:
     from vixml.reporting.figures import comparison
 
     return comparison(table, title=f"{dataset}: metrics in percent")
+
+
+def write_tables(table: pd.DataFrame, report: dict[str, Any]) -> tuple[str, str]:
+    """Write the comparison as Markdown and LaTeX."""
+    from vixml.reporting.text_tables import latex_table, markdown_table
+
+    return markdown_table(table, report), latex_table(table, report)
+
+
+def write_report(
+    params: ComparisonParams,
+    seed: int,
+    report: dict[str, Any],
+    table: pd.DataFrame,
+    data_report: dict[str, Any],
+    raw: Path,
+    items_test: pd.DataFrame,
+    items_label: pd.DataFrame,
+    relevance_test: csr_matrix,
+    filter_test: csr_matrix,
+    relevance_train: csr_matrix,
+    *archives: list[StoredRun],
+) -> str:
+    """Write the HTML report; `archives` are in the order of `VARIANTS`."""
+    from vixml.reporting.compare import TestSet
+    from vixml.reporting.gallery import build_gallery
+    from vixml.reporting.html import render
+    from vixml.reporting.selection import compared_runs
+
+    chosen = compared_runs(dict(zip(VARIANTS, archives, strict=True)), report["runs"])
+    data = TestSet(items_test, items_label, relevance_test, filter_test, relevance_train)
+    gallery = build_gallery(chosen, data, params, root=raw, seed=seed)
+    return render(report, table, data_report, gallery)
+
+
+def check_regression(report: dict[str, Any], report_html: str) -> dict[str, Any]:
+    """Fail where a run lies too far below its baseline; takes the HTML report so that it is written before."""
+    from vixml.reporting.compare import require_no_regression
+
+    return require_no_regression(report)

@@ -1,7 +1,8 @@
 """The `comparison` pipeline.
 
 items, relevance, filter --> compute_baselines --> baseline_metrics --+
-{variant}.metrics (those that are there) ------------------------------+--> compare --> table, report, plot
+{variant}.runs (those that are there) ---------------------------------+--> compare --> table, report --> plot, tables
+raw, items, data_report, comparison_report --> write_report --> report_html --> check_regression
 """
 
 from __future__ import annotations
@@ -9,12 +10,22 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node, pipeline
 
 from vixml.params.composition import VARIANTS
-from vixml.pipelines.comparison.nodes import compare, compute_baselines, plot_comparison
+from vixml.pipelines.comparison.nodes import (
+    check_regression,
+    compare,
+    compute_baselines,
+    plot_comparison,
+    write_report,
+    write_tables,
+)
 from vixml.pipelines.stage import OPTIONAL
+
+_TEST_SET = ["items_test", "items_label", "relevance_test", "filter_test", "relevance_train"]
+_ARCHIVES = [f"{name}.runs" for name in VARIANTS]
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that compares the variants."""
+    """Return the pipeline that compares runs."""
     return pipeline(
         [
             node(
@@ -35,7 +46,15 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 compare,
-                inputs=["params:dataset", "baseline_metrics", *(f"{name}.metrics" for name in VARIANTS)],
+                inputs=[
+                    "params:comparison",
+                    "params:runs",
+                    "params:seed",
+                    "params:dataset",
+                    "baseline_metrics",
+                    *_TEST_SET,
+                    *_ARCHIVES,
+                ],
                 outputs=["comparison_table", "comparison_report"],
                 name="compare",
                 tags=[OPTIONAL],
@@ -45,6 +64,34 @@ def create_pipeline() -> Pipeline:
                 inputs=["comparison_table", "params:dataset"],
                 outputs="comparison_plot",
                 name="plot_comparison",
+            ),
+            node(
+                write_tables,
+                inputs=["comparison_table", "comparison_report"],
+                outputs=["comparison_markdown", "comparison_latex"],
+                name="write_tables",
+            ),
+            node(
+                write_report,
+                inputs=[
+                    "params:comparison",
+                    "params:seed",
+                    "comparison_report",
+                    "comparison_table",
+                    "data_report",
+                    "raw",
+                    *_TEST_SET,
+                    *_ARCHIVES,
+                ],
+                outputs="report_html",
+                name="write_report",
+                tags=[OPTIONAL],
+            ),
+            node(
+                check_regression,
+                inputs=["comparison_report", "report_html"],
+                outputs="regression_check",
+                name="check_regression",
             ),
         ]
     )

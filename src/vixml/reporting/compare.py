@@ -1,0 +1,246 @@
+"""Everything that a comparison finds out, as one JSON document: tables, figures and the HTML report only show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.errors import ConfigError, StateError
+from vixml.core.seeding import numpy_generator
+from vixml.evaluation.archive import DEPTH, HEADLINE, identify_test_set
+from vixml.evaluation.metrics import query_metrics
+from vixml.evaluation.propensity import inverse_propensity
+from vixml.evaluation.significance import Bootstrap, paired_bootstrap
+from vixml.evaluation.slices import (
+    GROUPS,
+    describe_groups,
+    group_recall,
+    label_coverage,
+    label_groups,
+    query_slices,
+)
+from vixml.params.comparison import ComparisonParams
+from vixml.reporting.selection import Archives, ChosenRun, choose_runs, find_run, require_same_test_set
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEPTHS = tuple(range(1, DEPTH + 1))
+"""Depths of the curves of P and PSP."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """What the runs were measured on.
+
+    Args:
+        items: Test queries with columns uid, text, images; n rows.
+        labels: Label items, L rows.
+        relevance: Ground truth, CSR [n, L].
+        exclude: Filter pairs, CSR [n, L].
+        relevance_train: Training relevance, CSR [N, L]: frequencies of the labels.
+    """
+
+    __test__ = False  # not a test of pytest's
+
+    items: pd.DataFrame
+    labels: pd.DataFrame
+    relevance: sp.csr_matrix
+    exclude: sp.csr_matrix
+    relevance_train: sp.csr_matrix
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Hashes and sizes; runs are comparable where they are equal."""
+        return identify_test_set(self.items, self.labels, self.relevance, self.exclude)
+
+    @property
+    def frequencies(self) -> NDArray[np.int64]:
+        """Training points of each label, [L]."""
+        return np.bincount(self.relevance_train.indices, minlength=self.relevance_train.shape[1])
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """Whether each query has a picture, bool [n]."""
+        return np.array([len(files) > 0 for files in self.items["images"]], dtype=bool)
+
+
+def select(
+    archives: Archives, references: str, params: ComparisonParams, data: TestSet
+) -> tuple[list[ChosenRun], list[str]]:
+    """Return the runs to compare, and the labels of the baselines of the regression check among them."""
+    identity = data.identity
+    wanted = [part.strip() for part in params.baseline.split("+") if part.strip()]
+    ids = []
+    for reference in wanted:
+        _, run = find_run(archives, reference)
+        require_same_test_set(run, reference, identity)
+        ids.append(run.id)
+    chosen = choose_runs(archives, "+".join([str(references), *ids]), identity)
+    return chosen, [entry.label for entry in chosen if entry.run.id in ids]
+
+
+def compare_runs(
+    archives: Archives,
+    references: str,
+    params: ComparisonParams,
+    *,
+    data: TestSet,
+    baselines: Mapping[str, Any] | None,
+    dataset: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Compare runs on one test set.
+
+    Args:
+        archives: Variant -> its runs, newest first.
+        references: Which runs, see `choose_runs`.
+        params: Bootstrap and regression check.
+        data: The present test set.
+        baselines: Metrics of the baselines, fractions.
+        dataset: Name of the data set.
+        seed: Root of the random numbers.
+
+    Returns:
+        `dataset`, `test_set`, `variants` (label -> metrics document), `runs` (label -> identity, settings, curve,
+        refresh), `missing`, `baselines`, `metrics` (those all runs have), `intervals`, `pairs`, `depths`,
+        `slices`, `regression`. Metrics are fractions.
+    """
+    chosen, floor = select(archives, references, params, data)
+    names = [name for name in HEADLINE if all(name in entry.run.metrics.values for entry in chosen)]
+    if params.metric not in names:
+        raise ConfigError("this metric was not kept", found=params.metric, expected="one of " + ", ".join(names))
+    bootstrap = paired_bootstrap(
+        {entry.label: entry.run.metrics for entry in chosen},
+        names,
+        samples=params.bootstrap_samples,
+        confidence=params.confidence,
+        generator=numpy_generator(seed, "bootstrap"),
+    )
+    return {
+        "dataset": dataset,
+        "test_set": data.identity,
+        "variants": {entry.label: entry.run.document["result"] for entry in chosen},
+        "runs": {entry.label: _identity(entry) for entry in chosen},
+        "missing": [name for name in archives if name not in {entry.variant for entry in chosen}],
+        "baselines": dict(baselines or {}),
+        "metrics": names,
+        "metric": params.metric,
+        "confidence": params.confidence,
+        "bootstrap_samples": params.bootstrap_samples,
+        "intervals": {name: _intervals(bootstrap, name) for name in names},
+        "pairs": {name: bootstrap.pairs(name) for name in names},
+        "depths": _depths(chosen, data),
+        "slices": _slices(chosen, data),
+        "regression": regression(chosen, floor, bootstrap, params),
+    }
+
+
+def regression(
+    chosen: Sequence[ChosenRun], floor: Sequence[str], bootstrap: Bootstrap, params: ComparisonParams
+) -> dict[str, Any]:
+    """Compare every run with the baseline runs of its variant.
+
+    Returns:
+        `metric`, `max_drop` (points), `checks` (run, baseline, change in points with its interval, `ok`), `ok`.
+
+    Raises:
+        StateError: There is a baseline, but no other run of its variant to check.
+    """
+    position = {label: index for index, label in enumerate(bootstrap.runs)}
+    pairs = bootstrap.pairs(params.metric)
+    variant = {entry.label: entry.variant for entry in chosen}
+    checks = []
+    for baseline in floor:
+        for label in (name for name in variant if name not in floor and variant[name] == variant[baseline]):
+            at = position[label], position[baseline]
+            change, low, high = (100 * pairs[key][at[0]][at[1]] for key in ("difference", "low", "high"))
+            checks.append(
+                {
+                    "run": label,
+                    "baseline": baseline,
+                    "change": change,
+                    "low": low,
+                    "high": high,
+                    "ok": change >= -params.max_drop,
+                }
+            )
+    if floor and not checks:
+        raise StateError(
+            "there is no run to check against the baseline",
+            found=f"baseline {params.baseline}",
+            expected="another run of the same variant among `runs`",
+            remedy="train or evaluate the variant again, then compare; or name its run in `runs`.",
+        )
+    return {
+        "metric": params.metric,
+        "max_drop": params.max_drop,
+        "checks": checks,
+        "ok": all(check["ok"] for check in checks),
+    }
+
+
+def require_no_regression(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the regression check of a comparison report.
+
+    Raises:
+        StateError: A run lies too far below its baseline.
+    """
+    found: dict[str, Any] = report["regression"]
+    if not found["ok"]:
+        metric = found["metric"]
+        worse = [
+            f"{check['run']} {check['change']:+.2f} points against {check['baseline']} "
+            f"(interval {check['low']:+.2f} to {check['high']:+.2f})"
+            for check in found["checks"]
+            if not check["ok"]
+        ]
+        raise StateError(
+            f"regression: {metric} fell by more than {found['max_drop']:g} points",
+            found="; ".join(worse),
+            expected=f"at most {found['max_drop']:g} points below the baseline",
+            remedy="look at report.html of this comparison; `comparison.max_drop` is the limit.",
+        )
+    return found
+
+
+def _identity(entry: ChosenRun) -> dict[str, Any]:
+    document = entry.run.document
+    kept = ("id", "name", "mlflow_id", "git_commit", "created", "settings", "curve", "refresh")
+    return {"variant": entry.variant, **{key: document[key] for key in kept}}
+
+
+def _intervals(bootstrap: Bootstrap, metric: str) -> dict[str, list[float]]:
+    low, high = bootstrap.interval(metric)
+    return {run: [float(low[at]), float(high[at])] for at, run in enumerate(bootstrap.runs)}
+
+
+def _depths(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
+    """Return P@k and PSP@k of every run at every depth, as each run's own propensity model has it."""
+    curves: dict[str, Any] = {"k": list(DEPTHS), "P": {}, "PSP": {}}
+    for entry in chosen:
+        model = entry.run.document["settings"]["evaluation"]
+        weights = inverse_propensity(
+            data.frequencies, data.relevance_train.shape[0], model["propensity_a"], model["propensity_b"]
+        )
+        means = query_metrics(entry.run.labels.astype(np.int64), data.relevance, weights, DEPTHS).mean()
+        for name in ("P", "PSP"):
+            curves[name][entry.label] = [means[f"{name}@{k}"] for k in DEPTHS]
+    return curves
+
+
+def _slices(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
+    groups, shown = label_groups(data.frequencies), data.shown
+    masks = {"with image": shown, "without image": ~shown}
+    return {
+        "groups": list(GROUPS),
+        "described": describe_groups(data.frequencies, groups),
+        "recall": {entry.label: group_recall(entry.run.labels, data.relevance, groups) for entry in chosen},
+        "coverage": {entry.label: label_coverage(entry.run.labels[:, :5], data.relevance) for entry in chosen},
+        "queries": {entry.label: query_slices(entry.run.metrics, masks) for entry in chosen},
+    }

@@ -1,0 +1,62 @@
+// Learning curves, hard negatives, settings, data.
+function course() {
+  const names = [...new Set(D.runs.flatMap((run) => Object.keys(run.curve)))];
+  if (!names.length) return;
+  const metrics = names.filter((name) => name.startsWith("validation/"));
+  const preferred = metrics.filter((name) => ["P@1", "P@5", "PSP@5"].includes(name.slice(11)));
+  const shown = ["loss", ...(preferred.length ? preferred : metrics).slice(0, 1)].filter((name) => names.includes(name));
+  const line = (name) => lineChart({ title: name.replace("validation/", "validation "), x: "step", digits: 4, zero: name.includes("@"),
+    series: series((run) => ({ points: run.curve[name] || [] })) });
+  const more = el("div");
+  const rest = names.filter((name) => !shown.includes(name));
+  const choice = el("select", { id: "series", onchange: () => more.replaceChildren(line(choice.value)) }, rest.map((name) => el("option", { value: name }, name.replace("validation/", "validation "))));
+  section("training", "Training", "Loss and validation over the optimiser's steps; any other recorded series on request.", legend(D.runs),
+    el("div", { class: "two" }, shown.map(line)),
+    rest.length ? el("p", { class: "controls" }, el("label", { for: "series" }, "Another series "), choice) : null, more);
+  if (rest.length) more.append(line(choice.value));
+}
+
+const REFRESH = {
+  positive_similarity: "similarity to relevant labels", negative_similarity: "similarity to mined labels", hardest_negative_similarity: "similarity to the hardest negative",
+  violation_rate: "queries whose hardest negative wins", clusters: "clusters", cluster_size: "queries a cluster", cluster_cohesion: "cohesion of clusters", cluster_purity: "neighbours with a common label",
+};
+
+function negatives() {
+  const runs = D.runs.filter((run) => Object.keys(run.refresh).length);
+  if (!runs.length) return;
+  const keys = Object.keys(REFRESH).filter((key) => runs.some((run) => typeof run.refresh[key] === "number"));
+  const groups = keys.filter((key) => key.includes("similarity"));
+  const chartOf = (title, chosen, factor) => barChart({ title, groups: chosen.map((key) => REFRESH[key].replace("similarity to ", "")), series: runs.map((run) => ({ label: run.label, color: run.color, dashed: !run.images, values: chosen.map((key) => factor * run.refresh[key]) })) });
+  const rates = ["violation_rate", "cluster_purity"].filter((key) => keys.includes(key));
+  section("negatives", "Hard negatives", "The refresh after the warm-up: how close mined labels come to the relevant ones, and what the clusters that batches are cut from look like.",
+    legend(runs), el("div", { class: "two" }, chartOf("Mean similarity (cosine)", groups, 1), chartOf("Shares (percent)", rates, 100)),
+    el("details", {}, el("summary", {}, "All statistics of the refresh"), table(["", ...runs.map(runName)],
+      keys.map((key) => [REFRESH[key], ...runs.map((run) => (rates.includes(key) ? `${percent(run.refresh[key])} %` : short(run.refresh[key] ?? 0)))]), { class: "numbers", label: "Statistics of the refresh" })));
+}
+
+function settings() {
+  const S = D.settings;
+  const rows = S.names.map((name, at) => [el("code", {}, name), ...D.runs.map((run) => S.values[run.label][at] ?? "—")]);
+  section("settings", "Settings that differ", `${count(S.same)} further settings are the same in all runs.`,
+    rows.length ? table(["setting", ...D.runs.map(runName)], rows, { class: "texts", label: "Settings that differ between the runs" }) : el("p", {}, "The runs have the same settings."),
+    el("details", {}, el("summary", {}, "The compared runs"), table(["run", "id", "name", "MLflow run", "commit", "evaluated"],
+      D.runs.map((run) => [runName(run), el("code", {}, run.id), run.name || "—", el("code", {}, run.mlflow_id || "—"), el("code", {}, run.git_commit.slice(0, 10) || "—"), run.created.replace("T", " ").replace("+00:00", " UTC")]), { class: "texts", label: "Identity of the runs" })));
+}
+
+function dataReport() {
+  if (!D.data) return;
+  const sides = Object.entries(D.data.sides);
+  const head = ["", "items", "words (mean, 95 %)", "with image", "images", "labels each", "without labels"];
+  const rows = sides.map(([side, facts]) => [side, count(facts.items), `${number(facts.words.mean, 1)}, ${number(facts.words.p95, 0)}`, `${percent(facts.with_image_share)} %`, count(facts.unique_image_files),
+    D.data.labels_per_point[side] ? number(D.data.labels_per_point[side].mean, 1) : "", D.data.points_without_labels[side] ?? ""]);
+  const tail = D.data.head_and_tail;
+  const repairs = Object.entries(D.data.repairs || {}).filter(([, times]) => times);
+  section("data", "Data", `The ${tail.tail_points} points or fewer of the tail are all that ${percent(tail.tail_share_of_labels)} % of the labels have; the most frequent 10 % hold ${percent(tail.top_10_percent_share_of_pairs)} % of all training pairs; ${count(tail.labels_without_training_point)} labels have none.`,
+    table(head, rows, { class: "numbers", label: "What was ingested" }),
+    repairs.length ? el("p", { class: "note" }, `Repaired or left out at ingestion: ${repairs.map(([name, times]) => `${name} ${count(times)}`).join(", ")}.`) : null);
+}
+
+course();
+negatives();
+settings();
+dataReport();

@@ -1,0 +1,153 @@
+"""Evaluation and tuning of rankings, from published embeddings to the document of results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from vixml.core.directories import Built, WorkDirectory, publish
+from vixml.core.errors import ConfigError
+from vixml.evaluation import stages
+from vixml.evaluation.metrics import ranking_metrics
+from vixml.evaluation.propensity import inverse_propensity
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.variant import VariantParams
+from vixml.retrieval.exact import top_k
+
+EVALUATION = EvaluationParams(ks=(1, 5), top_k=10)
+FACTS = ("training_seconds", "parameters", "trained_parameters", "peak_memory_bytes", "epochs", "steps", "device")
+NUM_LABELS, NUM_TRAIN = 40, 120
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Labels whose prototypes are poor, and training queries that know better: each is near its label's place."""
+    rng = np.random.default_rng(0)
+    places = unit(rng.normal(size=(NUM_LABELS, 16)))
+
+    def queries(count):
+        label = rng.integers(0, NUM_LABELS, count)
+        relevance = sp.csr_matrix((np.ones(count, np.float32), (np.arange(count), label)), (count, NUM_LABELS))
+        return unit(places[label] + 0.1 * rng.normal(size=(count, 16))), relevance
+
+    sides = {name: queries(count) for name, count in (("train", NUM_TRAIN), ("validation", 60), ("test", 60))}
+    poor = unit(places + 0.5 * rng.normal(size=places.shape))
+    return sides, poor, unit(places + 0.4 * rng.normal(size=places.shape))
+
+
+def published(world, folder):
+    sides, poor, texts = world
+    (folder / "built").mkdir(parents=True)
+    for name in ("train", "validation", "test"):
+        np.save(folder / "built" / f"{name}_queries.npy", sides[name][0])
+    np.save(folder / "built" / "label_prototypes.npy", poor)
+    np.save(folder / "built" / "label_texts.npy", texts)
+    return publish(Built(folder / "built", "embeddings", {"milliseconds_per_query": 1.0}), folder / "embeddings")
+
+
+def run(world, folder, retrieval, validation=True):
+    sides, _, _ = world
+    params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}})
+    embeddings = published(world, folder)
+    index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
+    (folder / "m").mkdir()
+    model = publish(Built(folder / "m", "model", dict.fromkeys(FACTS, 1)), folder / "model")
+    held = slice(None if validation else 0)
+    common = {"embeddings": embeddings, "index": index, "relevance_train": sides["train"][1]}
+    no_pairs = sp.csr_matrix((60, NUM_LABELS), dtype=np.float32)
+    ranking = stages.tune_ranking(
+        params,
+        EVALUATION,
+        **common,
+        relevance_validation=sides["validation"][1][held],
+        filter_validation=no_pairs[held],
+    )
+    document, predictions = stages.evaluate_variant(
+        params,
+        EVALUATION,
+        dataset="toy",
+        model=model,
+        **common,
+        ranking=ranking,
+        relevance_test=sides["test"][1],
+        filter_test=no_pairs,
+        work=WorkDirectory(folder / "w"),
+    )
+    return ranking, document, predictions
+
+
+def plain_metrics(world):
+    sides, poor, _ = world
+    frequencies = np.diff(sides["train"][1].tocsc().indptr)
+    _, top = top_k(sides["test"][0], poor, 10)
+    return ranking_metrics(top, sides["test"][1], inverse_propensity(frequencies, NUM_TRAIN, 0.55, 1.5), (1, 5))
+
+
+@pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
+def test_the_plain_ranking(world, tmp_path, kind):
+    ranking, document, predictions = run(world, tmp_path, {"kind": kind})
+    assert ranking["tuning"] is None
+    assert document["metrics"] == pytest.approx(plain_metrics(world))
+    assert "metrics_plain" not in document
+    assert document["ranking"] == "none"
+    assert np.load(predictions.path / "labels.npy").shape == (60, 10)
+    assert {path.name for path in (tmp_path / "index").iterdir() if path.is_dir()} == set()
+
+
+@pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
+@pytest.mark.parametrize("mode", ["split", "joint", "fused"])
+def test_training_queries_help_where_prototypes_are_poor(world, tmp_path, kind, mode):
+    """Both results are reported, and the blend is better here whatever the index."""
+    augmentation = {"mode": mode, "depth": 20, "query_weight": 0.5, "fusion": {"metrics": ["P@1"]}}
+    _, document, _ = run(world, tmp_path, {"kind": kind, "augmentation": augmentation})
+    assert document["metrics_plain"] == pytest.approx(plain_metrics(world))
+    assert document["metrics"]["P@1"] > document["metrics_plain"]["P@1"] + 0.03
+
+
+def test_the_tuned_weights_are_the_best_that_were_tried(world, tmp_path):
+    fusion = {"metrics": ["P@1", "PSP@5"], "grid": [0.0, 0.5, 4.0]}
+    ranking, _, _ = run(world, tmp_path, {"augmentation": {"mode": "fused", "fusion": fusion}})
+    tuning, chosen = ranking["tuning"], ranking["augmentation"]["fusion"]
+    best = max(tuning["tried"], key=lambda row: row["gain"])
+    assert (chosen["text"], chosen["retrieval"]) == (best["text"], best["retrieval"])
+    assert len(tuning["tried"]) == 9
+    assert tuning["tried"][0] == {"text": 0.0, "retrieval": 0.0, "gain": pytest.approx(1.0), **tuning["plain"]}
+    assert tuning["gain"] > 1
+    assert run(world, tmp_path / "again", {"augmentation": {"mode": "fused", "fusion": fusion}})[0] == ranking
+
+
+def test_without_validation_queries_the_configured_weights_count(world, tmp_path):
+    fusion = {"text": 0.25, "retrieval": 0.75}
+    augmentation = {"mode": "fused", "fusion": fusion}
+    ranking, _, _ = run(world, tmp_path, {"augmentation": augmentation}, validation=False)
+    assert ranking["tuning"] is None
+    assert {name: ranking["augmentation"]["fusion"][name] for name in fusion} == fusion
+
+
+def test_a_metric_that_is_not_measured_is_named(world, tmp_path):
+    fusion = {"metrics": ["P@1", "R@7"]}
+    with pytest.raises(ConfigError, match="R@7"):
+        run(world, tmp_path, {"augmentation": {"mode": "fused", "fusion": fusion}})
+
+
+def test_candidate_indexes_are_measured(world, tmp_path):
+    from vixml.params.retrieval import IndexReportParams
+    from vixml.reporting.index_figure import recall_and_speed
+
+    embeddings = published(world, tmp_path)
+    params = VariantParams.model_validate({"training": {"device": "cpu"}})
+    settings = IndexReportParams.model_validate(
+        {"ks": [1, 10], "candidates": [{"kind": "exact"}, {"kind": "faiss-flat"}]}
+    )
+    rows = stages.measure_indexes(settings, params, embeddings, WorkDirectory(tmp_path / "w"))
+    assert [row["recall@10"] for row in rows] == pytest.approx([1.0, 1.0])
+    import pandas as pd
+
+    figure = recall_and_speed(pd.DataFrame(rows))
+    assert list(figure.data[0].text) == ["exact", "faiss-flat"]
+    assert list(figure.data[0].y) == [row["recall@10"] for row in rows]

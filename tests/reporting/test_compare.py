@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from vixml.core.errors import ConfigError, StateError
+from vixml.params.comparison import ComparisonParams
+from vixml.reporting.compare import require_no_regression
+from vixml.reporting.table import comparison_table
+from vixml.reporting.text_tables import latex_table, markdown_table
+
+
+@pytest.fixture
+def pair(study):
+    study.add("encoder_text", 0.2)
+    study.add("encoder_vision", 0.9)
+    return study
+
+
+def test_the_report_holds_everything_about_every_run(pair):
+    report = pair.compare()
+    assert list(report["variants"]) == list(report["runs"]) == ["encoder_text", "encoder_vision"]
+    assert report["missing"] == ["decoder_text", "decoder_vision"]
+    assert report["metrics"] == ["P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10"]
+    for name in report["metrics"]:
+        for label, (low, high) in report["intervals"][name].items():
+            assert low <= report["variants"][label]["metrics"][name] <= high
+    assert report["pairs"]["P@1"]["low"][1][0] > 0, "far better: significant"
+    for at, k in enumerate(report["depths"]["k"]):
+        if k in (1, 3, 5, 10):
+            for name in ("P", "PSP"):
+                expected = report["variants"]["encoder_vision"]["metrics"][f"{name}@{k}"]
+                assert report["depths"][name]["encoder_vision"][at] == pytest.approx(expected)
+    queries = report["slices"]["queries"]["encoder_vision"]
+    assert [queries[kind]["queries"] for kind in ("with image", "without image")] == [64, 16]
+    assert sum(group["labels"] for group in report["slices"]["described"]) == 30
+
+
+def test_the_same_comparison_gives_the_same_report(pair):
+    assert pair.compare() == pair.compare()
+
+
+def test_a_metric_that_was_not_kept_is_refused(pair):
+    with pytest.raises(ConfigError, match="P@7"):
+        pair.compare(metric="P@7")
+
+
+def test_a_regression_beyond_the_limit_fails_and_names_run_and_drop(study):
+    good = study.add("encoder_text", 0.9, name="good")
+    study.add("encoder_text", 0.2, seed=1)
+    report = study.compare(baseline="good", max_drop=0.5)
+    assert {entry["id"] for entry in report["runs"].values()} == {run.id for run in study.archives["encoder_text"]}
+    (check,) = report["regression"]["checks"]
+    assert not check["ok"]
+    assert check["low"] <= check["change"] <= check["high"] < -0.5
+    with pytest.raises(
+        StateError, match=r"regression: P@1 fell by more than 0.5 points.*against encoder_text \(good\)"
+    ):
+        require_no_regression(report)
+    assert require_no_regression(study.compare(baseline=good.id, max_drop=100))["ok"]
+
+
+def test_a_better_run_passes_and_without_a_baseline_nothing_is_checked(study):
+    study.add("encoder_text", 0.2, name="old")
+    study.add("encoder_text", 0.9, seed=1)
+    assert require_no_regression(study.compare(baseline="old", max_drop=0))["checks"][0]["change"] > 0
+    assert require_no_regression(study.compare()) == {"metric": "P@1", "max_drop": 0.5, "checks": [], "ok": True}
+
+
+def test_a_baseline_without_a_run_to_check_is_an_error(pair):
+    with pytest.raises(StateError, match="no run to check"):
+        pair.compare(baseline="encoder_text")
+
+
+def test_tables_in_markdown_and_latex(pair):
+    report = pair.compare()
+    table = comparison_table(report["variants"], report["baselines"], report["intervals"])
+    value = 100 * report["variants"]["encoder_vision"]["metrics"]["P@1"]
+    low, high = report["intervals"]["P@1"]["encoder_vision"]
+    markdown = markdown_table(table, report).splitlines()
+    assert markdown[0].startswith("**shop** · 80 test queries")
+    assert len({line.count("|") for line in markdown[2:]}) == 1
+    assert f"| encoder_vision | **{value:.2f}** ± {50 * (high - low):.2f} |" in markdown[-1]
+    latex = latex_table(table, report)
+    assert rf"encoder\_vision & \textbf{{{value:.2f}}}" in latex
+    rows = [line for line in latex.splitlines() if line.endswith(r"\\")]
+    assert len({line.count("&") for line in rows}) == 1
+
+
+def test_text_of_users_does_not_break_the_tables(study):
+    study.add("encoder_text", 0.5, name="50% of a|b_c")
+    study.add("encoder_text", 0.6, seed=1)
+    report = study.compare("encoder_text+encoder_text~1")
+    table = comparison_table(report["variants"], None, report["intervals"])
+    assert r"50% of a\|b_c" in markdown_table(table, report)
+    assert r"50\% of a|b\_c" in latex_table(table, report)
+
+
+def test_a_later_run_leaves_the_earlier_one_as_it_was(study):
+    first = study.add("encoder_text", 0.3)
+    before = (first.labels.copy(), first.metrics.values["P@1"].copy())
+    study.add("encoder_text", 0.9, seed=1)
+    again = study.archives["encoder_text"][1]
+    assert again.id == first.id
+    np.testing.assert_array_equal(again.labels, before[0])
+    np.testing.assert_array_equal(again.metrics.values["P@1"], before[1])
+    assert again.metrics.mean()["P@1"] == pytest.approx(again.document["result"]["metrics"]["P@1"])
+    assert ComparisonParams().confidence == 0.95

@@ -1,0 +1,218 @@
+"""The report in a real browser: from disk, without a network, with filters, pictures and a thousand queries."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+
+import pytest
+
+from vixml.params.comparison import ComparisonParams
+from vixml.reporting.gallery import build_gallery
+from vixml.reporting.html import differing_settings, learning_series, render
+from vixml.reporting.selection import choose_runs
+from vixml.reporting.table import comparison_table
+
+from .conftest import NASTY, Study, make_test_set
+
+DATA_REPORT = {
+    "sides": {
+        "test": {"items": 5, "words": {"mean": 3.0, "p95": 5.0}, "with_image_share": 0.5, "unique_image_files": 2}
+    },
+    "labels_per_point": {"test": {"mean": 2.0}},
+    "points_without_labels": {"test": 0},
+    "head_and_tail": {
+        "tail_points": 5,
+        "tail_share_of_labels": 0.5,
+        "top_10_percent_share_of_pairs": 0.3,
+        "labels_without_training_point": 1,
+    },
+    "repairs": {NASTY: 2},
+}
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """A report on 1,000 queries, with hostile texts in items, a run's name and the data report."""
+    folder = tmp_path_factory.mktemp("study")
+    study = Study(folder, make_test_set(folder / "raw", 1000, 120))
+    for variant, quality in zip(study.archives, (0.3, 0.7, 0.1, 0.4), strict=True):
+        study.add(variant, quality)
+    study.add("encoder_text", 0.5, seed=5, name=NASTY)
+    report = study.compare(f"latest+{study.archives['encoder_text'][1].id}")
+    chosen = choose_runs(
+        study.archives, "+".join(entry["id"] for entry in report["runs"].values()), study.data.identity
+    )
+    params = ComparisonParams(gallery_queries=1000)
+    gallery = build_gallery(chosen, study.data, params, root=folder / "raw", seed=0)
+    table = comparison_table(report["variants"], report["baselines"], report["intervals"])
+    file = folder / "report.html"
+    file.write_text(render(report, table, DATA_REPORT, gallery), encoding="utf-8")
+    return file, gallery, [entry["variant"] for entry in report["runs"].values()]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser, big):
+    """The report, opened from disk; console messages, errors and requests end the test."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    noise = []
+    opened.on("console", lambda message: noise.append(message.text))
+    opened.on("pageerror", lambda error: noise.append(str(error)))
+    opened.on(
+        "request", lambda request: noise.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+    )
+    opened.goto(big[0].as_uri())
+    yield opened
+    opened.close()
+    assert noise == []
+
+
+def shown(page):
+    return page.locator("#cards > li").count()
+
+
+def wait_for(reached, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "not reached in time"
+
+
+def gains(gallery, variants):
+    """Mean hits of runs with images minus those without, of every query."""
+    found = []
+    for query in gallery["queries"]:
+        hits = [sum(hit for _, hit in top) for top in query["tops"]]
+        image = [value for value, variant in zip(hits, variants, strict=True) if variant.endswith("vision")]
+        text = [value for value, variant in zip(hits, variants, strict=True) if variant.endswith("text")]
+        found.append((sum(image) / len(image) - sum(text) / len(text), max(hits)))
+    return found
+
+
+def test_every_section_is_there_and_hostile_text_is_only_text(page):
+    for name in ("results", "significance", "depth", "slices", "training", "negatives", "settings", "data", "gallery"):
+        assert page.locator(f"#{name} h2").is_visible(), name
+    assert page.evaluate("window.broken") is None
+    assert NASTY in page.locator("#results").inner_text()
+    assert page.locator("svg").count() >= 9
+    assert page.locator("#results tbody tr").count() == 6
+
+
+def test_the_metric_can_be_switched(page):
+    before = page.locator(".matrix").inner_text()
+    page.get_by_label("PSP@5").check()
+    assert page.locator(".matrix").inner_text() != before
+    assert "leads at PSP@5" in page.locator(".verdict").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("label", "test"),
+    [
+        ("Image helped", lambda gain, best: gain > 0),
+        ("Image hurt", lambda gain, best: gain < 0),
+        ("All wrong", lambda gain, best: best == 0),
+    ],
+)
+def test_filters_show_the_right_queries(page, big, label, test):
+    _, gallery, variants = big
+    expected = sum(test(*found) for found in gains(gallery, variants))
+    assert 0 < expected < 1000
+    page.get_by_label(re.compile(label)).check()
+    assert page.locator("#shown").inner_text() == f"{expected:,} of 1,000 queries"
+
+
+def test_search_finds_text_and_id(page):
+    page.locator("#search").fill("QUERY number 777")
+    assert shown(page) == 1
+    assert page.locator("#cards h3").text_content() == "query number 777 ünïcode"
+    page.locator("#search").fill("nothing is called so")
+    assert shown(page) == 0
+
+
+def test_pictures_are_drawn(page):
+    page.locator("#gallery").scroll_into_view_if_needed()
+    seen = "[...document.querySelectorAll('#cards > li:nth-child(3) img')].map((picture) => [picture.naturalWidth, picture.naturalHeight])"
+    page.locator("#cards > li:nth-child(3)").scroll_into_view_if_needed()
+    wait_for(lambda: all(map(all, page.evaluate(seen))))
+    sizes = page.evaluate(seen)
+    assert len(sizes) > 5
+    assert sizes == [[96, 72]] * len(sizes)
+
+
+def test_a_thousand_queries_scroll(page):
+    assert shown(page) < 100, "cards are made as they come into reach"
+
+    def scrolled():
+        page.mouse.wheel(0, 20_000)
+        return shown(page) == 1000
+
+    wait_for(scrolled)
+    assert page.locator("#cards > li:last-child h3").text_content() == "query number 999 ünïcode"
+
+
+def test_it_fits_on_a_phone_and_has_a_dark_side(browser, big):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(big[0].as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("#search").is_visible()
+    context.close()
+
+
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(page):
+    page.locator("#search").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#gallery input:checked").get_attribute("value") == "helped"
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("svg[role=img], button, input, select, img, [role=region]")].filter((node) =>
+        !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length || node.hasAttribute("alt"))).length"""
+    )
+    assert unnamed == 0
+
+
+def test_the_file_is_small_and_its_data_cannot_end_the_script(big):
+    text = big[0].read_text(encoding="utf-8")
+    assert len(text) < 2_000_000
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL).group(1)
+    assert "<" not in data
+    assert json.loads(data)["gallery"]["queries"][1]["text"] == NASTY
+    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_only_differing_settings_are_shown():
+    settings = {
+        "a": {"optim": {"lr": 1, "name": "x"}, "lora": None},
+        "b": {"optim": {"lr": 2, "name": "x"}, "lora": {"rank": 8}},
+    }
+    found = differing_settings(settings)
+    assert found["names"] == ["optim.lr", "lora", "lora.rank"]
+    assert found["values"] == {"a": ["1", "null", None], "b": ["2", None, "8"]}
+    assert found["same"] == 1
+
+
+def test_learning_curves_are_thinned_by_series():
+    records = [{"step": step, "epoch": 1, "loss": 0.5} for step in range(1, 2001)] + [
+        {"step": 2000, "validation/P@1": 0.25}
+    ]
+    series = learning_series(records)
+    assert len(series["loss"]) == 400
+    assert series["validation/P@1"] == [[2000, 0.25]]
