@@ -16,7 +16,7 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test test-fast e2e lint format typecheck viz mlflow clean
+.PHONY: help venv install install-dev run test test-fast e2e lint format bench typecheck audit secrets torture viz mlflow clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -53,9 +53,18 @@ lint: install-dev            ## ruff and the layers contract
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
+audit: install-dev            ## known vulnerabilities of the installed packages (asks a public database)
+	$(BIN)/pip-audit --local --skip-editable $(ARGS)
+
+secrets: install-dev            ## secrets in tracked files, as a test does too
+	$(BIN)/python -m pytest tests/security/test_secrets.py -q
+
 format: install-dev            ## apply ruff's fixes and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: install-dev            ## every hot path against its oracle (ARGS=--quick, ARGS="--only search"); docs/benchmarks.md
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks $(ARGS)
 
 typecheck: install-dev            ## mypy
 	$(BIN)/mypy
@@ -65,6 +74,9 @@ viz: install-dev            ## Kedro-Viz in the browser
 
 mlflow: install            ## MLflow's user interface on the project's store
 	$(BIN)/kedro mlflow ui $(ARGS)
+
+torture: install-dev            ## SIGKILL every variant's run at 20 random moments each, rerun, compare (ARGS="--kills 4")
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python tests/e2e/torture.py $(ARGS)
 
 clean:            ## remove caches and build products; data, runs and the environment stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz

@@ -62,14 +62,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) 
 @pytest.fixture
 def kedro_run(project: Path) -> Callable[..., dict[str, Any]]:
     """Run pipelines in the throwaway project, as `kedro run --pipeline=NAME --params ...` does."""
-    from kedro.framework.session import KedroSession
+    from kedro.framework.project import settings
     from kedro.framework.startup import bootstrap_project
 
     def run(
         *names: str, params: dict[str, Any] | None = None, env: str | None = None, **options: Any
     ) -> dict[str, Any]:
         bootstrap_project(project)
-        with KedroSession.create(project_path=project, runtime_params=params, env=env) as session:
+        with settings.SESSION_CLASS.create(project_path=project, runtime_params=params, env=env) as session:
             return session.run(pipeline_names=list(names) or None, **options)
 
     return run

@@ -5,7 +5,21 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline
 
 from vixml.params.composition import VARIANTS
-from vixml.pipelines import comparison, evaluation, fabrication, image_embedding, ingestion, training, variant
+from vixml.pipelines import (
+    archive,
+    comparison,
+    evaluation,
+    fabrication,
+    image_download,
+    image_embedding,
+    index_report,
+    ingestion,
+    label_update,
+    prediction,
+    sync_tracking,
+    training,
+    variant,
+)
 from vixml.pipelines import hard_negative_refresh as refresh
 
 
@@ -18,13 +32,18 @@ def register_pipelines() -> dict[str, Pipeline]:
     """
     pipelines = {
         "fabrication": fabrication.create_pipeline(),
+        "image_download": image_download.create_pipeline(),
         "ingestion": ingestion.create_pipeline(),
         "image_embedding": image_embedding.create_pipeline(),
         "training": variant.over_variants(training, refresh),
         "hard_negative_refresh": variant.over_variants(refresh),
-        "evaluation": variant.over_variants(evaluation),
+        "evaluation": variant.over_variants(evaluation, archive),
         **{name: variant.create_pipeline(name) for name in VARIANTS},
         "comparison": comparison.create_pipeline(),
+        "index_report": variant.over_variants(index_report),
+        "label_update": variant.over_variants(label_update),
+        "prediction": prediction.create_pipeline(),
+        "sync_tracking": sync_tracking.create_pipeline(),
     }
     parts = ("ingestion", "image_embedding", *VARIANTS, "comparison")
     pipelines["study"] = sum((pipelines[name] for name in parts), Pipeline([]))

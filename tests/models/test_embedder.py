@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.oracles.encoding import embed_padded
 from transformers import AutoModel
 
 from vixml.data.ragged import RaggedArray, offsets_of
@@ -98,6 +99,27 @@ def test_gradients_do_not_depend_on_chunks() -> None:
         embedder = tiny_embedder("encoder", chunk_tokens=chunk_tokens)
         embedder(batch).square().sum().backward()
         gradients.append({name: weight.grad for name, weight in embedder.named_parameters() if weight.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_equals_the_padded_batch_forward_and_backward(images: bool) -> None:
+    """Without padding work, values and gradients are those of one batch padded to its longest item."""
+    rng = np.random.default_rng(2)
+    tokens = _ragged([rng.integers(4, 50, size=length) for length in rng.integers(1, 12, size=20)])
+    counts = rng.integers(0, 4, size=20)
+    vectors = rng.standard_normal((counts.sum(), 6)).astype(np.float32)
+    batch = ItemBatch(tokens, vectors, counts) if images else ItemBatch(tokens)
+    values, gradients = [], []
+    for encode in (Embedder.forward, embed_padded):
+        embedder = tiny_embedder("encoder", chunk_tokens=64)
+        found = encode(embedder, batch)
+        found.square().sum().backward()
+        values.append(found.detach())
+        gradients.append({name: w.grad for name, w in embedder.named_parameters() if w.grad is not None})
+    torch.testing.assert_close(*values, atol=1e-5, rtol=1e-5)
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], atol=1e-4, rtol=1e-4)

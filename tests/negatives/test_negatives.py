@@ -10,6 +10,9 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.oracles import batches as batches_oracle
+from tests.oracles import centroids as centroids_oracle
+from tests.oracles import clustering as clustering_oracle
 from torch.nn.functional import normalize
 
 from vixml.negatives.batches import cluster_batches, random_batches
@@ -43,6 +46,22 @@ def test_clusters_find_groups_and_repeat() -> None:
     first, second = (balanced_clusters(points, size=16, generator=torch.Generator().manual_seed(1)) for _ in range(2))
     assert {frozenset(c.tolist()) for c in first} == {frozenset(range(s, s + 16)) for s in (0, 16, 32, 48)}
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("count", "size"), [(257, 200), (700, 16), (1300, 16), (2049, 300)])
+def test_large_nodes_split_as_well_as_node_by_node(count: int, size: int) -> None:
+    """Nodes beyond the sample: a balanced partition, the same again, and no looser than the slow way."""
+    topics = _points(20, 3)
+    points = normalize(topics[torch.arange(count) % 20] + 0.5 * _points(count, 4), dim=-1)
+    first, second = (balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(2)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(torch.cat(first).sort().values, torch.arange(count))
+    sizes = [len(cluster) for cluster in first]
+    assert max(sizes) - min(sizes) <= 1
+    slow = clustering_oracle.balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(2))
+    assert sorted(map(len, slow)) == sorted(sizes)
+    quality, expected = (clustering_oracle.mean_cosine(points, found) for found in (first, slow))
+    assert quality > expected - 0.02
 
 
 @pytest.mark.parametrize(("count", "size"), [(100, 32), (7, 10), (64, 32)])
@@ -100,6 +119,22 @@ def test_pool_target_equals_dense_slice() -> None:
     rng = np.random.default_rng(0)
     rows, pool = rng.permutation(40)[:10], np.unique(rng.integers(0, 25, 9))
     np.testing.assert_array_equal(pool_target(relevance, rows, pool), relevance.toarray()[rows][:, pool] > 0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_pool_target_and_centroids_equal_their_oracles(seed: int) -> None:
+    """Target and centroids of random matrices, with any pool, equal the slow ones."""
+    rng = np.random.default_rng(seed)
+    relevance = sp.random(30, 20, density=0.2, format="csr", random_state=seed % 1000, dtype=np.float32)
+    rows, pool = rng.integers(0, 30, 8), np.unique(rng.integers(0, 20, 6))
+    np.testing.assert_array_equal(pool_target(relevance, rows, pool), batches_oracle.pool_target(relevance, rows, pool))
+    embeddings = rng.standard_normal((30, 5)).astype(np.float32)
+    np.testing.assert_allclose(
+        label_centroids(embeddings, relevance, block=6),
+        centroids_oracle.label_centroids(embeddings, relevance),
+        atol=1e-5,
+    )
 
 
 def test_centroids_are_golden(shared_dir: Path) -> None:

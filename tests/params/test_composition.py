@@ -56,3 +56,9 @@ def test_a_section_that_is_a_value_is_an_error():
 def test_every_variant_has_a_family_and_every_group_a_place():
     assert set(VISION_VARIANTS) < set(VARIANTS)
     check_keys({name: dict.fromkeys(GROUPS) for name in (*VARIANTS, *VARIANTS.values())})
+
+
+def test_an_unknown_way_to_resume_is_refused_before_anything_runs():
+    check_keys({"resume": "never"})
+    with pytest.raises(ConfigError, match="auto, force, never"):
+        check_keys({"resume": "sometimes"})

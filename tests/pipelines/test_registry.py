@@ -6,12 +6,17 @@ from vixml.pipeline_registry import register_pipelines
 
 STAGES = {
     "fabrication",
+    "image_download",
     "ingestion",
     "image_embedding",
     "training",
     "hard_negative_refresh",
     "evaluation",
     "comparison",
+    "index_report",
+    "label_update",
+    "prediction",
+    "sync_tracking",
 }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
 
 def resolve_device(name: str) -> torch.device:
@@ -27,3 +28,11 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("this machine has no usable GPU", found=name, remedy="set training.device to auto or cpu.")
     return device
+
+
+def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return a tensor of `array` on `device`; a GPU takes it from pinned memory, and nobody waits for the copy."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vixml.core.errors import StateError
 from vixml.models.sequence import ItemBatch, Layout, chunks_by_length, decoder_layout, encoder_layout, padded_index
 
 if TYPE_CHECKING:
@@ -89,6 +90,13 @@ class Embedder(nn.Module):
         device = self.device
         flat = self.backbone.get_input_embeddings()(torch.from_numpy(layout.token_ids).to(device))
         if self.projection is not None and batch.images is not None and len(layout.image_at):
+            if batch.images.shape[-1] != self.projection.in_features:
+                raise StateError(
+                    "the image vectors are of another width than the model was trained on",
+                    found=f"{batch.images.shape[-1]} numbers an image",
+                    expected=f"{self.projection.in_features}",
+                    remedy="run image_embedding with the vision model of the training, or train the variant again.",
+                )
             images = torch.from_numpy(np.ascontiguousarray(batch.images, dtype=np.float32)).to(device)
             at = torch.from_numpy(layout.image_at).to(device)
             flat = flat.index_copy(0, at, self.projection(images).to(flat.dtype))

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vixml.core.errors import ConfigError
+from vixml.params.training import check_resume
 
 VARIANTS: dict[str, str] = {
     "encoder_text": "encoder",
@@ -31,16 +32,24 @@ GROUPS = ("backbone", "model", "batching", "optim", "training", "objective", "re
 
 TOP_LEVEL = (
     "seed",
+    "resume",
     "dataset",
     "data_root",
     "encoder_backbone",
     "decoder_backbone",
     "vision_backbone",
     "fabrication",
+    "download",
     "data",
     "vision",
     "evaluation",
     "baselines",
+    "index_report",
+    "label_update",
+    "prediction",
+    "runs",
+    "run_name",
+    "comparison",
     *dict.fromkeys(VARIANTS.values()),
     *VARIANTS,
 )
@@ -90,6 +99,7 @@ def check_keys(parameters: Mapping[str, Any]) -> None:
         ConfigError: An unknown top-level key, or an unknown group of a family or variant; the nearest is named.
     """
     _check(parameters, TOP_LEVEL, prefix="")
+    check_resume(parameters.get("resume", "auto"))
     for section in (*dict.fromkeys(VARIANTS.values()), *VARIANTS):
         groups = parameters.get(section) or {}
         if not isinstance(groups, Mapping):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vixml.params.base import Params
+from vixml.params.mapping import MappingParams
 
 
 class FabricationParams(Params):
@@ -56,3 +57,6 @@ class DataParams(Params):
     max_images_per_item: int = Field(default=3, ge=0)
     """Images of an item that are kept, the first ones of the manifest; 0 keeps none. The rest is counted in the
     report."""
+    mapping: MappingParams | None = None
+    """Which columns of your own CSV, Parquet or JSON lines tables are what (`vixml init-data` writes it); null reads
+    the benchmark's raw format."""

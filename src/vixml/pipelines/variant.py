@@ -1,6 +1,6 @@
 """One template under four namespaces: how a variant's pipeline comes from the stages.
 
-    tokenise --> train_warmup --> refresh_hard_negatives --> train_hard --> embed --> index --> evaluate
+    tokenise --> train_warmup --> refresh_hard_negatives --> train_hard --> embed --> index --> evaluate --> archive_run
 
 Inside a namespace every data set carries its prefix (`encoder_text.tokens`); the ingested data, the image bank and the
 shared parameters do not. A text variant takes no image bank.
@@ -13,20 +13,22 @@ from types import ModuleType
 from kedro.pipeline import Pipeline, pipeline
 
 from vixml.params.composition import VARIANTS, VISION_VARIANTS
-from vixml.pipelines import evaluation, hard_negative_refresh, training
+from vixml.pipelines import archive, evaluation, hard_negative_refresh, training
 from vixml.pipelines.ingestion.nodes import INGESTED
 
 SHARED_INPUTS = frozenset({*INGESTED, "image_bank"})
 """Data sets that the variants share; all others get the variant's prefix."""
 
-SHARED_PARAMETERS = frozenset({"params:seed", "params:dataset", "params:evaluation"})
+SHARED_PARAMETERS = frozenset(
+    {"params:seed", "params:resume", "params:dataset", "params:evaluation", "params:run_name"}
+) | {"params:index_report", "params:label_update"}
 """Parameters that the variants share; `params:variant` becomes the variant's own section."""
 
 
 def create_pipeline(name: str) -> Pipeline:
     """Return one variant, end to end from the ingested data."""
     images = name in VISION_VARIANTS
-    stages = (training, hard_negative_refresh, evaluation)
+    stages = (training, hard_negative_refresh, evaluation, archive)
     return under_namespace(sum((stage.create_pipeline(images=images) for stage in stages), Pipeline([])), name)
 
 

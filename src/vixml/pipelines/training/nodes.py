@@ -37,6 +37,7 @@ def train_warmup(
     relevance_train: csr_matrix,
     relevance_validation: csr_matrix,
     filter_validation: csr_matrix,
+    resume: str,
     work: WorkDirectory,
     image_bank: SealedDirectory | None = None,
 ) -> Built:
@@ -53,7 +54,7 @@ def train_warmup(
         filter_validation,
         image_bank=image_bank,
     )
-    return train(inputs, work)
+    return train(inputs, work, resume=resume)
 
 
 def train_hard(
@@ -64,6 +65,7 @@ def train_hard(
     relevance_train: csr_matrix,
     relevance_validation: csr_matrix,
     filter_validation: csr_matrix,
+    resume: str,
     warmup: SealedDirectory,
     hard_negatives: SealedDirectory,
     work: WorkDirectory,
@@ -82,11 +84,13 @@ def train_hard(
         filter_validation,
         image_bank=image_bank,
     )
-    return train(inputs, warmup, hard_negatives, work)
+    return train(inputs, warmup, hard_negatives, work, resume=resume)
 
 
-def plot_curve(curve: list[dict[str, Any]]) -> Figure:
-    """Draw the learning curve of both stages."""
+def plot_curve(curve: list[dict[str, Any]], work: WorkDirectory) -> Figure:
+    """Draw the learning curve of both stages; its model is on disk by now, so the checkpoints go."""
     from vixml.reporting.figures import learning_curves
+    from vixml.training.stages import clear_checkpoints
 
+    clear_checkpoints(work)
     return learning_curves(curve, title="Learning curve")

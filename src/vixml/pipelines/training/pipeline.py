@@ -24,16 +24,18 @@ def create_pipeline(*, images: bool) -> Pipeline:
             node(tokenise, inputs=["params:variant", *items, "tokens_work"], outputs="tokens", name="tokenise"),
             node(
                 train_warmup,
-                inputs=with_images([*COMMON, "training_work"], images=images),
+                inputs=with_images([*COMMON, "params:resume", "training_work"], images=images),
                 outputs="warmup",
                 name="train_warmup",
             ),
             node(
                 train_hard,
-                inputs=with_images([*COMMON, "warmup", "hard_negatives", "training_work"], images=images),
+                inputs=with_images(
+                    [*COMMON, "params:resume", "warmup", "hard_negatives", "training_work"], images=images
+                ),
                 outputs=["model", "curve"],
                 name="train_hard",
             ),
-            node(plot_curve, inputs="curve", outputs="curve_plot", name="plot_curve"),
+            node(plot_curve, inputs=["curve", "training_work"], outputs="curve_plot", name="plot_curve"),
         ]
     )

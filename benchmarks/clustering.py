@@ -1,0 +1,44 @@
+"""Balanced clustering of training queries, against splitting node by node."""
+
+from __future__ import annotations
+
+import math
+
+from tests.oracles import clustering as oracle
+
+from benchmarks.harness import Row, product_rate, race, read_rate
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Cluster points around random topics to at most 16 a cluster."""
+    import torch
+    from torch.nn.functional import normalize
+
+    from vixml.negatives.clustering import _SAMPLE, balanced_clusters
+
+    count, width, size = 10_000 if quick else 100_000, 384, 16
+    generator = torch.Generator().manual_seed(0)
+    topics = normalize(torch.randn(count // 20, width, generator=generator))
+    noise = normalize(torch.randn(count, width, generator=generator))
+    points = normalize(noise + topics[torch.randint(len(topics), (count,), generator=generator)])
+    seconds, oracle_seconds, peak, ours, theirs = race(
+        lambda: balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(1)),
+        lambda: oracle.balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(1)),
+        repeats=1,
+    )
+    assert torch.equal(torch.cat(ours).sort().values, torch.arange(count)), "no partition"
+    assert max(map(len, ours)) - min(map(len, ours)) <= 1, "unbalanced"
+    quality, expected = oracle.mean_cosine(points, ours), oracle.mean_cosine(points, theirs)
+    depth = math.ceil(math.log2(count / size))
+    large = math.ceil(math.log2(count / _SAMPLE))  # levels that need passes over all points
+    gram = sum(2 * count * min(_SAMPLE, count / 2**level) * width for level in range(large, depth))
+    floor = (3 * large + depth) * points.nbytes / read_rate() + gram / product_rate()
+    met = oracle_seconds / seconds >= 8 and quality >= expected
+    return [
+        Row(
+            "balanced clustering",
+            f"{count:,} x {width} to {size}; cosine {quality:.4f}, oracle {expected:.4f}",
+            seconds, "node by node", oracle_seconds, peak,
+            "one copy a level, two passes a large level, Gram matrices", floor, ">= 8x, cosine not below", met,
+        )
+    ]  # fmt: skip
