@@ -126,7 +126,7 @@ def finish(project: Path, names: list[str], *, only_missing: bool = False) -> di
     if process.exitcode:
         raise RuntimeError((project / "run.log").read_text(encoding="utf-8", errors="replace")[-4000:])
     started = read_marks(marks)
-    ends = [*list(started.values())[1:], time.monotonic()]
+    ends = [*started.values(), time.monotonic()][1:]
     return {name: end - begin for (name, begin), end in zip(started.items(), ends, strict=True)}
 
 

@@ -1,8 +1,8 @@
-"""Balanced spherical clustering: a binary tree of 2-means splits, all nodes of a level at once (NGAME, WSDM 2023).
+"""Balanced spherical clustering: a binary tree of 2-means splits, many nodes of a level at once (NGAME, WSDM 2023).
 
-What costs is reading all points, so they are read few times. A node of at most 256 points is split through its Gram
-matrix, which holds all that 2-means needs. A larger node gets its centres from 256 of its points in the same way, and
-a few passes over all of them make these exact.
+What costs is reading the points from memory, so nodes are taken in chunks that stay in the processor's cache while
+2-means iterates. A node of at most 256 points needs them only once: its Gram matrix holds all that 2-means asks for,
+and the Gram matrices of its descendants are parts of it.
 """
 
 from __future__ import annotations
@@ -11,146 +11,195 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-_SAMPLE = 256
+_GRAM = 256  # most points of a node that is split through its Gram matrix
+_CHUNK = 1 << 21  # most numbers of a chunk of nodes: 8 MB
 
 
 def balanced_clusters(
-    embeddings: Tensor, *, size: int, generator: torch.Generator, max_iterations: int = 20, tolerance: float = 2e-5
+    embeddings: Tensor, *, size: int, generator: torch.Generator, max_iterations: int = 20, tolerance: float = 7e-5
 ) -> list[Tensor]:
     """Split points into clusters whose sizes differ by at most one.
 
-    Every node of a tree level is split by spherical 2-means into two halves; a level is a few batched products over
-    all points, never a Python loop over nodes.
+    Every node of a tree level is split by spherical 2-means into two halves.
 
     Args:
         embeddings: Unit vectors [n, d]; half precision is widened.
         size: Wanted cluster size; the result has 2**depth clusters of at most `size` points.
         generator: CPU stream that draws the initial centres.
-        max_iterations: Most 2-means iterations per level.
-        tolerance: A level stops when the mean similarity to the centre grows by less.
+        max_iterations: Most 2-means iterations of a chunk of nodes.
+        tolerance: They stop when the mean similarity to the centre grows by less.
 
     Returns:
         Point indices int64 of each cluster, on the CPU, a partition of 0..n-1.
     """
     points = embeddings.float()
-    num_points = len(points)
-    depth = max(0, math.ceil(math.log2(num_points / size))) if num_points > size else 0
-    order = torch.arange(num_points, device=points.device)
-    sizes = torch.tensor([num_points])
-    # One buffer for all levels: a node is padded by one row at most.
-    buffer = points.new_empty(num_points + 2**depth, points.shape[1]) if depth else points
-    for _ in range(depth):
-        order, sizes = _split_level(points, order, sizes, buffer, generator, max_iterations, tolerance)
+    depth = max(0, math.ceil(math.log2(len(points) / size))) if len(points) > size else 0
+    order = torch.arange(len(points), device=points.device)
+    sizes = torch.tensor([len(points)])
+    level = 0
+    while level < depth:
+        longest = int(sizes.max())
+        small = longest <= _GRAM
+        per_chunk = max(1, _CHUNK // (longest * (longest if small else points.shape[1])))
+        orders, parts = [], []
+        for chunk in zip(order.split(_sums(sizes, per_chunk)), sizes.split(per_chunk), strict=True):
+            if small:
+                new = _split_to_the_leaves(points, *chunk, depth - level, generator, max_iterations, tolerance)
+            else:
+                new = _split_once(points, *chunk, generator, max_iterations, tolerance)
+            orders.append(new[0])
+            parts.append(new[1])
+        order, sizes = torch.cat(orders), torch.cat(parts)
+        level = depth if small else level + 1
     return list(order.cpu().split(sizes.tolist()))
 
 
-def _split_level(
+def _split_once(
+    points: Tensor, order: Tensor, sizes: Tensor, generator: torch.Generator, max_iterations: int, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Split some large nodes; return the new order of their points and the sizes of the new nodes."""
+    members, real = _members(order, sizes)
+    block = _gather(points, members, real)
+    seeds = _seeds(sizes, generator).to(points.device)
+    centres = block.gather(1, seeds[..., None].expand(-1, -1, block.shape[2]))
+    direction = centres[:, 0] - centres[:, 1]
+    total, previous = block.sum(dim=1), -math.inf
+    side = real
+    for _ in range(max_iterations):
+        side = _larger_half(_products(block, direction), real)
+        sum_a = _products(block.mT, side.float())
+        sum_b = total - sum_a
+        norm_a, norm_b = (s.norm(dim=1, keepdim=True).clamp(min=1e-12) for s in (sum_a, sum_b))
+        direction = sum_a / norm_a - sum_b / norm_b
+        # The norm of a side's sum is the sum of its members' similarities to their centre.
+        current = float((norm_a + norm_b).sum() / real.sum())
+        if current - previous < tolerance:
+            break
+        previous = current
+    new_order = members.gather(1, _side_by_side(side, real))[real]
+    halves = _halves(sizes)
+    return new_order, halves[halves > 0]
+
+
+def _split_to_the_leaves(
     points: Tensor,
     order: Tensor,
     sizes: Tensor,
-    buffer: Tensor,
+    levels: int,
     generator: torch.Generator,
     max_iterations: int,
     tolerance: float,
 ) -> tuple[Tensor, Tensor]:
-    """Split every node of a level; return the new order of the points and the sizes of the new nodes."""
-    device = points.device
-    longest = int(sizes.max())
-    starts = torch.cumsum(sizes, 0) - sizes
-    steps = torch.arange(longest)
-    real = steps[None, :] < sizes[:, None]
-    slots = torch.where(real, starts[:, None] + steps[None, :], starts[:, None]).to(device)
-    real = real.to(device)
-    members = order[slots]
-    block = buffer[: members.numel()]
-    torch.index_select(points, 0, members.view(-1), out=block)
-    block = block.view(*members.shape, -1)
-    block[~real] = 0
-    # Two different members of each node, as places in an evenly spread sample of it.
-    stride = -(-longest // _SAMPLE)
-    in_sample = (sizes + stride - 1) // stride
-    draw = torch.rand(len(sizes), 2, generator=generator)
-    first = (draw[:, 0] * in_sample).long().clamp(max=in_sample - 1)
-    second = (first + 1 + (draw[:, 1] * (in_sample - 1)).long()) % in_sample
-    seeds = torch.stack([first, second], dim=1).to(device)
-    rank = _two_means_of_gram(block[:, ::stride], real[:, ::stride], seeds, max_iterations, tolerance)
-    if stride > 1:
-        rank = _two_means(block, real, rank, stride, max_iterations, tolerance)
-    new_order = members.gather(1, rank)[real]
-    halves = torch.stack([(sizes + 1) // 2, sizes // 2], dim=1).reshape(-1)
-    return new_order, halves[halves > 0]
+    """Split some small nodes `levels` times; return the new order of their points and the sizes of the leaves."""
+    members, real = _members(order, sizes)
+    block = _gather(points, members, real)
+    gram = torch.bmm(block, block.mT)
+    steps = torch.arange(members.shape[1], device=points.device)
+    for level in range(levels):
+        rank = _side_by_side(_two_means(gram, real, sizes, generator, max_iterations, tolerance), real)
+        halves = _halves(sizes)
+        width = (rank.shape[1] + 1) // 2
+        begin = torch.stack([torch.zeros_like(sizes), (sizes + 1) // 2], dim=1).reshape(-1).to(points.device)
+        real = steps[:width] < halves.to(points.device)[:, None]
+        place = (begin[:, None] + steps[:width]).clamp(max=rank.shape[1] - 1)
+        picked = rank.repeat_interleave(2, dim=0).gather(1, place)  # [children, width]: places in the parent
+        members = members.repeat_interleave(2, dim=0).gather(1, picked)
+        if level + 1 < levels:
+            rows = gram.gather(1, picked.view(len(gram), -1, 1).expand(-1, -1, gram.shape[2])).view(*picked.shape, -1)
+            gram = rows.gather(2, picked[:, None, :].expand(-1, width, -1))
+            gram *= real[:, None, :]
+            gram *= real[:, :, None]
+        sizes = halves
+    return members[real], sizes[sizes > 0]
 
 
-def _two_means_of_gram(block: Tensor, real: Tensor, seeds: Tensor, max_iterations: int, tolerance: float) -> Tensor:
-    """Split small nodes; the members of a side enter only through their products with each other.
+def _two_means(
+    gram: Tensor, real: Tensor, sizes: Tensor, generator: torch.Generator, max_iterations: int, tolerance: float
+) -> Tensor:
+    """Split nodes whose members enter only through their products with each other.
 
     Args:
-        block: Members [nodes, m, d], zero beyond a node's size.
-        real: Which of them exist [nodes, m].
-        seeds: Place of the two initial centres [nodes, 2].
+        gram: Products [nodes, m, m], zero beyond a node's size.
+        real: Which members exist [nodes, m].
+        sizes: How many [nodes].
+        generator: Draws the initial centres.
         max_iterations: Most iterations.
         tolerance: See `balanced_clusters`.
 
     Returns:
-        Members of each node int64 [nodes, m], side A before side B before what does not exist.
+        Which members are on side A [nodes, m].
     """
-    gram = torch.bmm(block, block.mT)
-    sides = torch.zeros(len(real), 2, real.shape[1], device=block.device).scatter_(2, seeds[..., None], 1.0)
-    previous = -math.inf
-    rank = seeds
+    seeds = _seeds(sizes, generator).to(gram.device)
+    sides = torch.zeros(len(real), 2, real.shape[1], device=gram.device).scatter_(2, seeds[..., None], 1.0)
+    previous, side = -math.inf, real
     for iteration in range(max_iterations):
         products = torch.bmm(sides, gram)  # of each member with the sums of both sides
         norms = (products * sides).sum(dim=2).clamp(min=1e-12).sqrt()
         lean = products / norms[..., None]
-        rank = _by_lean(lean[:, 0] - lean[:, 1], real)
+        side = _larger_half(lean[:, 0] - lean[:, 1], real)
         current = float(norms.sum() / real.sum())
         # The first two "sides" are single points, which are no split of the node yet.
         if iteration > 1 and current - previous < tolerance:
             break
         previous = current
-        sides = _sides(rank, real)
-    return rank
+        sides = torch.stack([side, real & ~side], dim=1).float()
+    return side
 
 
-def _two_means(
-    block: Tensor, real: Tensor, sample_rank: Tensor, stride: int, max_iterations: int, tolerance: float
-) -> Tensor:
-    """Split large nodes, starting at the split of every `stride`-th member; see `_two_means_of_gram`."""
-    sample, sample_real = block[:, ::stride], real[:, ::stride]
-    sums = torch.bmm(_sides(sample_rank, sample_real), sample)
-    total = block.sum(dim=1)
-    previous, rank = -math.inf, sample_rank
-    for _ in range(max_iterations):
-        centres = normalize(sums, dim=-1)
-        rank = _by_lean(_products(block, centres[:, 0] - centres[:, 1]), real)
-        sum_a = torch.bmm(_sides(rank, real)[:, :1], block)[:, 0]
-        sums = torch.stack([sum_a, total - sum_a], dim=1)
-        # Mean similarity to the own centre = norm of the sums.
-        current = float(sums.norm(dim=2).sum() / real.sum())
-        if current - previous < tolerance:
-            break
-        previous = current
-    return rank
+def _sums(sizes: Tensor, per_chunk: int) -> list[int]:
+    """Return how many points each chunk of nodes holds."""
+    return [int(part.sum()) for part in sizes.split(per_chunk)]
+
+
+def _halves(sizes: Tensor) -> Tensor:
+    """Return the sizes of the two children of each node, side by side."""
+    return torch.stack([(sizes + 1) // 2, sizes // 2], dim=1).reshape(-1)
+
+
+def _members(order: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the points of each node int64 [nodes, longest], and which of them exist."""
+    starts = torch.cumsum(sizes, 0) - sizes
+    steps = torch.arange(int(sizes.max()))
+    real = steps < sizes[:, None]
+    slots = torch.where(real, starts[:, None] + steps, starts[:, None].clamp(max=max(len(order) - 1, 0)))
+    return order[slots.to(order.device)], real.to(order.device)
+
+
+def _gather(points: Tensor, members: Tensor, real: Tensor) -> Tensor:
+    """Return the members [nodes, m, d], zero where they do not exist."""
+    block = points.index_select(0, members.reshape(-1)).view(*members.shape, -1)
+    block[~real] = 0
+    return block
+
+
+def _seeds(sizes: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw two different members of each node, as places in it [nodes, 2]."""
+    draw = torch.rand(len(sizes), 2, generator=generator)
+    last = (sizes - 1).clamp(min=0)
+    first = (draw[:, 0] * sizes).long().minimum(last)
+    second = (first + 1 + (draw[:, 1] * last).long()) % sizes.clamp(min=1)
+    return torch.stack([first, second], dim=1)
 
 
 def _products(block: Tensor, vectors: Tensor) -> Tensor:
-    """Return the products of the members [nodes, m, d] with their node's vector [nodes, d], as [nodes, m]."""
+    """Return the products of each node's matrix [nodes, m, d] with its vector [nodes, d], as [nodes, m]."""
     if block.is_cuda:
         return torch.bmm(block, vectors[..., None])[..., 0]
     # The nodes are large here and few; a CPU's batched product of this shape is three times slower than this.
-    return torch.stack([torch.mv(members, vector) for members, vector in zip(block, vectors, strict=True)])
+    return torch.stack([torch.mv(matrix, vector) for matrix, vector in zip(block, vectors, strict=True)])
 
 
-def _by_lean(lean: Tensor, real: Tensor) -> Tensor:
-    """Sort the members [nodes, m] of each node by their lean to side A, those that do not exist last."""
-    return torch.argsort(lean.masked_fill(~real, -torch.inf), dim=1, descending=True, stable=True)
+def _larger_half(lean: Tensor, real: Tensor) -> Tensor:
+    """Mark the half of each node's members that leans most to side A; of equal ones, the first."""
+    half = (real.sum(dim=1, keepdim=True) + 1) // 2
+    lean = lean.masked_fill(~real, -torch.inf)
+    edge = torch.topk(lean, (lean.shape[1] + 1) // 2, dim=1).values.gather(1, (half - 1).clamp(min=0))
+    above, tie = lean > edge, lean == edge
+    return (above | (tie & (tie.cumsum(dim=1) <= half - above.sum(dim=1, keepdim=True)))) & real
 
 
-def _sides(rank: Tensor, real: Tensor) -> Tensor:
-    """Mark the first half of `rank` as side A and the other half as side B; float [nodes, 2, m]."""
-    count = real.sum(dim=1, keepdim=True)
-    place = torch.arange(rank.shape[1], device=rank.device)
-    in_a = torch.zeros_like(real).scatter_(1, rank, place < (count + 1) // 2)
-    return torch.stack([in_a, real & ~in_a], dim=1).float()
+def _side_by_side(side: Tensor, real: Tensor) -> Tensor:
+    """Order the members [nodes, m] of each node: side A, side B, then what does not exist."""
+    key = torch.where(real, (~side).to(torch.uint8), 2)
+    return torch.argsort(key, dim=1, stable=True)
