@@ -29,7 +29,6 @@ def run(*, quick: bool) -> list[Row]:
     assert torch.equal(torch.cat(ours).sort().values, torch.arange(count)), "no partition"
     assert max(map(len, ours)) - min(map(len, ours)) <= 1, "unbalanced"
     quality, expected = oracle.mean_cosine(points, ours), oracle.mean_cosine(points, theirs)
-    depth = math.ceil(math.log2(count / size))
     large = math.ceil(math.log2(count / _GRAM))  # levels that need passes over all points
     gram = 2 * count * min(_GRAM, count) * width
     floor = (3 * large + 1) * points.nbytes / read_rate() + gram / product_rate()

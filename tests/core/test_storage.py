@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from vixml.core.directories import Built, publish
 from vixml.core.errors import DataError, StateError, StorageError
 from vixml.core.files import atomic_file
 from vixml.core.storage import reserve, storage_error, writing
@@ -126,6 +127,19 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(full_disk):
         temporary.write_text("x" * (1 << 21))
     assert [p.name for p in full_disk.iterdir()] == ["a"]
     assert (full_disk / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("items", [0, 7, 1010])
+def test_an_array_that_numpy_lost_the_end_of_is_not_sealed(tmp_path, small_files, items):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.zeros(items, dtype=np.int32), allow_pickle=False)  # 1010: no error, but 4 KiB at most
+    if items < 1000:
+        assert publish(Built(folder, "tokens"), tmp_path / "out").files["a.npy"]["bytes"] == 128 + 4 * items
+    else:
+        with pytest.raises(StorageError, match=r"a\.npy"):
+            publish(Built(folder, "tokens"), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

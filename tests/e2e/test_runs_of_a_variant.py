@@ -24,7 +24,7 @@ def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run
 
     kedro_run("comparison", params={**tiny, "runs": "second+first"})
     report = json.loads((folder / "comparison_report.json").read_text())
-    assert list(report["runs"]) == ["encoder_text (second)", "encoder_text (first)"]
+    assert report["order"] == ["encoder_text (second)", "encoder_text (first)"]
     assert report["variants"]["encoder_text (first)"]["metrics"] == first
     second = report["variants"]["encoder_text (second)"]["metrics"]
 

@@ -25,7 +25,7 @@ def test_no_query_at_all_gives_zeros():
 
 @pytest.mark.parametrize("ratio", [False, True], ids=["mean", "ratio of sums"])
 def test_95_percent_intervals_cover_the_truth_93_to_97_percent_of_the_time(ratio):
-    """3,000 simulated runs on 250 queries each; they share the resampled queries, which makes one matrix product of it."""
+    """3,000 simulated runs on 250 queries each; sharing the resampled queries makes one matrix product of it."""
     draw, num_runs, num_queries = numpy_generator(1, "simulation"), 3000, 250
     best = draw.gamma(4.0, 0.25, size=(num_runs, num_queries)) if ratio else np.ones((num_runs, num_queries))
     # a query's share of what it can reach depends on how much that is, so that a mean of ratios would be wrong

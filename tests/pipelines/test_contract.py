@@ -79,7 +79,14 @@ OUTPUTS = {
     "label_update": of(VARIANTS, ["updated_predictor", "label_update_report"]),
     "prediction": {"prediction", "prediction_report"},
     "sync_tracking": {*of(VARIANTS, ["sync_report"]), "sync_report"},
-    "study": {*INGESTED, *REPORTS, "image_bank", "image_report", *of(VARIANTS, TRAINING | EVALUATION | ARCHIVE), *COMPARISON},
+    "study": {
+        *INGESTED,
+        *REPORTS,
+        "image_bank",
+        "image_report",
+        *of(VARIANTS, TRAINING | EVALUATION | ARCHIVE),
+        *COMPARISON,
+    },
 }
 
 

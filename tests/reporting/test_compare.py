@@ -17,7 +17,7 @@ def pair(study):
 
 def test_the_report_holds_everything_about_every_run(pair):
     report = pair.compare()
-    assert list(report["variants"]) == list(report["runs"]) == ["encoder_text", "encoder_vision"]
+    assert list(report["variants"]) == list(report["runs"]) == report["order"] == ["encoder_text", "encoder_vision"]
     assert report["missing"] == ["decoder_text", "decoder_vision"]
     assert report["metrics"] == ["P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10"]
     for name in report["metrics"]:

@@ -12,7 +12,7 @@ import pytest
 from vixml.params.comparison import ComparisonParams
 from vixml.reporting.gallery import build_gallery
 from vixml.reporting.html import differing_settings, learning_series, render
-from vixml.reporting.selection import choose_runs
+from vixml.reporting.selection import compared_runs
 from vixml.reporting.table import comparison_table
 
 from .conftest import NASTY, Study, make_test_set
@@ -42,15 +42,13 @@ def big(tmp_path_factory):
         study.add(variant, quality)
     study.add("encoder_text", 0.5, seed=5, name=NASTY)
     report = study.compare(f"latest+{study.archives['encoder_text'][1].id}")
-    chosen = choose_runs(
-        study.archives, "+".join(entry["id"] for entry in report["runs"].values()), study.data.identity
-    )
+    chosen = compared_runs(study.archives, report)
     params = ComparisonParams(gallery_queries=1000)
     gallery = build_gallery(chosen, study.data, params, root=folder / "raw", seed=0)
     table = comparison_table(report["variants"], report["baselines"], report["intervals"])
     file = folder / "report.html"
     file.write_text(render(report, table, DATA_REPORT, gallery), encoding="utf-8")
-    return file, gallery, [entry["variant"] for entry in report["runs"].values()]
+    return file, gallery, report
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +109,17 @@ def test_every_section_is_there_and_hostile_text_is_only_text(page):
     assert page.locator("#results tbody tr").count() == 6
 
 
+def test_the_matrix_shows_each_difference_in_its_place(page, big):
+    report = big[2]
+    assert report["order"] != sorted(report["order"]), "an order that the file's keys do not have"
+    value = {label: report["variants"][label]["metrics"]["P@1"] for label in report["order"]}
+    expected = [[f"{abs(100 * (value[a] - value[b])):.1f}" for b in report["order"] if b != a] for a in report["order"]]
+    rows = page.locator(".matrix tbody tr").all()
+    found = [[cell.strip("+−") for cell in row.locator("td b").all_inner_texts()] for row in rows]
+    assert found == expected
+    assert [name.strip() for name in page.locator(".matrix tbody th").all_inner_texts()] == report["order"]
+
+
 def test_the_metric_can_be_switched(page):
     before = page.locator(".matrix").inner_text()
     page.get_by_label("PSP@5").check()
@@ -127,7 +136,8 @@ def test_the_metric_can_be_switched(page):
     ],
 )
 def test_filters_show_the_right_queries(page, big, label, test):
-    _, gallery, variants = big
+    _, gallery, report = big
+    variants = [report["runs"][label]["variant"] for label in report["order"]]
     expected = sum(test(*found) for found in gains(gallery, variants))
     assert 0 < expected < 1000
     page.get_by_label(re.compile(label)).check()
@@ -144,7 +154,8 @@ def test_search_finds_text_and_id(page):
 
 def test_pictures_are_drawn(page):
     page.locator("#gallery").scroll_into_view_if_needed()
-    seen = "[...document.querySelectorAll('#cards > li:nth-child(3) img')].map((picture) => [picture.naturalWidth, picture.naturalHeight])"
+    seen = """[...document.querySelectorAll("#cards > li:nth-child(3) img")]
+        .map((picture) => [picture.naturalWidth, picture.naturalHeight])"""
     page.locator("#cards > li:nth-child(3)").scroll_into_view_if_needed()
     wait_for(lambda: all(map(all, page.evaluate(seen))))
     sizes = page.evaluate(seen)
@@ -183,8 +194,9 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(page):
     page.keyboard.press("ArrowRight")
     assert page.locator("#gallery input:checked").get_attribute("value") == "helped"
     unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("svg[role=img], button, input, select, img, [role=region]")].filter((node) =>
-        !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length || node.hasAttribute("alt"))).length"""
+        """() => [...document.querySelectorAll("svg[role=img], button, input, select, img, [role=region]")]
+        .filter((node) => !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length
+            || node.hasAttribute("alt"))).length"""
     )
     assert unnamed == 0
 

@@ -58,8 +58,10 @@ def test_several_runs_of_a_variant_are_told_apart_and_none_stands_twice(study, r
 
 def test_the_chosen_runs_are_found_again_by_the_report(study, runs):
     report = study.compare("latest+encoder_text~1")
-    assert [entry.run.id for entry in compared_runs(study.archives, report["runs"])] == [
-        entry["id"] for entry in report["runs"].values()
+    assert report["order"] == ["encoder_text (tuned)", "encoder_text (plain)", "decoder_vision"]
+    found = compared_runs(study.archives, report)
+    assert [(entry.label, entry.run.id) for entry in found] == [
+        (label, report["runs"][label]["id"]) for label in report["order"]
     ]
 
 

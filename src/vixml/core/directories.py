@@ -23,7 +23,7 @@ from typing import Any
 from vixml.core.errors import StateError, VixmlError
 from vixml.core.files import atomic_file, content_hash, hash_file, link, read_json, stamp_of, sync, write_json
 from vixml.core.fingerprint import fingerprint_json, steady
-from vixml.core.storage import writing
+from vixml.core.storage import check_array, writing
 
 __all__ = [
     "MANIFEST",
@@ -168,6 +168,8 @@ def _seal(folder: Path, built: Built) -> None:
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
     files: dict[str, dict[str, Any]] = {}
     for path in paths:
+        if path.suffix == ".npy":
+            check_array(path)
         sync(path)
         facts = files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
         if path.suffix in (".json", ".jsonl"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from vixml.core.errors import StorageError, VixmlError
 
@@ -70,6 +73,23 @@ def reserve(file: Path, size: int) -> None:
     with writing(file, needed=size), file.open("r+b") as stream:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(stream.fileno(), 0, size)
+
+
+def check_array(file: Path) -> None:
+    """Make sure that a `.npy` file holds the whole array that its header announces.
+
+    `np.save` hands its last bytes to the C library, which may lose them without a word when the disk is full.
+
+    Raises:
+        StorageError: The end is missing.
+    """
+    with file.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        expected = stream.tell() + math.prod(shape) * dtype.itemsize
+    if file.stat().st_size != expected:
+        raise _compose(errno.ENOSPC, OSError(), file, expected)
 
 
 def _code(error: BaseException) -> int | None:

@@ -35,7 +35,7 @@ HEADLINE = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R
 """Metrics kept of each query (those that were computed), in the order of the tables."""
 
 TRACKER_NOTE = "tracker.json"
-"""File that the tracking shell leaves in the work directory: `run_id`, `run_name`, `git.commit` of the tracker's run."""
+"""File that the tracking shell leaves in the work directory: `run_id`, `git.commit` of the tracker's run."""
 
 _CURVE_RECORDS = 2_000
 
@@ -82,7 +82,7 @@ def stored_runs(folder: Path) -> list[StoredRun]:
 def identify_test_set(
     items_test: pd.DataFrame, items_label: pd.DataFrame, relevance: sp.csr_matrix, exclude: sp.csr_matrix
 ) -> dict[str, Any]:
-    """Return what makes two results comparable: hashes of test queries, labels, true pairs and filter, and the sizes."""
+    """Return what makes results comparable: hashes of test queries, labels, true pairs and filter, and the sizes."""
     return {
         "queries": items_fingerprint(items_test)[:16],
         "labels": items_fingerprint(items_label)[:16],
@@ -142,7 +142,7 @@ def archive_run(
     key = fingerprint_json([settings, hashlib.sha256(labels.tobytes()).hexdigest(), created.isoformat()])
     document = {
         "id": f"{created:%Y%m%dT%H%M%S}.{created.microsecond // 1000:03d}-{key[:6]}",
-        "name": name or str(tracker.get("run_name", "")),
+        "name": name,
         "mlflow_id": str(tracker.get("run_id", "")),
         "git_commit": str(tracker.get("git.commit", "")),
         "created": created.isoformat(timespec="seconds"),

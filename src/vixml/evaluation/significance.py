@@ -126,7 +126,7 @@ def paired_bootstrap(
 
 
 def _ratio(values: Floats, num_metrics: int, num_runs: int) -> Floats:
-    """Divide numerators by denominators, [B, 2 * metrics * runs] -> [B, metrics, runs]; 0 where nothing can be reached."""
+    """Divide numerators by denominators, [B, 2 * metrics * runs] -> [B, metrics, runs]; 0 where that is 0."""
     top, bottom = np.split(values, 2, axis=1)
     ratio = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
     return ratio.reshape(len(values), num_metrics, num_runs)

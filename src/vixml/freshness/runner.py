@@ -87,15 +87,15 @@ class ProjectSession(KedroSession):
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run pipelines, see `KedroSession.run`."""
-        runner = kwargs.pop("runner", None)
+        runner = kwargs.get("runner")
         if runner is None or (type(runner) is SequentialRunner and not runner._is_async):
-            runner = FreshRunner()
+            kwargs["runner"] = FreshRunner()
         elif kwargs.get("only_missing_outputs") and not isinstance(runner, FreshRunner):
             _log.warning(
                 "%s goes by existence alone: outputs that are out of date stay. The default runner knows better.",
                 type(runner).__name__,
             )
-        result: dict[str, Any] = super().run(*args, **kwargs, runner=runner)
+        result: dict[str, Any] = super().run(*args, **kwargs)
         return result
 
 

@@ -29,7 +29,7 @@ SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
 }
 """Model of a section -> fields to leave out, in pydantic's form of `exclude`. A model that is not named has none."""
 
-NOT_COUNTED = frozenset({"params:resume"})
+NOT_COUNTED = frozenset({"params:resume", "params:run_name"})
 """Whole parameters that no result depends on."""
 
 

@@ -108,8 +108,8 @@ def compare_runs(
 
     Returns:
         `dataset`, `test_set`, `variants` (label -> metrics document), `runs` (label -> identity, settings, curve,
-        refresh), `missing`, `baselines`, `metrics` (those all runs have), `intervals`, `pairs`, `depths`,
-        `slices`, `regression`. Metrics are fractions.
+        refresh), `order` (of the labels; a file sorts the rest by name), `missing`, `baselines`, `metrics` (those that
+        all runs have), `intervals`, `pairs`, `depths`, `slices`, `regression`. Metrics are fractions.
     """
     chosen, floor = select(archives, references, params, data)
     names = [name for name in HEADLINE if all(name in entry.run.metrics.values for entry in chosen)]
@@ -127,6 +127,7 @@ def compare_runs(
         "test_set": data.identity,
         "variants": {entry.label: entry.run.document["result"] for entry in chosen},
         "runs": {entry.label: _identity(entry) for entry in chosen},
+        "order": [entry.label for entry in chosen],
         "missing": [name for name in archives if name not in {entry.variant for entry in chosen}],
         "baselines": dict(baselines or {}),
         "metrics": names,

@@ -46,8 +46,8 @@ def render(
         "version": version("vixml"),
         "columns": numeric_columns(table),
         "rows": json.loads(table.to_json(orient="records")),
-        "runs": [_run(label, entry, report) for label, entry in report["runs"].items()],
-        "settings": differing_settings({label: entry["settings"] for label, entry in report["runs"].items()}),
+        "runs": [_run(label, report) for label in report["order"]],
+        "settings": differing_settings({label: report["runs"][label]["settings"] for label in report["order"]}),
         "data": data_report,
         "gallery": gallery,
     }
@@ -89,7 +89,7 @@ _PLAIN = (
 
 
 def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings in which runs differ: `names`, and `values` of each run (None where it has no such setting)."""
+    """Return the settings in which runs differ: `names`, and `values` of each run (None where it has none such)."""
     flat = {label: dict(_leaves(value)) for label, value in settings.items()}
     names = dict.fromkeys(name for leaves in flat.values() for name in leaves)
     differing = [name for name in names if len({leaves.get(name) for leaves in flat.values()}) > 1]
@@ -100,8 +100,9 @@ def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     }
 
 
-def _run(label: str, entry: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+def _run(label: str, report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page shows of one run."""
+    entry = report["runs"][label]
     return {
         "label": label,
         "variant": entry["variant"],

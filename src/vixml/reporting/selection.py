@@ -140,7 +140,7 @@ def _labelled(pairs: Sequence[tuple[str, StoredRun]]) -> list[ChosenRun]:
     for variant, run in pairs:
         label, name = variant, run.document["name"]
         if variants.count(variant) > 1:
-            own = name if name and name != variant else run.id
+            own = name if name and name != variant else run.id.partition(".")[0]
             label = f"{variant} ({own})" if f"{variant} ({own})" not in chosen else f"{variant} ({run.id})"
         chosen[label] = ChosenRun(label, variant, run)
     return list(chosen.values())
@@ -150,7 +150,8 @@ def _mlflow_id(run: StoredRun) -> str:
     return str(run.document["mlflow_id"])
 
 
-def compared_runs(archives: Archives, runs: Mapping[str, Mapping[str, Any]]) -> list[ChosenRun]:
-    """Find the runs of a comparison again, by the `runs` of its report."""
+def compared_runs(archives: Archives, report: Mapping[str, Any]) -> list[ChosenRun]:
+    """Find the runs of a comparison again, in its order, by its report."""
     known = {run.id: run for stored in archives.values() for run in stored}
-    return [ChosenRun(label, entry["variant"], known[entry["id"]]) for label, entry in runs.items()]
+    entries = [(label, report["runs"][label]) for label in report["order"]]
+    return [ChosenRun(label, entry["variant"], known[entry["id"]]) for label, entry in entries]

@@ -105,7 +105,7 @@ def write_report(
     from vixml.reporting.html import render
     from vixml.reporting.selection import compared_runs
 
-    chosen = compared_runs(dict(zip(VARIANTS, archives, strict=True)), report["runs"])
+    chosen = compared_runs(dict(zip(VARIANTS, archives, strict=True)), report)
     data = TestSet(items_test, items_label, relevance_test, filter_test, relevance_train)
     gallery = build_gallery(chosen, data, params, root=raw, seed=seed)
     return render(report, table, data_report, gallery)

@@ -64,8 +64,8 @@ function regression() {
 
 function intervals() {
   const place = el("div"), matrix = el("div");
-  section("significance", "Differences", `Intervals of each run on the left. On the right, row minus column in points: filled where the ${level} interval of the difference leaves out 0 (each pair by itself).`,
-    radios("Metric", D.metrics.map((name) => [name, name]), state.metric, setMetric), el("div", { class: "two uneven" }, place, matrix));
+  section("significance", "Differences", `First the interval of each run, then the difference of every two, row minus column in points: green or red where the ${level} interval of the difference leaves out 0 (each pair by itself).`,
+    radios("Metric", D.metrics.map((name) => [name, name]), state.metric, setMetric), el("div", { class: D.runs.length > 4 ? "stack" : "two uneven" }, place, matrix));
   onMetric(() => {
     place.replaceChildren(forest());
     matrix.replaceChildren(significance());
@@ -86,7 +86,7 @@ function forest() {
     rows.forEach((row, at) => {
       const run = D.runs.find((one) => row.kind === "variant" && one.label === row.model);
       const y = 20 + 30 * at, [low, high] = bounds(row);
-      const name = row.model.length > 26 ? `${row.model.slice(0, 25)}…` : row.model;
+      const name = row.model.length > 23 ? `${row.model.slice(0, 22)}…` : row.model;
       svg.append(el("svg:text", { class: run ? "axis strong" : "axis", x: left - 10, y: y + 4, "text-anchor": "end" }, name, el("svg:title", {}, row.model)));
       if (run) svg.append(el("svg:line", { class: "whisker", x1: x(low), x2: x(high), y1: y, y2: y, run: run.color }));
       svg.append(el("svg:circle", { class: run && !run.images ? "point hollow" : "point", cx: x(row[metric]), cy: y, r: run ? 5.5 : 4, run: run ? run.color : "var(--faint)" },

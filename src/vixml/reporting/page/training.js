@@ -51,7 +51,7 @@ function dataReport() {
     D.data.labels_per_point[side] ? number(D.data.labels_per_point[side].mean, 1) : "", D.data.points_without_labels[side] ?? ""]);
   const tail = D.data.head_and_tail;
   const repairs = Object.entries(D.data.repairs || {}).filter(([, times]) => times);
-  section("data", "Data", `The ${tail.tail_points} points or fewer of the tail are all that ${percent(tail.tail_share_of_labels)} % of the labels have; the most frequent 10 % hold ${percent(tail.top_10_percent_share_of_pairs)} % of all training pairs; ${count(tail.labels_without_training_point)} labels have none.`,
+  section("data", "Data", `${percent(tail.tail_share_of_labels)} % of the labels have ${tail.tail_points} training points or fewer; the most frequent 10 % hold ${percent(tail.top_10_percent_share_of_pairs)} % of all training pairs; ${count(tail.labels_without_training_point)} labels have none.`,
     table(head, rows, { class: "numbers", label: "What was ingested" }),
     repairs.length ? el("p", { class: "note" }, `Repaired or left out at ingestion: ${repairs.map(([name, times]) => `${name} ${count(times)}`).join(", ")}.`) : null);
 }

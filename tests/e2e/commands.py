@@ -1,0 +1,264 @@
+"""The commands of README and docs, made small, each run as a person would type it but in a forked process.
+
+A fork server imports everything once; a command then costs its work and not its imports.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import multiprocessing
+import os
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FAMILY = {
+    "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 32}},
+    "model": {"prototype": {"num_heads": 2, "feedforward": 32, "free_vectors": 16}},
+    "batching": {"batch_size": 32, "start_epoch": 1, "update_every": 1, "cluster_size": 4, "double_at": [2]},
+    "training": {"epochs": 2},
+}
+TINY: dict[str, Any] = {
+    "fabrication": {"num_train": 120, "num_test": 40, "num_labels": 60, "image_pixels": 32},
+    "evaluation": {"ks": [1, 5, 10], "top_k": 20},
+    "comparison": {"bootstrap_samples": 100, "gallery_queries": 10},
+    "encoder": FAMILY,
+    "decoder": FAMILY,
+}
+"""Laid over `conf/base` of the scratch project, so that the literal commands take seconds."""
+
+LARGE = {
+    r"training\.epochs=\d+": "training.epochs=2",
+    r"batching\.start_epoch=\d+": "batching.start_epoch=1",
+    r"=cuda(:\d)?\b": "=cpu",
+    r"^(python -m benchmarks)": r"\1 --quick",
+}
+"""What is made smaller in a command itself."""
+
+SERVERS = {
+    "vixml serve": ("/health", ()),
+    "kedro viz run": ("/", ("--no-browser",)),
+    "kedro mlflow ui": ("/health", ()),
+    "mlflow models serve": ("/ping", ()),
+}
+"""Commands that do not end: the address that answers once they are up, and options that keep browsers shut."""
+
+
+def documented(pages: list[Path]) -> list[tuple[str, str]]:
+    """Return (page, command) of every line of the `bash` blocks, each distinct command once, in order."""
+    found: dict[str, str] = {}
+    for page in pages:
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").replace(".venv/bin/", "").splitlines():
+                words = shlex.split(line, comments=True)
+                if words:
+                    found.setdefault(shlex.join(words), page.name)
+    return [(page, command) for command, page in found.items()]
+
+
+@dataclass
+class Scratch:
+    """A project with tiny settings, and the files that the documentation speaks of.
+
+    Args:
+        folder: An empty folder.
+        models: Folder that stands for `/models`.
+    """
+
+    folder: Path
+    models: Path
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.project = self.folder / "project"
+        self.log = self.folder / "log.txt"
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tests.e2e.commands_preload"])
+        self._server: Any = None
+        self._copy_project()
+        assert self.run("README.md", "kedro run --pipeline=fabrication") == 0, self.said()
+        raw = self.project / "data" / "01_raw" / "demo"
+        for name in ("my-shop", "mm-icontags"):
+            shutil.copytree(raw, self.folder / "files" / name)
+        _write_tables(self.folder / "tables" / "my-shop")
+        _write_queries_and_labels(self.project, raw)
+
+    def _copy_project(self) -> None:
+        from vixml.params.composition import overlay
+
+        (self.project / "src").mkdir(parents=True)
+        shutil.copytree(REPOSITORY / "conf", self.project / "conf", ignore=shutil.ignore_patterns("local"))
+        (self.project / "conf" / "local").mkdir()
+        shutil.copy(REPOSITORY / "pyproject.toml", self.project)
+        (self.project / ".telemetry").write_text("consent: false\n", encoding="utf-8")
+        import yaml
+
+        for file in (self.project / "conf" / "base").glob("parameters*.yml"):
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            small = overlay(content, {name: value for name, value in TINY.items() if name in content})
+            file.write_text(yaml.safe_dump(small), encoding="utf-8")
+
+    def adapt(self, page: str, command: str) -> list[str]:
+        """Return the words of a command with this project's folders and ports, and less work."""
+        data = self.folder / ("tables" if page == "own_data.md" else "files")
+        command = re.sub(r"(?<![\w.])/data/", f"{data}/", command)
+        command = re.sub(r"(?<![\w.])/models/", f"{self.models}/", command)
+        command = command.replace("python benchmarks/", f"python {REPOSITORY}/benchmarks/")
+        for pattern, small in LARGE.items():
+            command = re.sub(pattern, small, command)
+        command = re.sub(r"(?<=127\.0\.0\.1:)\d{4}", lambda port: str(self._port(port[0])), command)
+        return shlex.split(command)
+
+    def run(self, page: str, command: str) -> int | None:
+        """Run a command to its end; return its exit code."""
+        process = self._start(self.adapt(page, command))
+        process.join()
+        return process.exitcode
+
+    def serve(self, command: str) -> None:
+        """Start a server on a free port in place of the one before, and wait until it answers.
+
+        Raises:
+            RuntimeError: It ended, or did not answer in time.
+        """
+        self.stop()
+        kind = next(name for name in SERVERS if command.startswith(name))
+        path, options = SERVERS[kind]
+        words = self.adapt("", re.sub(r" (-p|--port) \d+", "", command))
+        asked = re.search(r" (?:-p|--port) (\d+)", command)
+        port = self._port(asked[1] if asked else "8000")
+        self._server = self._start([*words, *options, "--port", str(port)])
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}{path}"), self._server.is_alive, seconds=180)
+
+    def stop(self) -> None:
+        """Stop the server, and whatever it started."""
+        if self._server is not None:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.join()
+            self._server = None
+            self.ports.clear()
+
+    def said(self) -> str:
+        """The end of what the last commands wrote."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
+
+    def _port(self, documented: str) -> int:
+        if documented not in self.ports:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.ports[documented] = probe.getsockname()[1]
+        return self.ports[documented]
+
+    def _start(self, words: list[str]) -> Any:
+        process = self._context.Process(target=_command, args=(words, self.project, self.log))
+        process.start()
+        _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=120)
+        return process
+
+
+def _command(words: list[str], folder: Path, log: Path) -> None:
+    """Body of the forked process: what the shell would do with these words."""
+    os.setsid()
+    stream = log.open("ab", buffering=0)
+    for descriptor in (1, 2):
+        os.dup2(stream.fileno(), descriptor)
+    os.chdir(folder)
+    sys.argv = list(words)
+    stream.write(f"\n$ {shlex.join(words)}\n".encode())
+    code: Any = 1
+    try:
+        code = _program(words)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _program(words: list[str]) -> Any:
+    if words[:2] == ["python", "-m"]:
+        sys.argv = words[2:]
+        return runpy.run_module(words[2], run_name="__main__", alter_sys=True) and 0
+    if words[0] == "python":
+        sys.argv = words[1:]
+        return runpy.run_path(words[1], run_name="__main__") and 0
+    return _entry(words[0])()
+
+
+def _entry(name: str) -> Callable[[], Any]:
+    """The function behind an installed command."""
+    from importlib.metadata import entry_points
+
+    (found,) = entry_points(group="console_scripts", name=name)
+    loaded: Callable[[], Any] = found.load()
+    return loaded
+
+
+def _leads_a_group(pid: int | None) -> bool:
+    try:
+        return pid is not None and os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return True
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait(reached: Callable[[], bool], alive: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if not alive() or time.monotonic() > deadline:
+            if reached():
+                return
+            raise RuntimeError("the process ended or did not answer in time")
+        time.sleep(0.05)
+
+
+def _write_tables(folder: Path) -> None:
+    """Tables of a user's own: products, categories, links, and new queries."""
+    folder.mkdir(parents=True)
+    names = [f"{colour} {thing}" for colour in ("red", "green", "blue") for thing in ("shoe", "hat", "ring", "bag")]
+    rows = [[f"{i:05d}", f"new {names[i % len(names)]}", "with a bow"] for i in range(90)]
+    _write_csv(folder / "products.csv", [["Product ID", "Title", "Description"], *rows])
+    _write_csv(folder / "categories.csv", [["nr", "Name"], *[[f"c{i}", name] for i, name in enumerate(names)]])
+    links = [[row[0], f"c{i % len(names)}"] for i, row in enumerate(rows)]
+    _write_csv(folder / "links.csv", [["product", "category"], *links])
+
+
+def _write_queries_and_labels(project: Path, raw: Path) -> None:
+    """New queries, and changes to the demo's labels, under the names that the documentation uses."""
+    file = next(raw.glob("lbl.json*"))
+    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+        ids = [json.loads(line)["uid"] for line in lines]
+    for place in (project / "my-queries.csv", project / "new.csv", project.parent / "tables" / "my-shop" / "new.csv"):
+        _write_csv(place, [["id", "text"], ["1", "red vase"], ["2", "desk lamp"]])
+    _write_csv(project / "new_labels.csv", [["id", "text"], ["new-1", "striped vase"], ["new-2", "tall lamp"]])
+    _write_csv(project / "better_titles.csv", [["id", "text"], [ids[0], "a better title"]])
+    _write_csv(project / "sold_out.csv", [["id"], [ids[1]]])
+
+
+def _write_csv(file: Path, rows: list[list[str]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(rows)

@@ -1,0 +1,66 @@
+"""Every command in README and docs does what it says: run in order, in one project, at a tiny size.
+
+The commands build on one another as they do for a reader, so this file runs as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import REPOSITORY, SERVERS, Scratch, documented
+
+pytestmark = pytest.mark.e2e
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+COMMANDS = documented(PAGES)
+NEED_A_NETWORK = {
+    r"^python3 -m venv|^pip install": "makes an environment; `make run` is tried on clean machines",
+    r"hf-hub:timm/|decoder_backbone=Qwen/": "downloads a model; tests/test_readme.py checks its names and parameters",
+}
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory, shared_dir: Path) -> Iterator[Scratch]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY))
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("KEDRO_DISABLE_TELEMETRY", "1")
+        made = Scratch(tmp_path_factory.mktemp("documented"), shared_dir / "models")
+        yield made
+        made.stop()
+
+
+def test_there_are_commands() -> None:
+    """The pattern still finds what it looks for, in the README and beyond."""
+    assert len(COMMANDS) > 30
+    assert len({page for page, _ in COMMANDS}) > 10
+    for pattern in NEED_A_NETWORK:
+        assert any(re.search(pattern, command) for _, command in COMMANDS), "an exception that is no longer needed"
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {command}" for page, command in COMMANDS])
+def test_command(page: str, command: str, scratch: Scratch) -> None:
+    """It ends with exit code 0; a server answers."""
+    for pattern, reason in NEED_A_NETWORK.items():
+        if re.search(pattern, command):
+            pytest.skip(reason)
+    if command.startswith("make "):
+        words = ["make", "-n", *shlex.split(command)[1:]]
+        subprocess.run(words, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+    elif command.startswith("curl "):
+        answer = subprocess.run(scratch.adapt(page, command), capture_output=True, text=True, check=True)
+        assert "label" in answer.stdout, answer.stdout
+        json.loads(answer.stdout)
+    elif any(command.startswith(name) for name in SERVERS):
+        scratch.serve(command)
+    else:
+        assert scratch.run(page, command) == 0, scratch.said()
