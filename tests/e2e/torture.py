@@ -90,12 +90,12 @@ def _run(project: Path, names: list[str], only_missing: bool, marks: Path) -> No
     code = 1
     try:
         from kedro.framework.hooks import hook_impl
-        from kedro.framework.session import KedroSession
+        from kedro.framework.project import settings
         from kedro.framework.startup import bootstrap_project
 
         bootstrap_project(project)
         Marker.before_node_run = hook_impl(Marker.before_node_run)  # type: ignore[method-assign]
-        with KedroSession.create(project_path=project, runtime_params=PARAMS) as session:
+        with settings.SESSION_CLASS.create(project_path=project, runtime_params=PARAMS) as session:
             session._hook_manager.register(Marker(marks))
             session.run(pipeline_names=names, only_missing_outputs=only_missing)
         code = 0

@@ -42,6 +42,7 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 _STAMPS = ".verified.json"  # size, time and inode of each file when its hash was last found right
+_MANY = 100
 _AGAIN = "run the pipeline that writes this directory again."
 
 
@@ -170,10 +171,14 @@ def _seal(folder: Path, built: Built) -> None:
     for path in paths:
         if path.suffix == ".npy":
             check_array(path)
-        sync(path)
         facts = files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
         if path.suffix in (".json", ".jsonl"):
             facts["content"] = content_hash(path)
+    if len(paths) > _MANY:
+        os.sync()  # one by one, thousands of small files take as many seconds as the disk takes for all at once
+    else:
+        for path in paths:
+            sync(path)
     write_json(folder / _STAMPS, {name: stamp_of(folder / name) for name in files})
     manifest = json.loads(json.dumps({"kind": built.kind, "meta": dict(built.meta), "files": files}))
     write_json(folder / MANIFEST, {**manifest, "seal": fingerprint_json(manifest)})
