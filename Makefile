@@ -5,7 +5,7 @@ EXTRA ?= cpu
 ARGS ?=
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
-DEVELOPMENT := $(EXTRA),dev,viz
+DEVELOPMENT := $(EXTRA),dev,docs,viz
 
 # uv installs fast; where it cannot reach the index that pip is configured for, pip does the same job.
 # Bytecode is compiled once here: without it every process spends half a minute on imports.
@@ -16,7 +16,7 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test test-fast e2e lint format bench typecheck audit secrets torture viz mlflow clean
+.PHONY: help venv install install-dev run test test-fast e2e lint format bench typecheck audit secrets torture viz viz-site mlflow docs docs-serve clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -71,6 +71,16 @@ typecheck: install-dev            ## mypy
 
 viz: install-dev            ## Kedro-Viz in the browser
 	$(BIN)/kedro viz run $(ARGS)
+
+viz-site: install-dev            ## Kedro-Viz with the results as a static site in build/: for any web server
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro viz build --include-previews
+
+docs: install-dev            ## the documentation site in build/site; a warning is an error
+	$(BIN)/python -m vixml.params.reference docs/configuration.md
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+
+docs-serve: docs            ## the documentation site in the browser, following changes
+	$(BIN)/mkdocs serve $(ARGS)
 
 mlflow: install            ## MLflow's user interface on the project's store
 	$(BIN)/kedro mlflow ui $(ARGS)

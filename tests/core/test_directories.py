@@ -88,6 +88,23 @@ def test_an_error_between_the_renames_is_repaired_by_the_next_who_looks(tmp_path
     assert text_of(target) == "new"
 
 
+def test_a_reader_between_the_renames_disturbs_no_publishing(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    publish(built(tmp_path, "old"), target)
+    real, read = os.replace, []
+
+    def replace(source, goal):
+        real(source, goal)
+        if str(goal).endswith(".out.old"):
+            read.append(text_of(target))  # another process opens the directory now, and finishes the move
+
+    monkeypatch.setattr(os, "replace", replace)
+    publish(built(tmp_path, "new"), target)
+    assert read == ["new"]
+    assert text_of(target) == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "work"]
+
+
 def test_what_is_incomplete_beside_the_target_is_not_taken(tmp_path):
     target = tmp_path / "out"
     publish(built(tmp_path, "old"), target)

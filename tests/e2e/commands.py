@@ -10,6 +10,7 @@ import gzip
 import json
 import multiprocessing
 import os
+import random
 import re
 import runpy
 import shlex
@@ -17,12 +18,16 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +42,7 @@ TINY: dict[str, Any] = {
     "fabrication": {"num_train": 120, "num_test": 40, "num_labels": 60, "image_pixels": 32},
     "evaluation": {"ks": [1, 5, 10], "top_k": 20},
     "comparison": {"bootstrap_samples": 100, "gallery_queries": 10},
+    "download": {"allow_private": True},
     "encoder": FAMILY,
     "decoder": FAMILY,
 }
@@ -52,7 +58,7 @@ LARGE = {
 
 SERVERS = {
     "vixml serve": ("/health", ()),
-    "kedro viz run": ("/", ("--no-browser",)),
+    "kedro viz run": ("/api/main", ("--no-browser",)),
     "kedro mlflow ui": ("/health", ()),
     "mlflow models serve": ("/ping", ()),
 }
@@ -95,10 +101,15 @@ class Scratch:
         raw = self.project / "data" / "01_raw" / "demo"
         for name in ("my-shop", "mm-icontags"):
             shutil.copytree(raw, self.folder / "files" / name)
-        _write_tables(self.folder / "tables" / "my-shop")
+        self._web = _serve_pictures(raw)
+        pictures = [f"http://127.0.0.1:{self._web.server_port}/{file.name}" for file in sorted(raw.rglob("*.png"))[:10]]
+        for place in ("tables/my-shop", "files/my-tables"):
+            _write_tables(self.folder / place, pictures)
         _write_queries_and_labels(self.project, raw)
 
     def _copy_project(self) -> None:
+        import yaml
+
         from vixml.params.composition import overlay
 
         (self.project / "src").mkdir(parents=True)
@@ -106,8 +117,6 @@ class Scratch:
         (self.project / "conf" / "local").mkdir()
         shutil.copy(REPOSITORY / "pyproject.toml", self.project)
         (self.project / ".telemetry").write_text("consent: false\n", encoding="utf-8")
-        import yaml
-
         for file in (self.project / "conf" / "base").glob("parameters*.yml"):
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
             small = overlay(content, {name: value for name, value in TINY.items() if name in content})
@@ -148,10 +157,16 @@ class Scratch:
     def stop(self) -> None:
         """Stop the server, and whatever it started."""
         if self._server is not None:
-            os.killpg(self._server.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGKILL)
             self._server.join()
             self._server = None
             self.ports.clear()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self.stop()
+        self._web.shutdown()
 
     def said(self) -> str:
         """The end of what the last commands wrote."""
@@ -159,9 +174,7 @@ class Scratch:
 
     def _port(self, documented: str) -> int:
         if documented not in self.ports:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.ports[documented] = probe.getsockname()[1]
+            self.ports[documented] = free_port()
         return self.ports[documented]
 
     def _start(self, words: list[str]) -> Any:
@@ -169,6 +182,15 @@ class Scratch:
         process.start()
         _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=120)
         return process
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on; below 49152, which Kedro-Viz insists on."""
+    for port in random.sample(range(20_000, 49_000), 50):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def _command(words: list[str], folder: Path, log: Path) -> None:
@@ -206,7 +228,7 @@ def _entry(name: str) -> Callable[[], Any]:
     """The function behind an installed command."""
     from importlib.metadata import entry_points
 
-    (found,) = entry_points(group="console_scripts", name=name)
+    found = next(iter(entry_points(group="console_scripts", name=name)))
     loaded: Callable[[], Any] = found.load()
     return loaded
 
@@ -236,15 +258,27 @@ def _wait(reached: Callable[[], bool], alive: Callable[[], bool], *, seconds: fl
         time.sleep(0.05)
 
 
-def _write_tables(folder: Path) -> None:
-    """Tables of a user's own: products, categories, links, and new queries."""
+def _serve_pictures(raw: Path) -> ThreadingHTTPServer:
+    """A web server on this machine with the pictures of a raw folder, for `image_download`."""
+    folder = next(raw.rglob("*.png")).parent
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def _write_tables(folder: Path, pictures: list[str]) -> None:
+    """Tables of a user's own: products with addresses of pictures, categories, links, and new queries."""
     folder.mkdir(parents=True)
     names = [f"{colour} {thing}" for colour in ("red", "green", "blue") for thing in ("shoe", "hat", "ring", "bag")]
-    rows = [[f"{i:05d}", f"new {names[i % len(names)]}", "with a bow"] for i in range(90)]
-    _write_csv(folder / "products.csv", [["Product ID", "Title", "Description"], *rows])
+    photos = [*pictures, *[""] * 90]
+    rows = [[f"{i:05d}", f"new {names[i % len(names)]}", "with a bow", photos[i]] for i in range(90)]
+    _write_csv(folder / "products.csv", [["Product ID", "Title", "Description", "photo"], *rows])
     _write_csv(folder / "categories.csv", [["nr", "Name"], *[[f"c{i}", name] for i, name in enumerate(names)]])
     links = [[row[0], f"c{i % len(names)}"] for i, row in enumerate(rows)]
     _write_csv(folder / "links.csv", [["product", "category"], *links])
+    _write_csv(
+        folder / "new.csv", [["Product ID", "Title", "Description"], ["n1", "red shoe", ""], ["n2", "hat", "blue"]]
+    )
 
 
 def _write_queries_and_labels(project: Path, raw: Path) -> None:
@@ -252,7 +286,7 @@ def _write_queries_and_labels(project: Path, raw: Path) -> None:
     file = next(raw.glob("lbl.json*"))
     with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
         ids = [json.loads(line)["uid"] for line in lines]
-    for place in (project / "my-queries.csv", project / "new.csv", project.parent / "tables" / "my-shop" / "new.csv"):
+    for place in (project / "my-queries.csv", project / "new.csv"):
         _write_csv(place, [["id", "text"], ["1", "red vase"], ["2", "desk lamp"]])
     _write_csv(project / "new_labels.csv", [["id", "text"], ["new-1", "striped vase"], ["new-2", "tall lamp"]])
     _write_csv(project / "better_titles.csv", [["id", "text"], [ids[0], "a better title"]])

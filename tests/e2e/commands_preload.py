@@ -1,6 +1,7 @@
 """What the fork server of `commands.py` imports once."""
 
-import faiss  # noqa: F401
+# ruff: noqa: F401
+import faiss
 import kedro.framework.cli.cli
 import kedro_mlflow.framework.cli.cli
 import mlflow.cli
@@ -11,6 +12,6 @@ import torch
 import transformers
 
 import vixml.commands
-import vixml.pipeline_registry  # noqa: F401
+import vixml.pipeline_registry
 
 torch.set_num_threads(1)

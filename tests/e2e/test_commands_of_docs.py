@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.commands import REPOSITORY, SERVERS, Scratch, documented
 
 pytestmark = pytest.mark.e2e
@@ -36,7 +35,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory, shared_dir: Path) -> Itera
         patch.setenv("KEDRO_DISABLE_TELEMETRY", "1")
         made = Scratch(tmp_path_factory.mktemp("documented"), shared_dir / "models")
         yield made
-        made.stop()
+        made.close()
 
 
 def test_there_are_commands() -> None:

@@ -176,6 +176,19 @@ class TestGoOn:
             "kedro run --pipelines=study --params 'name=two words' --only-missing-outputs"
         )
 
+    @pytest.mark.parametrize(
+        ("typed", "repeated"),
+        [
+            (["--params", "resume=never"], ""),
+            (["--params=resume=never"], ""),
+            (["--params", "seed=2,resume=never"], "--params seed=2 "),
+            (["--params=resume=never,seed=2"], "--params=seed=2 "),
+        ],
+    )
+    def test_beginning_anew_is_not_repeated(self, monkeypatch, typed, repeated):
+        monkeypatch.setattr(sys, "argv", ["kedro", "run", *typed])
+        assert hooks.go_on_command(RUN) == f"kedro run {repeated}--only-missing-outputs"
+
     def test_else_it_is_composed(self, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["pytest"])
         assert hooks.go_on_command(RUN) == (

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
 from vixml import Predictor
+from vixml.core.directories import WorkDirectory, publish
 from vixml.core.errors import ConfigError
+from vixml.params.retrieval import LabelUpdateParams
 from vixml.serving import app as web
+from vixml.serving.bundle import Bundle
+from vixml.serving.labels import LabelChanges, update_labels
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,27 @@ def test_labels_neighbours_and_pictures(client, image):
     assert response.headers["content-type"] == "image/png"
     assert max(Image.open(io.BytesIO(response.content)).size) <= 160
     assert client.get("/api/picture/encoder_vision/train/1").status_code == 200
+
+
+def test_pictures_of_labels_added_later(models, tmp_path, image):
+    """A text-only model without pictures of its own shows those of added labels, and none from elsewhere."""
+    pictures = tmp_path / "new pictures"
+    pictures.mkdir()
+    (pictures / "a.png").write_bytes(base64.b64decode(image))
+    (tmp_path / "secret.png").write_bytes(base64.b64decode(image))
+    added = {"inside": ("a", ["a.png"]), "outside": ("b", ["../secret.png"])}
+    bundle = Bundle.open(models / "encoder_text")
+    bundle = replace(bundle, settings=bundle.settings.model_copy(update={"image_root": None}))
+    changes = LabelChanges(added=added, image_root=pictures)
+    built, _ = update_labels(bundle, changes, LabelUpdateParams(), WorkDirectory(tmp_path / "work"))
+    publish(built, tmp_path / "updated")
+    client = TestClient(web.create_app({"new": Predictor.open(tmp_path / "updated")}))
+    shown = {one["label_id"]: one for one in ask(client, text="a", k=50).json()["labels"]}
+    assert shown["inside"]["picture"]
+    assert not shown["L001"]["picture"]  # where its relative path begins is not known
+    assert client.get("/api/picture/new/label/48").status_code == 200
+    assert client.get("/api/picture/new/label/49").status_code == 404
+    assert client.get("/api/picture/new/label/1").status_code == 404
 
 
 def test_a_data_url_is_an_image_too(client, image):

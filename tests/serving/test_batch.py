@@ -98,9 +98,44 @@ def test_messy_columns(tmp_path):
     assert (block.ids, block.texts, block.images) == (["1", "2"], ["Ikea  A lamp ", "Chair"], [[], ["a.png"]])
 
 
+def write_json_list(file, rows):
+    file.write_text(json.dumps(rows.to_dict("records"), indent=1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("q.csv", lambda file, rows: rows.to_csv(file, index=False, sep=";", encoding="cp1252")),
+        ("q.csv", lambda file, rows: rows.to_csv(file, index=False, sep="\t", encoding="utf-16")),
+        ("q.txt", lambda file, rows: rows.to_csv(file, index=False, sep="|", encoding="utf-8-sig")),
+        ("q.csv", lambda file, rows: file.write_bytes(gzip.compress(rows.to_csv(index=False).encode("cp1252")))),
+        ("q.tab", lambda file, rows: rows.to_csv(file, index=False, sep="\t")),
+        ("q.json", write_json_list),
+        ("q.pq", lambda file, rows: rows.to_parquet(file)),
+    ],
+)
+def test_whatever_own_data_may_be_queries_may_be(tmp_path, name, write):
+    texts = ["plain"] * 7 + ["Größe, 5 €; neu"]  # the first letter beyond ASCII comes late
+    write(tmp_path / name, pd.DataFrame({" id": [f"00{n}" for n in range(8)], "text": texts}).rename(columns=str.strip))
+    blocks = list(query_blocks(tmp_path / name, 3))
+    assert [uid for block in blocks for uid in block.ids] == [f"00{n}" for n in range(8)]
+    assert [text for block in blocks for text in block.texts] == texts
+
+
+def test_repeated_ids_are_counted(predictor, tmp_path, caplog):
+    file = tmp_path / "q.csv"
+    file.write_text("id,text\na,vase\nb,shoe\na,mug\nc,sofa\na,coat\n", encoding="utf-8")
+    built, report = run(predictor, file, tmp_path, k=2, block_size=2)
+    assert report["repeated_ids"] == 2
+    assert "2 queries have the id of an earlier one" in caplog.text
+    assert table(built)["query_id"].tolist() == [uid for uid in "abaca" for _ in range(2)]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("q.csv", "id,text\n1,a,b\n2,c,d\n", "more cells than the header"),
+        ("q.jsonl", '{"id": 1, "text": "a"}\n' * 100 + '{"text": "b"}\n', "no `id`.*query 101"),
         ("q.csv", "id,title\n1,a\n", "no column `text`.*id, title"),
         ("q.csv", "", "empty"),
         ("q.csv", "id,text\n1,a\n,b\n", "no `id`.*query 2"),

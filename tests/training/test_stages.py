@@ -127,7 +127,7 @@ def _stop_at(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 
 @pytest.mark.parametrize("steps", [3, 11])  # in the warm-up, and in the hard stage
 def test_other_settings_are_named_forced_or_begun_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, steps: int
 ) -> None:
     """A training that was killed and whose settings changed asks the user which of the two he wants."""
     inputs = _inputs(tmp_path)
@@ -150,8 +150,10 @@ def test_other_settings_are_named_forced_or_begun_anew(
     assert started_at[-1 if steps > 8 else 0] == steps
     assert forced.files["model.safetensors"] != begun_anew.files["model.safetensors"]
     started_at.clear()
+    assert "resume=never" not in caplog.text
     never, _ = _train(other, tmp_path / "copy", resume="never")
     assert started_at == [0, 8]
+    assert "Leave it out of the next command" in caplog.text
     assert never.files["model.safetensors"] == begun_anew.files["model.safetensors"]
 
 

@@ -123,7 +123,11 @@ def publish(built: Built, target: Path) -> SealedDirectory:
             if target.exists():
                 _discard(old)
                 os.replace(target, old)
-            os.replace(incoming, target)
+            try:
+                os.replace(incoming, target)
+            except FileNotFoundError:
+                if not is_sealed(target):  # else a reader between the renames finished the move
+                    raise
         except Exception:
             if target.exists():  # else the renames are finished by the next who looks
                 _discard(incoming)
@@ -188,7 +192,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_json(path / MANIFEST)
     try:
         content = {key: manifest[key] for key in ("kind", "meta", "files")}
-        intact = manifest.get("seal") in (None, fingerprint_json(content))
+        intact = manifest["seal"] == fingerprint_json(content)
     except (KeyError, TypeError, AttributeError):
         intact = False
     if not intact:

@@ -5,6 +5,7 @@ Every cell becomes a text, or a list of texts where the file has lists; so ids k
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import gzip
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pandas as pd
 
@@ -31,10 +32,12 @@ SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES, ".parquet", ".pq")
 
 _DELIMITERS = ",;\t|"
 _SAMPLE = 1 << 16  # characters that the delimiter is found out from
-_UNREADABLE = (
+UNREADABLE = (
     *(ValueError, OSError, EOFError, LookupError, RecursionError, NotImplementedError),
     *(zlib.error, csv.Error),
 )
+"""What readers of damaged files raise."""
+
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -83,7 +86,7 @@ class Table:
 
 def is_table(file: Path) -> bool:
     """Tell by its name whether a file can be read as a table."""
-    return _suffix(file) in SUFFIXES
+    return suffix_of(file) in SUFFIXES
 
 
 def holds_tables(folder: Path) -> bool:
@@ -102,7 +105,7 @@ def read_table(file: Path, *, delimiter: str | None = None, encoding: str | None
     Raises:
         DataError: Missing, of another format, damaged, or without a row.
     """
-    suffix = _suffix(file)
+    suffix = suffix_of(file)
     if suffix not in SUFFIXES:
         raise DataError("the ending of the name says no format", file=file, expected=" ".join(SUFFIXES))
     try:
@@ -110,7 +113,7 @@ def read_table(file: Path, *, delimiter: str | None = None, encoding: str | None
             from pyarrow import parquet
 
             columns = {
-                str(name): list(map(_cell, cells)) for name, cells in parquet.read_table(file).to_pydict().items()
+                str(name): list(map(cell_of, cells)) for name, cells in parquet.read_table(file).to_pydict().items()
             }
         elif suffix in JSON_SUFFIXES:
             columns = _from_json(file)
@@ -118,16 +121,7 @@ def read_table(file: Path, *, delimiter: str | None = None, encoding: str | None
             columns = _from_csv(file, delimiter or ("\t" if suffix in (".tsv", ".tab") else None), encoding)
     except DataError:
         raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        zlib.error,
-        LookupError,
-        csv.Error,
-        RecursionError,
-        NotImplementedError,
-    ) as err:
+    except UNREADABLE as err:
         raise DataError(
             "the table cannot be read",
             file=file,
@@ -154,7 +148,7 @@ def split_cell(cell: Cell, separators: str) -> list[str]:
             for separator in separators[1:]:
                 text = text.replace(separator, separators[0])
             parts = text.split(separators[0])
-        cell = [str(_cell(part)) for part in parts]
+        cell = [str(cell_of(part)) for part in parts]
     return [part.strip() for part in cell if part.strip()]
 
 
@@ -163,12 +157,40 @@ def one_text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else " ".join(cell)
 
 
-def _suffix(file: Path) -> str:
+def text_format(file: Path) -> tuple[str, str]:
+    """Return (encoding, delimiter) of a CSV of any length as `read_table` finds them out, in constant memory."""
+    with open_bytes(file) as stream:
+        start = stream.read(4)
+        encoding = next((_MARKS[mark] for mark in _MARKS if start.startswith(mark)), "utf-8")
+        if encoding == "utf-8":
+            decoder = codecs.getincrementaldecoder(encoding)()
+            try:
+                decoder.decode(start)
+                while chunk := stream.read(1 << 20):
+                    decoder.decode(chunk)
+                decoder.decode(b"", final=True)
+            except UnicodeDecodeError:
+                encoding = "cp1252"
+    if suffix_of(file) in (".tsv", ".tab"):
+        return encoding, "\t"
+    with io.TextIOWrapper(open_bytes(file), encoding, errors="replace") as text:
+        return encoding, _find_delimiter(text.read(_SAMPLE + 1))
+
+
+def open_bytes(file: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked where it is gzipped."""
+    with file.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(file)) if packed or file.suffix.lower() == ".gz" else file.open("rb")
+
+
+def suffix_of(file: Path) -> str:
+    """Return the ending of a file's name that says its format, in lower case and without `.gz`."""
     name = file.name.lower().removesuffix(".gz")
     return Path(name).suffix
 
 
-def _cell(value: Any) -> Cell:
+def cell_of(value: Any) -> Cell:
     """Return a value of Parquet or JSON as text or list of texts: 7.0 is `7`, nothing is the empty text."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="replace").decode()
@@ -177,7 +199,7 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list | tuple):
-        return [str(_cell(entry)) for entry in value]
+        return [str(cell_of(entry)) for entry in value]
     return str(value)
 
 
@@ -198,7 +220,7 @@ def _from_json(file: Path) -> dict[str, list[Cell]]:
     else:
         items = [item for _, item in read_json_lines(file)]
     names = dict.fromkeys(str(key) for item in items for key in item)
-    return {name: [_cell(item.get(name)) for item in items] for name in names}
+    return {name: [cell_of(item.get(name)) for item in items] for name in names}
 
 
 def _from_csv(file: Path, delimiter: str | None, encoding: str | None) -> dict[str, list[Cell]]:

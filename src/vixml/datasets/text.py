@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from vixml.core.directories import atomic_file
 from vixml.core.errors import StateError
@@ -38,6 +39,11 @@ class TextFileDataset(AbstractDataset[str, str]):
             return self._filepath.read_text(encoding="utf-8")
         except FileNotFoundError as err:
             raise StateError("the file is missing", file=self._filepath) from err
+
+    def preview(self, nrows: int = 50) -> TablePreview:
+        """Return the first lines, long ones cut, for Kedro-Viz."""
+        lines = [line[:200] for line in self.load().splitlines()[:nrows]]
+        return TablePreview({"index": list(range(len(lines))), "columns": ["text"], "data": [[line] for line in lines]})
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -138,9 +139,22 @@ def go_on_command(run_params: Mapping[str, Any]) -> str:
         settings = _dotted(run_params.get("runtime_params") or {})
         if settings:
             words.append("--params=" + ",".join(f"{name}={value}" for name, value in settings.items()))
+    # `never` would throw away what the stopped run has reached
+    words = [re.sub(r"(^|=|,)resume=never(,|$)", r"\1", word).rstrip(",") for word in words]
     if "--only-missing-outputs" not in words:
         words.append("--only-missing-outputs")
-    return shlex.join(words)
+    return shlex.join(_without_empty_params(words))
+
+
+def _without_empty_params(words: list[str]) -> list[str]:
+    """Drop `--params` without a value, as one word or two."""
+    kept: list[str] = []
+    for word in words:
+        if word == "" and kept and kept[-1] == "--params":
+            kept.pop()
+        elif word != "--params=":
+            kept.append(word)
+    return kept
 
 
 def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

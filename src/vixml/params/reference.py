@@ -30,18 +30,27 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 def sections() -> dict[str, type[Params]]:
     """Return the parameter model of every top-level section; a family's stands for its variants too."""
+    from vixml.params.comparison import ComparisonParams
     from vixml.params.data import DataParams, FabricationParams
+    from vixml.params.download import DownloadParams
     from vixml.params.evaluation import BaselineParams, EvaluationParams
+    from vixml.params.prediction import PredictionParams
+    from vixml.params.retrieval import IndexReportParams, LabelUpdateParams
     from vixml.params.variant import VariantParams
     from vixml.params.vision import VisionParams
 
     return {
         "fabrication": FabricationParams,
+        "download": DownloadParams,
         "data": DataParams,
         "vision": VisionParams,
         "encoder": VariantParams,
         "evaluation": EvaluationParams,
         "baselines": BaselineParams,
+        "comparison": ComparisonParams,
+        "index_report": IndexReportParams,
+        "label_update": LabelUpdateParams,
+        "prediction": PredictionParams,
     }
 
 

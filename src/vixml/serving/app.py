@@ -45,6 +45,10 @@ _FILES = {
 }
 
 
+Roots = tuple[Path | None, ...]
+"""Resolved folders of a model's pictures: of relative paths, if known, then those of labels added after training."""
+
+
 class Question(BaseModel):
     """A query to a model."""
 
@@ -104,7 +108,7 @@ def create_app(predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("
     @app.post("/api/predict")
     def predict(question: Question) -> dict[str, Any]:
         predictor = chosen(question.model)
-        return answer(predictor, question, pictures=roots[question.model or next(iter(predictors))] is not None)
+        return answer(predictor, question, roots[question.model or next(iter(predictors))])
 
     @app.get("/api/picture/{model}/{side}/{row}")
     def picture(model: str, side: Literal["label", "train"], row: Annotated[int, Field(ge=0)]) -> Any:
@@ -143,21 +147,30 @@ def describe(name: str, predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def picture_roots(predictors: Mapping[str, Predictor]) -> dict[str, Path | None]:
-    """Return the folder of each model's pictures; a text-only one borrows it from another model of its data set."""
+def picture_roots(predictors: Mapping[str, Predictor]) -> dict[str, Roots]:
+    """Return the folders of each model's pictures; a text-only one borrows the first from another of its data set."""
     settings = {name: predictor.bundle.settings for name, predictor in predictors.items()}
     known = {one.dataset: one.image_root for one in settings.values() if one.image_root is not None}
-    found = {name: one.image_root or known.get(one.dataset) for name, one in settings.items()}
-    return {name: None if root is None else Path(root).resolve() for name, root in found.items()}
+    found = {name: (one.image_root or known.get(one.dataset), *one.added_roots) for name, one in settings.items()}
+    return {
+        name: tuple(None if root is None else Path(root).resolve() for root in roots) for name, roots in found.items()
+    }
 
 
-def answer(predictor: Predictor, question: Question, *, pictures: bool) -> dict[str, Any]:
+def root_of(roots: Roots, files: Sequence[str]) -> Path | None:
+    """Return the folder that the first of some image files lies in; None without a file, or where it is not known."""
+    if not len(files):
+        return None
+    return next((one for one in roots[1:] if one and Path(files[0]).is_relative_to(one)), roots[0])
+
+
+def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, Any]:
     """Answer one query: labels best first, and the nearest training queries where they are asked for.
 
     Args:
         predictor: The model.
         question: The query.
-        pictures: Whether pictures of labels and training queries can be shown.
+        roots: Folders of pictures, which are shown where they are known.
 
     Raises:
         DataError: Neither text nor image, or an image that cannot be read.
@@ -180,7 +193,7 @@ def answer(predictor: Predictor, question: Question, *, pictures: bool) -> dict[
                 "text": text,
                 "score": score,
                 "row": row,
-                "picture": pictures and bool(len(files[row])),
+                "picture": root_of(roots, files[row]) is not None,
             }
             for rank, (uid, text, score, row) in enumerate(labels, start=1)
         ],
@@ -191,7 +204,7 @@ def answer(predictor: Predictor, question: Question, *, pictures: bool) -> dict[
                 "similarity": one.similarity,
                 "labels": list(one.label_texts),
                 "row": one.row,
-                "picture": pictures and bool(len(predictor.bundle.train_items["images"].iloc[one.row])),
+                "picture": root_of(roots, predictor.bundle.train_items["images"].iloc[one.row]) is not None,
             }
             for one in near
         ],
@@ -227,23 +240,24 @@ def check_image(content: bytes) -> None:
         raise DataError("the image cannot be read", found=err.reason, remedy=remedy) from err
 
 
-def thumbnail(predictor: Predictor, root: Path | None, side: str, row: int) -> bytes:
+def thumbnail(predictor: Predictor, roots: Roots, side: str, row: int) -> bytes:
     """Return the first picture of a label or training query as a small PNG.
 
     Args:
         predictor: The model.
-        root: Resolved folder of its pictures, which no path may leave.
+        roots: Resolved folders of its pictures, which no path may leave.
         side: `label` or `train`.
         row: Row of the label or training query.
 
     Raises:
         PictureError: There is none.
     """
-    if root is None or (side != "label" and not predictor.explains):
+    if side != "label" and not predictor.explains:
         raise PictureError("missing")
     table = predictor.labels if side == "label" else predictor.bundle.train_items
     files = table["images"].iloc[row] if row < len(table) else []
-    if not len(files):
+    root = root_of(roots, files)
+    if root is None:
         raise PictureError("missing")
     image = decode(read_bytes(root, files[0]), _MAX_PIXELS)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))

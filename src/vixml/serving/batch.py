@@ -25,7 +25,7 @@ from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
 from vixml.data.pictures import read_bytes
 from vixml.params.prediction import PredictionParams
-from vixml.serving.filters import ExcludedPairs, allowed_rows, read_label_list
+from vixml.serving.filters import ExcludedPairs, allowed_rows, hash_ids, read_label_list
 from vixml.serving.predictor import Predictor
 from vixml.serving.query_files import QueryBlock, query_blocks
 
@@ -77,22 +77,23 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
     Returns:
         A folder with `predictions.<format>` (query_id, rank from 1, label_id, label_text, score: the rows of a query
         together and in order, queries in the order of their file), and a report: queries, predictions, unreadable
-        images by reason, seconds, queries per second.
+        images by reason, queries whose id an earlier one has, seconds, queries per second.
 
     Raises:
         DataError: A file is missing or malformed, or the filters leave no label.
     """
     started = time.perf_counter()
     parts = _parts_folder(predictor, params, work)
-    files, done = [], 0
+    files, hashes, done = [], [], 0
     for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts)):
         files.append(parts / f"{number:08d}.parquet")
+        hashes.append(hash_ids(block.ids))
         if predicted is not None:
             _write_part(files[-1], predicted)
             done += len(block)
     folder = work.fresh(KIND)
     output = folder / f"predictions.{params.format}"
-    counts = _join(files, output, params.format)
+    counts = {**_join(files, output, params.format), "repeated_ids": _repeated(hashes)}
     shutil.rmtree(parts)
     seconds = time.perf_counter() - started
     report = {
@@ -104,6 +105,15 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
         "queries_per_second": round(done / seconds, 1),
     }
     return Built(folder, KIND, {**counts, "k": params.k, "model": predictor.bundle.sealed.fingerprint}), report
+
+
+def _repeated(hashes: Sequence[NDArray[np.uint64]]) -> int:
+    """Return how many queries have the id of an earlier one, from 8 bytes a query; warn if there are any."""
+    every = np.concatenate(hashes)
+    repeated = len(every) - len(np.unique(every))
+    if repeated:
+        _log.warning("%d queries have the id of an earlier one: each is predicted, but its rows look alike.", repeated)
+    return repeated
 
 
 def _parts_folder(predictor: Predictor, params: PredictionParams, work: WorkDirectory) -> Path:

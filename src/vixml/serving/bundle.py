@@ -69,6 +69,8 @@ class BundleSettings(Params):
     """Seed of a `tiny` vision encoder."""
     image_root: str | None = None
     """Folder that image paths of labels and training items are relative to, where it was known."""
+    added_roots: tuple[str, ...] = ()
+    """Folders of the images of labels added or changed after training, whose paths are absolute."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class ExcludedPairs:
                     expected="columns query_id and label_id",
                 )
             labels = rows_of([text_of(value) for value in table["label_id"]])
-            keys.append(_hash([text_of(value) for value in table["query_id"]])[labels >= 0])
+            keys.append(hash_ids([text_of(value) for value in table["query_id"]])[labels >= 0])
             rows.append(labels[labels >= 0])
         key, row = np.concatenate(keys), np.concatenate(rows)
         order = np.lexsort((row, key))
@@ -105,7 +105,7 @@ class ExcludedPairs:
 
     def of(self, query_ids: Sequence[str]) -> sp.csr_matrix:
         """Return the pairs of some queries as CSR [len(query_ids), num_labels]."""
-        wanted = _hash(query_ids)
+        wanted = hash_ids(query_ids)
         first, last = np.searchsorted(self.keys, wanted, "left"), np.searchsorted(self.keys, wanted, "right")
         return _matrix(self.rows[ragged_indices(first, last - first)], last - first, self.num_labels)
 
@@ -115,7 +115,8 @@ def _matrix(columns: Rows, counts: Rows, num_labels: int) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(columns), dtype=np.float32), columns, offsets_of(counts)), shape=shape)
 
 
-def _hash(ids: Sequence[str]) -> NDArray[np.uint64]:
+def hash_ids(ids: Sequence[str]) -> NDArray[np.uint64]:
+    """Return a 64-bit hash of each id."""
     import pandas as pd
 
     return pd.util.hash_array(np.array(list(ids), dtype=object), categorize=False)

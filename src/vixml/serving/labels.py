@@ -26,7 +26,7 @@ from vixml.params.retrieval import LabelUpdateParams
 from vixml.retrieval.augmentation import QUERIES, softmax
 from vixml.retrieval.exact import top_k
 from vixml.retrieval.index import build_index
-from vixml.serving.bundle import TRAIN_FILES, Bundle, finish_bundle, link_tree
+from vixml.serving.bundle import TRAIN_FILES, Bundle, BundleSettings, finish_bundle, link_tree
 from vixml.serving.query_files import id_column, query_blocks
 
 if TYPE_CHECKING:
@@ -131,9 +131,16 @@ def update_labels(
         "labels_before": len(old),
         "labels": len(labels),
     }
-    return finish_bundle(
-        folder, bundle.settings, num_labels=len(labels), model=str(bundle.sealed.meta["model"]), update=report
-    ), report
+    facts: dict[str, Any] = {"model": str(bundle.sealed.meta["model"]), "update": report}
+    return finish_bundle(folder, _settings(bundle, changes), num_labels=len(labels), **facts), report
+
+
+def _settings(bundle: Bundle, changes: LabelChanges) -> BundleSettings:
+    """Return the settings of the new bundle, which knows the folder of the new images."""
+    if not any(names for _, names in (*changes.added.values(), *changes.updated.values())):
+        return bundle.settings
+    roots = dict.fromkeys((*bundle.settings.added_roots, str(changes.image_root)))
+    return bundle.settings.model_copy(update={"added_roots": tuple(roots)})
 
 
 def label_prototypes_for(

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import json
-import math
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import DataError
-from vixml.data.tabular_files import split_cell
+from vixml.data.tabular_files import (
+    CSV_SUFFIXES,
+    JSON_SUFFIXES,
+    UNREADABLE,
+    cell_of,
+    one_text,
+    open_bytes,
+    read_table,
+    split_cell,
+    suffix_of,
+    text_format,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMATS = "CSV (.csv, .tsv), JSON lines (.jsonl, .ndjson), either also as .gz, or Parquet (.parquet)"
-_TEXTS, _JSON = (".csv", ".tsv"), (".jsonl", ".ndjson")
+_FORMATS = "CSV (.csv, .tsv, .tab, .txt), JSON (.jsonl, .ndjson, .json), either also as .gz, or Parquet (.parquet, .pq)"
 
 
 @dataclass(frozen=True)
@@ -63,11 +71,14 @@ def query_blocks(
     Raises:
         DataError: Missing or unreadable, without a text column, or a query without id.
     """
-    number = 0
+    number, is_named = 0, False
     for table in table_blocks(file, size):
+        is_named |= id_column in table
         columns = [[text_of(value) for value in _column(file, table, name)] for name in text_columns]
         texts = [" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
-        ids = [text_of(value) for value in table[id_column]] if id_column in table else _numbers(number, len(table))
+        ids = _numbers(number, len(table))
+        if is_named:  # a block of JSON lines may lack what earlier ones have
+            ids = [text_of(value) for value in table.get(id_column, [""] * len(table))]
         if "" in ids:
             raise DataError(
                 f"a query has no `{id_column}`",
@@ -86,15 +97,14 @@ def table_blocks(file: Path, size: int) -> Iterator[pd.DataFrame]:
     Raises:
         DataError: Missing, of another format, or damaged.
     """
-    suffixes = [suffix.lower() for suffix in file.suffixes[-2:]]
-    kind = suffixes[0] if suffixes[-1:] == [".gz"] and len(suffixes) == 2 else (suffixes or [""])[-1]
+    kind = suffix_of(file)
     if not file.is_file():
         raise DataError("the file is missing", file=file)
-    if kind == ".parquet":
+    if kind in (".parquet", ".pq"):
         blocks = _parquet(file, size)
-    elif kind in _JSON:
-        blocks = _json_lines(file, size)
-    elif kind in _TEXTS:
+    elif kind in JSON_SUFFIXES:
+        blocks = _json(file, size)
+    elif kind in CSV_SUFFIXES:
         blocks = _csv(file, size)
     else:
         raise DataError("the format is not known by the file's name", file=file, found=file.name, expected=_FORMATS)
@@ -102,7 +112,7 @@ def table_blocks(file: Path, size: int) -> Iterator[pd.DataFrame]:
         yield from (block for block in blocks if len(block))
     except DataError:
         raise
-    except (ValueError, OSError, EOFError, zlib.error) as err:
+    except UNREADABLE as err:
         raise DataError("the file cannot be read", file=file, found=err, expected=_FORMATS) from err
 
 
@@ -120,14 +130,17 @@ def id_column(file: Path, names: Sequence[str], size: int = 65_536) -> Iterator[
 def _csv(file: Path, size: int) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
-    with _open_text(file) as stream:
-        header = stream.readline()
-    if not header.strip():
-        raise DataError("the file is empty", file=file, expected="a line of column names")
-    separator = max(",;\t", key=header.count)
-    options: Any = {"sep": separator, "dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
-    with pd.read_csv(file, chunksize=size, **options) as chunks:
-        yield from chunks
+    encoding, delimiter = text_format(file)
+    with open_bytes(file) as stream:
+        if not stream.read(1 << 10).strip():
+            raise DataError("the file is empty", file=file, expected="a line of column names")
+    options: Any = {"sep": delimiter, "dtype": str, "na_filter": False, "encoding_errors": "replace"}
+    with open_bytes(file) as stream, pd.read_csv(stream, chunksize=size, encoding=encoding, **options) as chunks:
+        for chunk in chunks:
+            if not isinstance(chunk.index, pd.RangeIndex):  # pandas would shift the cells by a column
+                found = ", ".join(map(str, chunk.columns))
+                raise DataError("the rows have more cells than the header", file=file, found=found, line=2)
+            yield chunk.rename(columns=lambda name: str(name).strip())
 
 
 def _parquet(file: Path, size: int) -> Iterator[pd.DataFrame]:
@@ -139,10 +152,17 @@ def _parquet(file: Path, size: int) -> Iterator[pd.DataFrame]:
             yield pd.DataFrame(batch.to_pydict(), dtype=object)
 
 
-def _json_lines(file: Path, size: int) -> Iterator[pd.DataFrame]:
+def _json(file: Path, size: int) -> Iterator[pd.DataFrame]:
+    """Yield JSON lines, or the objects of one JSON list; a list is in memory as a whole."""
     import pandas as pd
 
-    with _open_text(file) as stream:
+    with io.TextIOWrapper(open_bytes(file), "utf-8-sig") as stream:
+        is_list = next((line.lstrip()[:1] for line in stream if line.strip()), "") == "["
+    if is_list:
+        whole = pd.DataFrame(read_table(file).columns, dtype=object)
+        yield from (whole[begin : begin + size] for begin in range(0, len(whole), size))
+        return
+    with io.TextIOWrapper(open_bytes(file), "utf-8-sig") as stream:
         lines = enumerate(stream, start=1)
         while chunk := list(islice(lines, size)):
             records = [_record(file, number, line) for number, line in chunk if line.strip()]
@@ -158,12 +178,6 @@ def _record(file: Path, number: int, line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DataError("the line is not a JSON object", file=file, line=number, found=line.strip())
     return record
-
-
-def _open_text(file: Path) -> IO[str]:
-    if file.suffix.lower() == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8-sig")
-    return file.open(encoding="utf-8-sig")
 
 
 def _column(file: Path, table: pd.DataFrame, name: str) -> Any:
@@ -182,14 +196,10 @@ def _numbers(before: int, count: int) -> list[str]:
 
 
 def text_of(value: Any) -> str:
-    """Return a cell as text: 7.0 is `7`, a missing value the empty text."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """Return a cell as text: 7.0 is `7`, a missing value the empty text, a list its entries joined by a space."""
+    return one_text(cell_of(value))
 
 
 def _names(cell: Any) -> list[str]:
     """Return the image files of one cell."""
-    if cell is None or isinstance(cell, float):
-        return []
-    return split_cell(cell if isinstance(cell, str) else [str(entry) for entry in cell], "|;")
+    return split_cell(cell_of(cell), "|;")

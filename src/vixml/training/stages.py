@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def train_warmup(inputs: StageInputs, work: WorkDirectory, *, resume: str = "aut
     trainer = inputs.trainer(work)
     checkpoints, start_epoch = trainer.checkpoints, inputs.params.batching.start_epoch
     if policy == "never":
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        _begin_anew(checkpoints)
     checkpoint = newest_checkpoint(checkpoints / WARMUP)
     if checkpoint is None:
         initialise(trainer, inputs)
@@ -141,7 +142,7 @@ def train_hard(
     policy = check_resume(resume)
     trainer = inputs.trainer(work)
     if policy == "never":
-        shutil.rmtree(trainer.checkpoints / HARD, ignore_errors=True)
+        _begin_anew(trainer.checkpoints / HARD)
     checkpoint = newest_checkpoint(trainer.checkpoints / HARD)
     if checkpoint is not None:
         read_state(trainer, checkpoint, resume=policy)
@@ -184,6 +185,13 @@ def train_hard(
         "fingerprint": trainer.fingerprint,
     }
     return Built(folder, "model", meta), trainer.curve.records()
+
+
+def _begin_anew(checkpoints: Path) -> None:
+    """Remove checkpoints; whoever types the same command after a kill would lose the next ones too, so say it."""
+    if checkpoints.exists():
+        shutil.rmtree(checkpoints)
+        log.warning("Removed %s as `resume=never` asks. Leave it out of the next command, to go on then.", checkpoints)
 
 
 def clear_checkpoints(work: WorkDirectory) -> None:

@@ -1,0 +1,117 @@
+"""A finished run in a real browser: Kedro-Viz as a static site, and MLflow's comparison of the four variants."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.commands import TINY, _answers, _wait, free_port
+
+from vixml.params.composition import VARIANTS
+from vixml.pipeline_registry import register_pipelines
+
+pytestmark = pytest.mark.e2e
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1600, "height": 1000})
+        opened.set_default_timeout(60_000)
+        yield opened
+        browser.close()
+
+
+def see_kedro_viz(site: Path, page: Any) -> None:
+    """Every pipeline is drawn with its layers, reports have previews, and nothing is wrong on the console."""
+    noise: list[str] = []
+    page.on("pageerror", lambda error: noise.append(str(error)))
+    # it asks for a font from elsewhere, and for a file that only a published site has, and does without both
+    missed = ("Failed to load resource", "metadata fetch error")
+    page.on(
+        "console", lambda said: said.type == "error" and not said.text.startswith(missed) and noise.append(said.text)
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for name in register_pipelines():
+            graph = json.loads((site / "api" / "pipelines" / name).read_text(encoding="utf-8"))
+            assert graph["nodes"], name
+            assert len(graph["layers"]) == 8, f"{name}: layers form a circle"
+            page.goto(f"http://127.0.0.1:{server.server_port}/?pid={name}")
+            page.locator(".pipeline-node").first.wait_for()
+            assert page.locator(".pipeline-layer").count() >= 1, name
+    finally:
+        server.shutdown()
+    assert noise == []
+
+    graph = json.loads((site / "api" / "main").read_text(encoding="utf-8"))
+    reports = {n["name"]: n["id"] for n in graph["nodes"] if n["type"] == "data" and n.get("layer") == "reporting"}
+    assert len(reports) > 15
+    without = [name for name, node in reports.items() if not _preview(site, node)]
+    assert without == []
+
+
+def _preview(site: Path, node: str) -> Any:
+    return json.loads((site / "api" / "nodes" / node).read_text(encoding="utf-8")).get("preview")
+
+
+def see_mlflow(project: Path, page: Any) -> None:
+    """The links of docs/mlflow.md show curves of all variants, and what differs between them."""
+    from mlflow import MlflowClient
+
+    port = free_port()
+    command = [str(BIN / "kedro"), "mlflow", "ui", "--port", str(port)]
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    with (project / "mlflow.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), lambda: server.poll() is None, seconds=180)
+        client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("vixml").experiment_id
+        runs = client.search_runs([experiment], "tags.variant != ''")
+        assert {run.info.run_name for run in runs} == set(VARIANTS)
+        site = f"http://127.0.0.1:{port}/#"
+
+        page.goto(f"{site}/experiments/{experiment}/runs?orderByKey=metrics.%60P_at_1%60&compareRunsMode=CHART")
+        for name in VARIANTS:
+            page.get_by_text(f"{name} (batch/loss)").first.wait_for()
+        page.get_by_text("Hit_at_1", exact=True).first.wait_for()
+
+        chosen = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
+        experiments = urllib.parse.quote(json.dumps([experiment]))
+        page.goto(f"{site}/compare-runs?runs={chosen}&experiments={experiments}")
+        for name in ("backbone.family", "model.use_images"):
+            page.get_by_text(name, exact=True).first.wait_for()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def test_kedro_viz_and_mlflow_show_a_run(kedro_run: Callable[..., Any], project: Path, page: Any) -> None:
+    kedro_run(params=TINY)
+    build = [str(BIN / "kedro"), "viz", "build", "--include-previews"]
+    subprocess.run(build, cwd=project, check=True, capture_output=True)
+    shutil.copytree(project / "build", project / "site")
+
+    see_kedro_viz(project / "site", page)
+    see_mlflow(project, page)
