@@ -2,6 +2,7 @@ import errno
 import os
 import resource
 import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ from vixml.core.files import atomic_file
 from vixml.core.storage import reserve, storage_error, writing
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """Let no file grow beyond 4 KiB: a real limit of the kernel, that needs no rights."""
+    """Let no file grow beyond 4 KiB: a real limit of the kernel, that needs no rights.
+
+    Only around what is tested: the test runner writes a file too where its output is redirected.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -115,8 +121,8 @@ def test_what_the_libraries_raise_on_a_full_disk_is_told_as_such(full_disk, writ
 
 
 @pytest.mark.parametrize("write", WRITERS)
-def test_what_the_libraries_raise_at_a_limit_is_told_as_such(tmp_path, small_files, write):
-    with pytest.raises(StorageError), writing(tmp_path):
+def test_what_the_libraries_raise_at_a_limit_is_told_as_such(tmp_path, write):
+    with small_files(), pytest.raises(StorageError), writing(tmp_path):
         write(tmp_path / "new")
 
 
@@ -130,10 +136,11 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(full_disk):
 
 
 @pytest.mark.parametrize("items", [0, 7, 1010])
-def test_an_array_that_numpy_lost_the_end_of_is_not_sealed(tmp_path, small_files, items):
+def test_an_array_that_numpy_lost_the_end_of_is_not_sealed(tmp_path, items):
     folder = tmp_path / "work"
     folder.mkdir()
-    np.save(folder / "a.npy", np.zeros(items, dtype=np.int32), allow_pickle=False)  # 1010: no error, but 4 KiB at most
+    with small_files():  # 1010 numbers: no error, but 4 KiB at most
+        np.save(folder / "a.npy", np.zeros(items, dtype=np.int32), allow_pickle=False)
     if items < 1000:
         assert publish(Built(folder, "tokens"), tmp_path / "out").files["a.npy"]["bytes"] == 128 + 4 * items
     else:
