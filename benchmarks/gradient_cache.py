@@ -26,7 +26,7 @@ def one(pool: int, *, cached: bool) -> dict[str, float]:
     from vixml.data.ragged import RaggedArray, offsets_of
     from vixml.models.dual import DualModel
     from vixml.models.embedder import Embedder
-    from vixml.models.prototype import PrototypeCombiner
+    from vixml.models.label_side import LabelSide
     from vixml.models.sequence import ItemBatch
     from vixml.training.gradient_cache import CachedEmbeddings
     from vixml.training.memory import peak_memory, reset_peak_memory
@@ -36,7 +36,7 @@ def one(pool: int, *, cached: bool) -> dict[str, float]:
     embedder = Embedder(
         AutoModel.from_config(BertConfig(**SIZE, intermediate_size=1024)), image_dim=None, chunk_tokens=2048
     )
-    model = DualModel(embedder, PrototypeCombiner(256), num_labels=8, num_free=8).train()
+    model = DualModel(embedder, LabelSide(8)).train()
 
     def step(items: int, *, cached: bool) -> None:
         lengths = rng.integers(6, 32, items)

@@ -27,7 +27,8 @@ import torch
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
-from vixml.models.prototype import PrototypeCombiner
+from vixml.models.label_side import make_label_side
+from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
 from vixml.training.checkpoint import save_checkpoint
 from vixml.training.inputs import ItemSource
@@ -149,8 +150,7 @@ def make_model(options: argparse.Namespace) -> DualModel:
         prompt_ids=prompts,
         chunk_tokens=options.chunk_tokens,
     )
-    combiner = PrototypeCombiner(embedder.dim, num_heads=8)
-    return DualModel(embedder, combiner, num_labels=options.labels, num_free=min(65_536, options.labels))
+    return DualModel(embedder, make_label_side("prototype", embedder.dim, PrototypeParams(), num_labels=options.labels))
 
 
 def title_lengths(file: Path | None, rng: np.random.Generator) -> np.ndarray:

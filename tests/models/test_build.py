@@ -35,7 +35,7 @@ def test_saved_model_opens_to_the_same_embeddings(tmp_path: Path, family: str) -
     tokenizer = make_tokenizer(backbone, TEXTS)
     options = {"image_dim": 6, "num_labels": 9, "chunk_tokens": 256}
     model = build_model(backbone, settings, tokenizer=tokenizer, seed=1, **options).eval()
-    model.centroids.normal_()
+    model.label_side.centroids.normal_()
     tokenizer.save_pretrained(str(tmp_path / "tokenizer"))
     (tmp_path / "model").mkdir()
     spec = model_spec(backbone, settings, **options)

@@ -99,8 +99,9 @@ def test_a_twin_of_a_trained_label_gets_its_prototype(bundle, root, tmp_path):
 @pytest.mark.parametrize("centroid", ["nearest", "mean", "zero"])
 def test_borrowed_vectors_equal_a_loop(bundle, free, centroid):
     model = bundle.encoder(device="cpu").model
+    side = model.label_side
     with torch.no_grad():
-        model.centroids.copy_(torch.randn(model.centroids.shape, generator=torch.Generator().manual_seed(0)))
+        side.centroids.copy_(torch.randn(side.centroids.shape, generator=torch.Generator().manual_seed(0)))
     known = np.array(bundle.label_texts)
     new = known[[4, 9]] + 0.2 * known[[20, 30]]
     new /= np.linalg.norm(new, axis=1, keepdims=True)
@@ -113,13 +114,33 @@ def test_borrowed_vectors_equal_a_loop(bundle, free, centroid):
         weights = np.exp(similarity[near] / 0.3)
         weights /= weights.sum()
         vectors = []
-        for how, table in ((free, model.free_vectors.weight[model.free_of_label]), (centroid, model.centroids)):
+        for how, table in ((free, side.free.table.weight[side.free.of_label]), (centroid, side.centroids)):
             values = table.detach().numpy()[near]
             mean = sum(w * v for w, v in zip(weights, values, strict=True))
             vectors.append({"nearest": values[0], "mean": mean, "zero": np.zeros(16, np.float32)}[how])
         inputs = (torch.from_numpy(np.asarray(v, dtype=np.float32))[None] for v in (text, *vectors))
         with torch.inference_mode():
-            np.testing.assert_allclose(prototype, model.combiner(*inputs)[0].numpy(), atol=1e-5)
+            np.testing.assert_allclose(prototype, side.combiner(*inputs)[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["auxiliary", "text"])
+def test_a_label_side_without_centroids_borrows_what_it_has(bundle, kind):
+    """DEXA: the sum with the nearest label's auxiliary vector, or a trained label's own. Text: the text itself."""
+    from vixml.models.dual import DualModel
+    from vixml.models.label_side import make_label_side
+    from vixml.params.model import PrototypeParams
+
+    embedder = bundle.encoder(device="cpu").model.embedder
+    model = DualModel(embedder, make_label_side(kind, 16, PrototypeParams(), num_labels=48)).eval()
+    known = np.array(bundle.label_texts)
+    params = LabelUpdateParams(free="nearest", centroid="nearest")
+    found = label_prototypes_for(model, known[[4, 9]], np.array([-1, 7]), known, np.arange(48), params)
+    if kind == "text":
+        np.testing.assert_array_equal(found, known[[4, 9]])
+    else:
+        expected = known[[4, 9]] + model.label_side.free.table.weight.detach().numpy()[[4, 7]]
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_changes_can_be_changed_again(bundle, root, tmp_path):

@@ -15,7 +15,8 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
-from vixml.models.prototype import PrototypeCombiner
+from vixml.models.label_side import make_label_side
+from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
@@ -35,14 +36,14 @@ def _source(count: int, rng: np.random.Generator, vectors: np.ndarray) -> ItemSo
     return ItemSource(tokens, RaggedArray(rng.integers(0, len(vectors), images.sum()), offsets_of(images)), vectors)
 
 
-def tiny_model(num_labels: int) -> DualModel:
+def tiny_model(num_labels: int, label_side: str = "prototype") -> DualModel:
     from transformers import AutoModel, BertConfig
 
     torch.manual_seed(derive_seed(0, "test"))
     config = BertConfig(vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     embedder = Embedder(AutoModel.from_config(config), image_dim=6)
-    combiner = PrototypeCombiner(16, num_heads=2, feedforward=16)
-    return DualModel(embedder, combiner, num_labels=num_labels, num_free=num_labels)
+    shape = PrototypeParams(num_heads=2, feedforward=16)
+    return DualModel(embedder, make_label_side(label_side, 16, shape, num_labels=num_labels))
 
 
 def tiny_trainer(work: Path, *, identity: str = "same", params: VariantParams = PARAMS) -> Trainer:
@@ -53,7 +54,8 @@ def tiny_trainer(work: Path, *, identity: str = "same", params: VariantParams = 
     relevance.sort_indices()
     weights = inverse_propensity(np.diff(relevance.tocsc().indptr), 50, 0.55, 1.5)
     inputs = TrainingInputs(_source(50, rng, vectors), _source(20, rng, vectors), relevance, weights)
-    return Trainer(tiny_model(20), inputs, params, seed=7, work=work, identity={"params.optim.lr": identity})
+    model = tiny_model(20, params.objective.label_side)
+    return Trainer(model, inputs, params, seed=7, work=work, identity={"params.optim.lr": identity})
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.losses.prime import prime_loss
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
-from vixml.models.prototype import PrototypeCombiner
+from vixml.models.label_side import make_label_side
 from vixml.models.sequence import ItemBatch
+from vixml.params.model import PrototypeParams
 from vixml.params.objective import ObjectiveParams
 from vixml.params.variant import VariantParams
 from vixml.training.gradient_cache import CachedEmbeddings
@@ -44,7 +45,8 @@ def network(family: str, *, chunk_tokens: int) -> DualModel:
         AutoModel.from_config(config), image_dim=6, family=family, prompt_ids=prompts, chunk_tokens=chunk_tokens
     )
     embedder.backbone.config.use_cache = False
-    return DualModel(embedder, PrototypeCombiner(16, num_heads=2, feedforward=16), num_labels=40, num_free=40)
+    shape = PrototypeParams(num_heads=2, feedforward=16)
+    return DualModel(embedder, make_label_side("prototype", 16, shape, num_labels=40))
 
 
 def gradients(model: DualModel, batch: ItemBatch, *, cached: bool, count: int = 24) -> dict[str, torch.Tensor]:

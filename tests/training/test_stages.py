@@ -182,7 +182,7 @@ def test_every_free_vector_is_shared_evenly(tmp_path: Path) -> None:
     model, _ = _train(_inputs(tmp_path), tmp_path / "run")
     from safetensors.numpy import load_file
 
-    uses = np.bincount(load_file(model.path / "model.safetensors")["free_of_label"], minlength=7)
+    uses = np.bincount(load_file(model.path / "model.safetensors")["label_side.free.of_label"], minlength=7)
     assert sorted(set(uses.tolist())) == [2, 3]
 
 

@@ -31,7 +31,7 @@ def test_training_lowers_the_loss_and_fills_the_bank(tiny: SimpleNamespace, tmp_
     assert losses[-1] < losses[0]
     np.testing.assert_allclose(trainer.bank[trainer.rows].float().norm(dim=1), 1.0, atol=2e-3)
     seen = np.flatnonzero(np.diff(trainer.inputs.relevance.tocsc().indptr))
-    assert trainer.model.centroids[seen].norm(dim=1).min() > 0
+    assert trainer.model.label_side.centroids[seen].norm(dim=1).min() > 0
 
 
 def test_optimiser_groups(tiny: SimpleNamespace) -> None:
@@ -43,7 +43,7 @@ def test_optimiser_groups(tiny: SimpleNamespace) -> None:
     for name, weight in model.named_parameters():
         group = facts[id(weight)]
         assert group["peak_lr"] == (1.0 if name.startswith("embedder.backbone") else 2.0), name
-        plain = name.endswith("bias") or "LayerNorm" in name or ".norm" in name or name.startswith("free_vectors")
+        plain = name.endswith("bias") or "LayerNorm" in name or ".norm" in name or name.startswith("label_side.free")
         assert (group["weight_decay"] == 0) == plain, name
 
 

@@ -12,6 +12,7 @@ from vixml.core.seeding import derive_seed
 from vixml.models.backbone import backbone_from_config, make_backbone
 from vixml.models.tokenizer import load_saved_tokenizer
 from vixml.params.model import BackboneParams, ModelParams, PromptParams
+from vixml.params.objective import LabelSideKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,7 @@ def build_model(
     num_labels: int,
     chunk_tokens: int,
     seed: int,
+    label_side: LabelSideKind = "prototype",
 ) -> DualModel:
     """Return a new model with its random parts drawn from `seed`.
 
@@ -42,6 +44,7 @@ def build_model(
         num_labels: Number of labels.
         chunk_tokens: Most padded positions per forward chunk.
         seed: Seed of the random parts.
+        label_side: What stands for a label.
     """
     import torch
 
@@ -50,7 +53,7 @@ def build_model(
     slots = model.max_images if image_dim is not None else 0
     max_positions = backbone.max_length + slots + sum(map(len, prompts))
     network = make_backbone(backbone, tokenizer, max_positions=max_positions)
-    return _assemble(network, backbone, model, prompts, image_dim, num_labels, chunk_tokens)
+    return _assemble(network, backbone, model, prompts, image_dim, num_labels, chunk_tokens, label_side)
 
 
 def prompt_token_ids(
@@ -86,7 +89,13 @@ def save_model(model: DualModel, folder: Path, *, spec: dict[str, Any], tokenize
 
 
 def model_spec(
-    backbone: BackboneParams, model: ModelParams, *, image_dim: int | None, num_labels: int, chunk_tokens: int
+    backbone: BackboneParams,
+    model: ModelParams,
+    *,
+    image_dim: int | None,
+    num_labels: int,
+    chunk_tokens: int,
+    label_side: LabelSideKind = "prototype",
 ) -> dict[str, Any]:
     """Return the JSON description that `open_model` rebuilds a model from."""
     return {
@@ -95,6 +104,7 @@ def model_spec(
         "image_dim": image_dim,
         "num_labels": num_labels,
         "chunk_tokens": chunk_tokens,
+        "label_side": label_side,
     }
 
 
@@ -114,7 +124,8 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
         network = backbone_from_config(folder / _BACKBONE)
     else:
         network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
-    dual = _assemble(network, backbone, model, prompts, spec["image_dim"], spec["num_labels"], spec["chunk_tokens"])
+    shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], spec.get("label_side", "prototype"))
+    dual = _assemble(network, backbone, model, prompts, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     return dual.eval(), tokenizer
 
@@ -127,6 +138,22 @@ def trained_state(model: DualModel) -> dict[str, Tensor]:
     return {name: state[name].detach().cpu().contiguous() for name in state if name in trainable or name in buffers}
 
 
+_EARLIER_NAMES = {
+    "combiner.": "label_side.combiner.",
+    "free_vectors.weight": "label_side.free.table.weight",
+    "free_of_label": "label_side.free.of_label",
+    "centroids": "label_side.centroids",
+}
+"""Beginnings of the names of weights in models that were written before there was a choice of label sides."""
+
+
+def _present_name(name: str) -> str:
+    for earlier, present in _EARLIER_NAMES.items():
+        if name.startswith(earlier):
+            return present + name.removeprefix(earlier)
+    return name
+
+
 def load_trained_state(model: DualModel, state: dict[str, Tensor], file: Path) -> None:
     """Put saved weights back.
 
@@ -134,6 +161,7 @@ def load_trained_state(model: DualModel, state: dict[str, Tensor], file: Path) -
         StateError: The file lacks weights, or has some of another shape or unknown name.
     """
     expected = trained_state(model)
+    state = {_present_name(name): value for name, value in state.items()}
     if expected.keys() != state.keys():
         odd = sorted(expected.keys() ^ state.keys())
         raise StateError(
@@ -153,10 +181,11 @@ def _assemble(
     image_dim: int | None,
     num_labels: int,
     chunk_tokens: int,
+    label_side: LabelSideKind,
 ) -> DualModel:
     from vixml.models.dual import DualModel
     from vixml.models.embedder import Embedder
-    from vixml.models.prototype import PrototypeCombiner
+    from vixml.models.label_side import make_label_side
 
     embedder = Embedder(
         network,
@@ -167,14 +196,10 @@ def _assemble(
         prompt_ids=prompts,
         chunk_tokens=chunk_tokens,
     )
-    prototype = model.prototype
-    if embedder.dim % prototype.num_heads:
+    if label_side == "prototype" and embedder.dim % model.prototype.num_heads:
         raise ConfigError(
             "the combiner's attention heads must divide the embedding width",
-            found=f"model.prototype.num_heads {prototype.num_heads}, width {embedder.dim}",
+            found=f"model.prototype.num_heads {model.prototype.num_heads}, width {embedder.dim}",
             remedy="choose another number of heads.",
         )
-    combiner = PrototypeCombiner(
-        embedder.dim, num_heads=prototype.num_heads, feedforward=prototype.feedforward, dropout=prototype.dropout
-    )
-    return DualModel(embedder, combiner, num_labels=num_labels, num_free=min(prototype.free_vectors, num_labels))
+    return DualModel(embedder, make_label_side(label_side, embedder.dim, model.prototype, num_labels=num_labels))

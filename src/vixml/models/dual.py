@@ -1,4 +1,4 @@
-"""The dual model: one network for queries and labels, and PRIME's prototypes on the label side."""
+"""The dual model: one network for queries and labels, and what stands for a label."""
 
 from __future__ import annotations
 
@@ -7,29 +7,21 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vixml.models.embedder import Embedder
-from vixml.models.prototype import PrototypeCombiner
+from vixml.models.label_side import LabelSide
 from vixml.models.sequence import ItemBatch
 
 
 class DualModel(nn.Module):
-    """Embedder, prototype combiner, free vectors and centroids.
+    """Embedder and label side.
 
     Args:
         embedder: Shared network.
-        combiner: Prototype combiner.
-        num_labels: Number of labels L.
-        num_free: Number of free vectors F; labels share them when F < L.
+        label_side: What makes a label's prototype of its text embedding.
     """
 
-    def __init__(self, embedder: Embedder, combiner: PrototypeCombiner, *, num_labels: int, num_free: int) -> None:
+    def __init__(self, embedder: Embedder, label_side: LabelSide) -> None:
         super().__init__()
-        self.embedder, self.combiner = embedder, combiner
-        self.free_vectors = nn.Embedding(num_free, embedder.dim)
-        nn.init.xavier_uniform_(self.free_vectors.weight)
-        self.free_of_label: Tensor
-        self.centroids: Tensor
-        self.register_buffer("free_of_label", torch.arange(num_labels) % num_free)
-        self.register_buffer("centroids", torch.zeros(num_labels, embedder.dim))
+        self.embedder, self.label_side = embedder, label_side
 
     @property
     def device(self) -> torch.device:
@@ -39,17 +31,18 @@ class DualModel(nn.Module):
     @property
     def num_labels(self) -> int:
         """Number of labels L."""
-        return len(self.free_of_label)
+        return self.label_side.num_labels
 
     def embed(self, batch: ItemBatch) -> Tensor:
         """Return unit-length embeddings float32 [n, d] of queries or label texts."""
         return normalize(self.embedder(batch).float(), dim=-1)
 
     def prototypes(self, text: Tensor, labels: Tensor) -> Tensor:
-        """Return prototypes [n, d] of labels.
+        """Return prototypes [n, d] of labels: what queries are compared with.
 
         Args:
             text: The labels' embeddings [n, d].
             labels: Their ids int64 [n].
         """
-        return self.combiner(text, self.free_vectors(self.free_of_label[labels]), self.centroids[labels])
+        prototypes: Tensor = self.label_side(text, labels)
+        return prototypes

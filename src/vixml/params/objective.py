@@ -8,27 +8,51 @@ from pydantic import Field, model_validator
 
 from vixml.params.base import Params
 
+LabelSideKind = Literal["prototype", "auxiliary", "text"]
+"""What stands for a label: see `vixml.models.label_side`."""
+
+ObjectiveName = Literal["prime", "dexa", "ngame", "decoupled_softmax", "infonce"]
+
+OBJECTIVES: dict[ObjectiveName, LabelSideKind] = {
+    "ngame": "text",
+    "dexa": "auxiliary",
+    "prime": "prototype",
+    "decoupled_softmax": "text",
+    "infonce": "text",
+}
+"""Objective -> what stands for a label in it, in the order of the ablation's tables."""
+
 
 class ObjectiveParams(Params):
-    """PRIME: triplet losses on label texts and prototypes, and a regulariser between both."""
+    """What is minimised, and by that what stands for a label (docs/objectives.md)."""
 
-    name: Literal["prime"] = "prime"
-    """Which objective."""
+    name: ObjectiveName = "prime"
+    """PRIME (prototypes), DEXA (auxiliary vectors), NGAME (label texts alone), or a softmax over the pool: every
+    positive by itself (decoupled, DEXML) or one drawn positive (InfoNCE)."""
     num_negatives: int = Field(10, ge=1)
-    """Hardest in-pool negatives per row."""
+    """Hardest in-pool negatives per row (`prime`, `dexa`, `ngame`)."""
     margin_min: float = Field(0.1, ge=0)
-    """Lower bound of the dynamic margin (cosine units)."""
+    """Lower bound of `prime`'s dynamic margin (cosine units)."""
     margin_max: float = Field(0.3, ge=0)
-    """Upper bound of the dynamic margin; equal to `margin_min` for a fixed one."""
+    """Upper bound of `prime`'s dynamic margin; equal to `margin_min` for a fixed one."""
+    margin: float = Field(0.3, ge=0)
+    """Fixed margin of `dexa` and `ngame` (cosine units)."""
     temperature: float | None = Field(0.1, gt=0)
-    """Softmax temperature of the weights over violating negatives; `null` weighs all by 1."""
+    """Softmax temperature of the weights over violating negatives (`prime`, `dexa`, `ngame`); `null`: all weigh 1."""
+    softmax_temperature: float = Field(0.05, gt=0)
+    """Temperature of the similarities in `decoupled_softmax` and `infonce`."""
     regulariser_weight: float = Field(0.1, ge=0)
-    """Weight of the regulariser in the sum."""
+    """Weight of `prime`'s regulariser in the sum."""
     regulariser_margin: float = Field(0.1, ge=0)
-    """By how much prototypes should beat label texts (cosine units)."""
+    """By how much `prime`'s prototypes should beat label texts (cosine units)."""
 
     @model_validator(mode="after")
     def _margins_ordered(self) -> ObjectiveParams:
         if self.margin_min > self.margin_max:
             raise ValueError(f"margin_min {self.margin_min} is above margin_max {self.margin_max}")
         return self
+
+    @property
+    def label_side(self) -> LabelSideKind:
+        """What stands for a label in this objective."""
+        return OBJECTIVES[self.name]

@@ -1,9 +1,9 @@
 """New, changed and removed labels of a trained model, without training.
 
-A label's prototype combines its embedding, a free vector and a centroid of training queries. The network embeds any
-text with images, so only the other two are unknown for a label that training never saw. They are taken from the trained
-labels nearest to it (docs/new_labels.md: the alternatives and what they measure to). A label whose text or images
-change keeps the free vector and centroid that it was trained with.
+A label's prototype combines its embedding with a free vector and a centroid of training queries (PRIME), a free vector
+(DEXA) or nothing (NGAME, softmax family). The network embeds any text with images, so only the others are unknown for a
+label that training never saw. They are taken from the trained labels nearest to it (docs/new_labels.md: the ways to do
+that and what they measure to). A label whose text or images change keeps the vectors that it was trained with.
 """
 
 from __future__ import annotations
@@ -163,17 +163,20 @@ def label_prototypes_for(
     """
     import torch
 
+    side = model.label_side
+    if not side.vector_names:
+        return texts.copy()
     prototypes = np.empty_like(texts)
     with torch.inference_mode():
         for begin in range(0, len(texts), _BLOCK):
             part = slice(begin, begin + _BLOCK)
-            free, centroid = _borrowed(model, texts[part], known_texts, known_rows, params)
+            vectors = _borrowed(model, texts[part], known_texts, known_rows, params)
             trained = torch.from_numpy(np.flatnonzero(trained_rows[part] >= 0))
             own = torch.from_numpy(trained_rows[part])[trained].to(model.device)
-            free[trained] = model.free_vectors(model.free_of_label[own])
-            centroid[trained] = model.centroids[own]
+            for name, value in side.vectors(own).items():
+                vectors[name][trained] = value
             text = torch.from_numpy(texts[part]).to(model.device)
-            prototypes[part] = model.combiner(text, free, centroid).cpu().numpy()
+            prototypes[part] = side.combine(text, vectors).cpu().numpy()
     return prototypes
 
 
@@ -183,22 +186,25 @@ def _borrowed(
     known_texts: NDArray[np.float32],
     known_rows: NDArray[np.int64],
     params: LabelUpdateParams,
-) -> tuple[Any, Any]:
-    """Return free vectors and centroids [m, d] from the nearest trained labels; zeros where there is none to ask."""
+) -> dict[str, Any]:
+    """Return free vectors and centroids [m, d], as far as the model has them, from the nearest trained labels.
+
+    Zeros where there is no label to ask.
+    """
     import torch
 
     scores, found = top_k(texts, known_texts, params.neighbours, device=model.device)
     weight = torch.from_numpy(softmax(scores, params.temperature)).to(model.device)
     rows = torch.from_numpy(known_rows[found] if len(known_rows) else np.zeros_like(found)).to(model.device)
     some = bool(len(known_rows))
-    vectors = {"free": model.free_vectors(model.free_of_label[rows]), "centroid": model.centroids[rows]}
 
-    def choose(name: str, how: str) -> Any:
+    def choose(vectors: torch.Tensor, how: str) -> torch.Tensor:
         if how == "zero" or not some:
-            return torch.zeros_like(vectors[name][:, 0])
-        return vectors[name][:, 0] if how == "nearest" else (weight[..., None] * vectors[name]).sum(dim=1)
+            return torch.zeros_like(vectors[:, 0])
+        return vectors[:, 0].clone() if how == "nearest" else (weight[..., None] * vectors).sum(dim=1)
 
-    return choose("free", params.free).clone(), choose("centroid", params.centroid).clone()
+    ways = {"free": params.free, "centroid": params.centroid}
+    return {name: choose(vectors, ways[name]) for name, vectors in model.label_side.vectors(rows).items()}
 
 
 def _new_table(kept: pd.DataFrame, changes: LabelChanges) -> tuple[pd.DataFrame, NDArray[np.int64]]:

@@ -1,12 +1,15 @@
-"""The embedding bank of the training queries: where it lives, and the clusters that are made from it."""
+"""The embedding bank of the training queries: where it lives, and the clusters and centroids made from it."""
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
 from vixml.core.seeding import torch_generator
+from vixml.models.dual import DualModel
+from vixml.negatives.centroids import label_centroids
 from vixml.negatives.clustering import balanced_clusters
 from vixml.negatives.curriculum import cluster_size_at
 from vixml.params.variant import VariantParams
@@ -29,3 +32,16 @@ def make_clusters(
     size = cluster_size_at(epoch, params.batching)
     points = bank[torch.from_numpy(rows).to(bank.device)].to(device)
     return [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
+
+
+def update_centroids(model: DualModel, queries: torch.Tensor, relevance: sp.csr_matrix) -> None:
+    """Recompute the labels' centroids, where the model has any.
+
+    Args:
+        model: The model.
+        queries: Embeddings of the training queries [N, d].
+        relevance: Their relevance [N, L].
+    """
+    centroids = model.label_side.centroids
+    if centroids is not None:
+        centroids.copy_(torch.from_numpy(label_centroids(queries.cpu().numpy(), relevance)))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from vixml.core.seeding import torch_generator
+from vixml.models.label_side import SharedVectors
 from vixml.models.projection import whiten_projection
 from vixml.negatives.clustering import balanced_clusters
 from vixml.training.encode import embed_all
@@ -21,21 +22,22 @@ def initialise(trainer: Trainer, inputs: StageInputs) -> None:
         words = model.embedder.backbone.get_input_embeddings().weight.detach()
         rows = np.concatenate([bank.images_of("train").values, bank.images_of("label").values]).astype(np.int64)
         whiten_projection(projection, bank.vectors, rows, word_rms=float(words.float().square().mean().sqrt()))
-    if settings.prototype.free_vectors < model.num_labels or settings.prototype.free_init == "cluster_mean":
-        share_free_vectors(trainer, settings.prototype.free_init, inputs.seed)
+    free, prototype = model.label_side.free, settings.prototype
+    if free is not None and (prototype.free_vectors < model.num_labels or prototype.free_init == "cluster_mean"):
+        share_free_vectors(trainer, free, prototype.free_init, inputs.seed)
 
 
-def share_free_vectors(trainer: Trainer, free_init: str, seed: int) -> None:
-    """Let labels share free vectors by balanced clustering of their initial embeddings (PRIME, section 3.2)."""
+def share_free_vectors(trainer: Trainer, free: SharedVectors, free_init: str, seed: int) -> None:
+    """Let labels share free vectors by balanced clustering of their initial embeddings (DEXA; PRIME, section 3.2)."""
     model = trainer.model
     precision = trainer.params.optim.precision
     texts = embed_all(model, trainer.inputs.labels, precision=precision, desc="share free vectors")
     points = torch.from_numpy(texts).to(model.device)
-    num_free, num_labels = len(model.free_vectors.weight), model.num_labels
+    num_free, num_labels = len(free.table.weight), model.num_labels
     # Neighbours in the tree's order share a vector: every vector is used, by numbers of labels that differ by one.
     order = torch.cat(balanced_clusters(points, size=1, generator=torch_generator(seed, "free vectors")))
-    model.free_of_label[order.to(model.device)] = torch.arange(num_labels, device=model.device) * num_free // num_labels
+    free.of_label[order.to(model.device)] = torch.arange(num_labels, device=model.device) * num_free // num_labels
     if free_init == "cluster_mean":
-        sums = torch.zeros_like(model.free_vectors.weight).index_add_(0, model.free_of_label, points)
+        sums = torch.zeros_like(free.table.weight).index_add_(0, free.of_label, points)
         with torch.no_grad():
-            model.free_vectors.weight.copy_(torch.nn.functional.normalize(sums, dim=-1))
+            free.table.weight.copy_(torch.nn.functional.normalize(sums, dim=-1))

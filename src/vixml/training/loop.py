@@ -17,16 +17,15 @@ from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
 from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
 from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
-from vixml.losses.prime import prime_loss
+from vixml.losses.objective import LOSSES
 from vixml.models.device import send
 from vixml.models.dual import DualModel
 from vixml.models.sequence import ItemBatch
 from vixml.negatives.batches import cluster_batches, num_batches, random_batches
-from vixml.negatives.centroids import label_centroids
 from vixml.negatives.curriculum import is_clustered, is_reclustered
 from vixml.negatives.sampling import PositiveSampler, pool_target
 from vixml.params.variant import VariantParams
-from vixml.training.bank import bank_device, make_clusters
+from vixml.training.bank import bank_device, make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
 from vixml.training.curve import Curve, Means
 from vixml.training.gradient_cache import CachedEmbeddings
@@ -135,7 +134,7 @@ class Trainer:
         """Take over exact embeddings [N, d] and the clusters made from them."""
         self.bank.copy_(torch.from_numpy(embeddings))
         self.clusters = clusters
-        self._update_centroids()
+        update_centroids(self.model, self.bank, self.inputs.relevance)
 
     def batches(self) -> list[Ints]:
         """Return the query batches of the current epoch, re-clustering when the curriculum says so."""
@@ -161,7 +160,7 @@ class Trainer:
     def _end_epoch(self) -> None:
         training = self.params.training
         self.epoch += 1
-        self._update_centroids()
+        update_centroids(self.model, self.bank, self.inputs.relevance)
         self._lap()
         speed = len(self.rows) / max(self.epoch_seconds, 1e-9)
         self.curve.log(step=self.step, epoch=self.epoch, **self.epoch_means.take(), queries_per_second=speed)
@@ -246,7 +245,8 @@ class Trainer:
         self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, Terms]:
         generator = torch_generator(self.seed, "positives", self.step, device=str(self.model.device))
-        return prime_loss(query, text, prototype, target, self.params.objective, generator=generator)
+        objective = self.params.objective
+        return LOSSES[objective.name](query, text, prototype, target, objective, generator=generator)
 
     def _backward(self, loss: torch.Tensor, cache: CachedEmbeddings | None) -> None:
         self.optimiser.zero_grad(set_to_none=True)
@@ -278,10 +278,6 @@ class Trainer:
             extra = self.mined[rows[:, None], choice].ravel()
             labels = np.concatenate([labels, extra[extra >= 0].astype(np.int64)])
         return np.unique(labels)
-
-    def _update_centroids(self) -> None:
-        centroids = label_centroids(self.bank.cpu().numpy(), self.inputs.relevance)
-        self.model.centroids.copy_(torch.from_numpy(centroids))
 
     def _validate(self) -> None:
         if self.inputs.validation is None:

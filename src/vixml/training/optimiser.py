@@ -15,7 +15,7 @@ def make_optimiser(model: DualModel, params: OptimParams) -> torch.optim.AdamW:
     Biases, norm weights and free vectors have no weight decay. Every group remembers its peak rate in `peak_lr`.
     """
     backbone = {id(weight) for weight in model.embedder.backbone.parameters()}
-    free = id(model.free_vectors.weight)
+    free = None if model.label_side.free is None else id(model.label_side.free.table.weight)
     norms = {id(w) for m in model.modules() if "norm" in type(m).__name__.lower() for w in m.parameters(recurse=False)}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for weight in model.parameters():

@@ -128,6 +128,7 @@ class StageInputs:
             image_dim=None if bank is None else bank.dim,
             num_labels=self.relevance_train.shape[1],
             chunk_tokens=self.params.batching.chunk_tokens,
+            label_side=self.params.objective.label_side,
             seed=self.seed,
         )
         return model.to(resolve_device(self.params.training.device))

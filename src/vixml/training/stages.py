@@ -16,11 +16,10 @@ from vixml.data.tokens import TokenStore, build_tokens
 from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
 from vixml.models.tokenizer import make_tokenizer
-from vixml.negatives.centroids import label_centroids
 from vixml.negatives.mining import mine_labels, refresh_report
 from vixml.params.model import BackboneParams
 from vixml.params.training import check_resume
-from vixml.training.bank import make_clusters
+from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, label_prototypes
 from vixml.training.initialise import initialise
@@ -97,7 +96,7 @@ def refresh_hard_negatives(
     load_trained_state(model, load_file(str(weights)), weights)
     precision = params.optim.precision
     queries = embed_all(model, inputs.source("train"), precision=precision, desc="refresh queries")
-    model.centroids.copy_(torch.from_numpy(label_centroids(queries, inputs.relevance_train)))
+    update_centroids(model, torch.from_numpy(queries), inputs.relevance_train)
     texts = embed_all(model, inputs.source("label"), precision=precision, desc="refresh labels")
     prototypes = label_prototypes(model, texts)
     rows = np.flatnonzero(np.diff(inputs.relevance_train.indptr)).astype(np.int64)
@@ -124,7 +123,7 @@ def train_hard(
     *,
     resume: str = "auto",
 ) -> tuple[Built, list[dict[str, Any]]]:
-    """Train on clustered batches to the last epoch, compute exact centroids, return the model and its curve.
+    """Train on clustered batches to the last epoch, compute exact centroids (PRIME), return the model and its curve.
 
     Args:
         inputs: Data and settings.
@@ -158,8 +157,9 @@ def train_hard(
     trainer.curve.rewind(trainer.step)
     params, model = inputs.params, trainer.model
     trainer.fit(params.training.epochs, desc=HARD)
-    queries = embed_all(model, trainer.inputs.queries, precision=params.optim.precision, desc="exact centroids")
-    model.centroids.copy_(torch.from_numpy(label_centroids(queries, inputs.relevance_train)))
+    if model.label_side.centroids is not None:
+        exact = embed_all(model, trainer.inputs.queries, precision=params.optim.precision, desc="exact centroids")
+        update_centroids(model, torch.from_numpy(exact), inputs.relevance_train)
     folder = work.fresh("model")
     bank = inputs.bank
     save_model(
@@ -171,6 +171,7 @@ def train_hard(
             image_dim=None if bank is None else bank.dim,
             num_labels=model.num_labels,
             chunk_tokens=params.batching.chunk_tokens,
+            label_side=params.objective.label_side,
         ),
         tokenizer_folder=TokenStore.open(inputs.tokens).tokenizer_folder,
     )

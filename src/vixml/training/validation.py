@@ -35,7 +35,7 @@ class Validation:
 
 
 def validate(model: DualModel, labels: ItemSource, data: Validation, *, precision: str) -> dict[str, float]:
-    """Return the metrics of the current model with its stale centroids, by exact search over all labels."""
+    """Return the metrics of the current model with its stale centroids if any, by exact search over all labels."""
     prototypes = label_prototypes(model, embed_all(model, labels, precision=precision, desc="validation labels"))
     queries = embed_all(model, data.queries, precision=precision, desc="validation queries")
     _, top = top_k(queries, prototypes, max(data.ks), exclude=data.exclude, device=model.device)

@@ -1,0 +1,135 @@
+"""Every objective against a loop over pairs, in value and gradient; what the pool holds; what a model has for it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from vixml.losses.objective import LOSSES
+from vixml.params.objective import OBJECTIVES, ObjectiveParams
+
+NAMES = sorted(set(OBJECTIVES) - {"prime"})  # PRIME has its own tests
+
+
+def _pool(seed: int = 0) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Unscaled queries [9, 8], label texts and prototypes [14, 8]; rows with one, several, all and no positive."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = [torch.randn(n, 8, generator=generator, dtype=torch.float64) for n in (9, 14, 14)]
+    target = torch.rand(9, 14, generator=generator) < 0.25
+    target[1], target[2] = False, True
+    target[3] = torch.arange(14) == 5
+    return inputs, target
+
+
+def _triplet(row: list[torch.Tensor], relevant: list[bool], params: ObjectiveParams) -> torch.Tensor:
+    positive = row[relevant.index(True)]
+    negatives = sorted((s for s, r in zip(row, relevant, strict=True) if not r), key=lambda s: s.item(), reverse=True)
+    violating = [s for s in negatives[: params.num_negatives] if (s - positive).item() + params.margin > 0]
+    weights = [torch.exp(s / params.temperature) if params.temperature else torch.ones_like(s) for s in violating]
+    total = sum(weights) if params.temperature else 1.0
+    terms = [(s - positive + params.margin) * w / total for s, w in zip(violating, weights, strict=True)]
+    return sum(terms, torch.zeros((), dtype=torch.float64))
+
+
+def _softmax(row: list[torch.Tensor], relevant: list[bool], params: ObjectiveParams, *, every: bool) -> torch.Tensor:
+    tau = params.softmax_temperature
+    negatives = [torch.exp(s / tau) for s, r in zip(row, relevant, strict=True) if not r]
+    positives = [torch.exp(s / tau) for s, r in zip(row, relevant, strict=True) if r]
+    terms = [-torch.log(p / (p + sum(negatives))) for p in (positives if every else positives[:1])]
+    return sum(terms) / len(terms)
+
+
+def oracle(
+    name: str, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor, params
+) -> torch.Tensor:
+    """The definition, pair by pair; the drawn positive is the first."""
+    labels = prototype if name == "dexa" else text
+    losses = []
+    for q, relevant in zip(query, target.tolist(), strict=True):
+        row = [(q * label).sum() for label in labels]
+        if not any(relevant):
+            losses.append(torch.zeros((), dtype=torch.float64))
+        elif name in ("dexa", "ngame"):
+            losses.append(_triplet(row, relevant, params))
+        else:
+            losses.append(_softmax(row, relevant, params, every=name == "decoupled_softmax"))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    "settings", [{}, {"num_negatives": 3, "margin": 0.2, "temperature": None, "softmax_temperature": 0.4}]
+)
+def test_value_and_gradient_equal_a_loop_over_pairs(name: str, seed: int, settings: dict[str, float]) -> None:
+    inputs, target = _pool(seed)
+    params = ObjectiveParams(name=name, **settings)
+    results = []
+    for loss in (lambda *given: LOSSES[name](*given)[0], lambda *given: oracle(name, *given)):
+        leaves = [value.clone().requires_grad_() for value in inputs]
+        value = loss(*(normalize(leaf, dim=-1) for leaf in leaves), target, params)
+        gradients = torch.autograd.grad(value, leaves, allow_unused=True)
+        results.append((value.detach(), [torch.zeros(()) if g is None else g for g in gradients]))
+    (fast, fast_gradients), (slow, slow_gradients) = results
+    torch.testing.assert_close(fast, slow)
+    for got, expected in zip(fast_gradients, slow_gradients, strict=True):
+        torch.testing.assert_close(got, expected)
+    assert slow_gradients[0].abs().sum() > 0
+    assert slow_gradients[2 if name == "dexa" else 1].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_is_that_of_the_value(name: str) -> None:
+    """Finite differences along every input."""
+    inputs, target = _pool(3)
+    params = ObjectiveParams(name=name, temperature=None, softmax_temperature=0.5)
+
+    def value(query: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return LOSSES[name](normalize(query, dim=-1), label, label, target, params)[0]
+
+    # num_negatives picks: the differences are small enough not to change a choice
+    leaves = (inputs[0].requires_grad_(), normalize(inputs[1], dim=-1).requires_grad_())
+    assert torch.autograd.gradcheck(value, leaves, eps=1e-7, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_further_positive_is_not_pushed_away(name: str) -> None:
+    """With one drawn positive the other one has no gradient; decoupled positives are all pulled, none pushed."""
+    query = normalize(torch.tensor([[1.0, 0.2]]), dim=-1)
+    label = normalize(torch.tensor([[0.2, 1.0], [1.0, 0.1], [0.5, -0.6]]), dim=-1).requires_grad_()
+    target = torch.tensor([[True, True, False]])
+    loss, _ = LOSSES[name](query, label, label, target, ObjectiveParams(name=name))
+    (gradient,) = torch.autograd.grad(loss, label)
+    towards = -(gradient @ query[0])
+    assert towards[0] > 0
+    assert towards[1] >= 0
+    assert towards[2] < 0
+    if name != "decoupled_softmax":
+        assert gradient[1].abs().sum() == 0
+
+
+@pytest.mark.parametrize("name", ["decoupled_softmax", "infonce"])
+def test_one_negative_is_a_logistic_loss(name: str) -> None:
+    """By hand: similarity 1 for the positive, 0 for the negative, temperature 0.5."""
+    query, label = torch.tensor([[1.0, 0.0]]), torch.eye(2)
+    params = ObjectiveParams(name=name, softmax_temperature=0.5)
+    loss, _ = LOSSES[name](query, label, label, torch.tensor([[True, False]]), params)
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-2)))
+
+
+def test_infonce_draws_its_positive() -> None:
+    """Over many draws its mean is the decoupled softmax's."""
+    inputs, target = _pool(4)
+    query, text, _ = (normalize(value, dim=-1) for value in inputs)
+    params = ObjectiveParams(softmax_temperature=0.3)
+    generator = torch.Generator().manual_seed(0)
+    values = [LOSSES["infonce"](query, text, text, target, params, generator=generator)[0] for _ in range(2000)]
+    mean = LOSSES["decoupled_softmax"](query, text, text, target, params)[0]
+    assert torch.stack(values).mean().item() == pytest.approx(mean.item(), rel=0.01)
+
+
+def test_every_objective_has_a_loss() -> None:
+    assert set(LOSSES) == set(OBJECTIVES)

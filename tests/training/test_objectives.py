@@ -1,0 +1,125 @@
+"""Every objective through the whole of a training: what the model holds, what stands for a label, kill and resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from vixml.core.directories import WorkDirectory, read_json, write_json
+from vixml.core.errors import StateError
+from vixml.models.build import open_model
+from vixml.params.objective import OBJECTIVES
+from vixml.training import stages
+from vixml.training.checkpoint import read_state, write_state
+
+
+def _settings(tiny: SimpleNamespace, name: str, **groups: dict[str, object]) -> object:
+    settings = tiny.params.model_dump()
+    settings["objective"]["name"] = name
+    for group, values in groups.items():
+        settings[group].update(values)
+    return type(tiny.params)(**settings)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("gradient_cache", [False, True])
+def test_a_training_lowers_the_loss_and_moves_every_weight(
+    tiny: SimpleNamespace, tmp_path: Path, name: str, gradient_cache: bool
+) -> None:
+    trainer = tiny.trainer(tmp_path, params=_settings(tiny, name, batching={"gradient_cache": gradient_cache}))
+    before = {key: weight.detach().clone() for key, weight in trainer.model.named_parameters()}
+    trainer.fit(4, desc="train")
+    losses = [record["loss"] for record in trainer.curve.records() if "loss" in record]
+    assert losses[-1] < losses[0]
+    learnt = {key for key, weight in trainer.model.named_parameters() if not torch.equal(weight, before[key])}
+    idle = {key for key in before if "pooler" in key}  # BERT's pooler is not looked at
+    assert learnt == set(before) - idle
+
+
+@pytest.mark.parametrize("name", ["dexa", "ngame", "infonce"])
+def test_a_resumed_training_ends_at_the_same_weights(tiny: SimpleNamespace, tmp_path: Path, name: str) -> None:
+    params = _settings(tiny, name)
+    straight, first = (tiny.trainer(tmp_path / name, params=params) for name in ("a", "b"))
+    straight.fit(4, desc="train")
+    first.fit(3, desc="train")
+    state = write_state(first, WorkDirectory(tmp_path / "state").fresh("s")).path
+    second = tiny.trainer(tmp_path / "c", params=params)
+    read_state(second, state)
+    second.fit(4, desc="train")
+    for one, two in zip(straight.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def _trained(inputs: stages.StageInputs, folder: Path) -> tuple[object, dict[str, np.ndarray]]:
+    from tests.training.test_stages import _train
+
+    model, _ = _train(inputs, folder)
+    built = stages.embed_test_and_labels(inputs, model, WorkDirectory(folder / "embeddings_work"))
+    return model, {name: np.load(built.path / f"{name}.npy") for name in ("label_texts", "label_prototypes")}
+
+
+@pytest.mark.parametrize("name", ["dexa", "ngame", "decoupled_softmax"])
+def test_the_stages_publish_what_stands_for_a_label(tmp_path: Path, name: str) -> None:
+    """No weight of a part that the objective does not have; the published vectors are what the definition says."""
+    from tests.training.test_stages import _changed, _inputs
+
+    inputs = _changed(_inputs(tmp_path), objective={"name": name})
+    model, vectors = _trained(inputs, tmp_path / "run")
+    weights = load_file(model.path / "model.safetensors")
+    own = {key for key in weights if key.startswith("label_side")}
+    texts, prototypes = vectors["label_texts"], vectors["label_prototypes"]
+    if name == "dexa":
+        assert own == {"label_side.free.table.weight", "label_side.free.of_label"}
+        free = weights["label_side.free.table.weight"][weights["label_side.free.of_label"]]
+        expected = texts + free
+        np.testing.assert_allclose(prototypes, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+        assert np.bincount(weights["label_side.free.of_label"], minlength=7).min() >= 2, "shared by clustering"
+    else:
+        assert own == set()
+        np.testing.assert_array_equal(prototypes, texts)
+    assert model.meta["parameters"] == sum(w.numel() for w in open_model(model.path)[0].parameters())
+
+
+def test_a_state_of_another_objective_is_not_continued(tmp_path: Path) -> None:
+    from tests.training.test_stages import _changed, _inputs
+
+    inputs, work = _inputs(tmp_path), WorkDirectory(tmp_path / "work")
+    stages.train_warmup(inputs, work)
+    with pytest.raises(StateError, match=r"params.objective.name"):
+        stages.train_warmup(_changed(inputs, objective={"name": "dexa"}), work)
+
+
+def test_all_batches_are_random_where_clustering_would_begin_after_the_last_epoch(tmp_path: Path) -> None:
+    """`start_epoch` = `epochs`: the refresh is there for its report, the second stage has no step of its own."""
+    from tests.training.test_stages import _changed, _inputs, _train
+
+    inputs = _changed(_inputs(tmp_path), batching={"start_epoch": 4})
+    model, curve = _train(inputs, tmp_path / "run")
+    assert model.meta["epochs"] == 4
+    assert [record["epoch"] for record in curve if "queries_per_second" in record] == [1, 2, 3, 4]
+    assert open_model(model.path)[0].label_side.centroids.norm() > 0
+
+
+def test_a_model_of_before_there_was_a_choice_still_opens(tmp_path: Path) -> None:
+    """Its weights have other names and its description says nothing of the label side."""
+    from tests.training.test_stages import _inputs, _train
+
+    model, _ = _train(_inputs(tmp_path), tmp_path / "run")
+    weights, spec = load_file(model.path / "model.safetensors"), read_json(model.path / "model.json")
+    expected = open_model(model.path)[0].state_dict()
+    names = {
+        "label_side.free.table.weight": "free_vectors.weight",
+        "label_side.free.of_label": "free_of_label",
+        "label_side.centroids": "centroids",
+    }
+    earlier = {names.get(key, key.replace("label_side.combiner", "combiner")): value for key, value in weights.items()}
+    assert not any(key.startswith("label_side") for key in earlier)
+    save_file(earlier, str(model.path / "model.safetensors"))
+    write_json(model.path / "model.json", {key: value for key, value in spec.items() if key != "label_side"})
+    again = open_model(model.path)[0].state_dict()
+    assert all(torch.equal(again[key], expected[key]) for key in expected)
