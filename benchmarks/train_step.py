@@ -28,6 +28,7 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
+from vixml.models.sequence import Frame
 from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
 from vixml.training.checkpoint import save_checkpoint
@@ -117,8 +118,7 @@ def make_model(options: argparse.Namespace) -> DualModel:
     """The network: a folder's weights, or random ones of a known architecture."""
     from transformers import AutoModel, BertConfig, Qwen2Config
 
-    family: str = "encoder"
-    prompts: Any = ((), (), ())
+    frame = Frame()
     if options.backbone == "tiny":
         backbone = AutoModel.from_config(
             BertConfig(
@@ -140,14 +140,15 @@ def make_model(options: argparse.Namespace) -> DualModel:
         base = AutoModel.from_config(config, dtype=torch.bfloat16)
         targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         backbone = get_peft_model(base, LoraConfig(r=64, lora_alpha=64, target_modules=targets, use_rslora=True))
-        family, prompts = "decoder", ((100, 101, 102), (103, 104, 105), (106,))
+        frame = Frame(
+            images_first=False, reserved=0, text_prompt=(100, 101, 102), image_prompt=(103, 104, 105), end=(106,)
+        )
     else:
         backbone = AutoModel.from_pretrained(options.backbone, local_files_only=True)
     embedder = Embedder(
         backbone,
         image_dim=IMAGE_DIM if options.images else None,
-        family=family,
-        prompt_ids=prompts,
+        frame=frame,
         chunk_tokens=options.chunk_tokens,
     )
     return DualModel(embedder, make_label_side("prototype", embedder.dim, PrototypeParams(), num_labels=options.labels))

@@ -126,7 +126,7 @@ def evaluate_variant(
         **result,
         "dataset": dataset,
         "backbone": params.backbone.name,
-        "images": params.model.use_images,
+        "images": params.model.reads_images,
         "milliseconds_per_query": embeddings.meta["milliseconds_per_query"],
         "seconds": {"training": facts["training_seconds"]},
         "num_parameters": facts["parameters"],

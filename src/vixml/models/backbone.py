@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vixml.core.errors import ConfigError
+from vixml.models.fitness import check_fit, is_causal
 from vixml.models.tokenizer import from_hub_or_folder
 from vixml.params.model import BackboneParams, LoraParams
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
@@ -18,27 +20,28 @@ def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *,
 
     Args:
         params: Which backbone.
-        tokenizer: Its tokenizer, for the vocabulary size of a tiny one.
+        tokenizer: Its tokenizer, for the vocabulary size.
         max_positions: Longest sequence it must take, prompt and images included.
 
     Raises:
-        ConfigError: It cannot be loaded, is no plain encoder or decoder, or has too few positions.
+        ConfigError: It cannot be loaded, or does not fit; the error says why.
     """
     from transformers import AutoModel
 
     if params.name == "tiny":
         model = AutoModel.from_config(_tiny_config(params, len(tokenizer), max_positions))
     else:
-        model = from_hub_or_folder(AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True)
-    _check(model, params, max_positions)
-    _drop_unused(model)
+        loaded = from_hub_or_folder(AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True)
+        model = text_tower(loaded)
+    check_fit(model, params, vocabulary=len(tokenizer), max_positions=max_positions)
+    _prepare(model, params)
     model = model if params.lora is None else _add_lora(model, params.lora)
     if params.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     return model
 
 
-def backbone_from_config(config_file: Path) -> PreTrainedModel:
+def backbone_from_config(config_file: Path, params: BackboneParams) -> PreTrainedModel:
     """Return a backbone with random weights of the architecture described in a saved configuration."""
     import json
 
@@ -47,15 +50,49 @@ def backbone_from_config(config_file: Path) -> PreTrainedModel:
     facts = json.loads(config_file.read_text(encoding="utf-8"))
     config = AutoConfig.for_model(facts.pop("model_type"), **facts)
     model = AutoModel.from_config(config)
-    _drop_unused(model)
+    _prepare(model, params)
     return model
 
 
-def _drop_unused(model: PreTrainedModel) -> None:
-    """Take out what never contributes: a BERT-like pooler, and a decoder's cache of keys and values."""
+def text_tower(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the text part of a model that also has a part for images or sound (Gemma-3 4B and larger, say)."""
+    return cast("PreTrainedModel", getattr(model, "language_model", None) or model)
+
+
+def word_dim(backbone: PreTrainedModel) -> int:
+    """Return the width of the word embeddings; ALBERT's and ELECTRA's is not that of the hidden states."""
+    return int(backbone.get_input_embeddings().weight.shape[1])
+
+
+def word_scale(backbone: PreTrainedModel) -> float:
+    """Return what a word's row of the embedding matrix is multiplied by on its way in: Gemma's sqrt(d), else 1."""
+    return float(getattr(backbone.get_input_embeddings(), "scalar_embed_scale", 1.0))
+
+
+def linear_names(model: nn.Module) -> list[str]:
+    """Return the names of the linear layers inside the blocks: of attention and feed-forward, whatever the model.
+
+    A block is an entry of a numbered list of modules; embeddings and heads stand outside of it.
+    """
+    kinds = {"Linear", "Conv1D"}
+    paths = [name.split(".") for name, module in model.named_modules() if type(module).__name__ in kinds]
+    return sorted({path[-1] for path in paths if any(part.isdigit() for part in path[:-1])})
+
+
+def _prepare(model: PreTrainedModel, params: BackboneParams) -> None:
+    """Take out what never contributes, a BERT-like pooler and a decoder's cache; open a decoder's attention if asked.
+
+    With `is_causal` off, transformers masks the padding alone; each attention layer has a flag of its own besides, for
+    batches without padding, which come without a mask.
+    """
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     model.config.use_cache = False
+    if params.family == "decoder" and params.attention == "bidirectional":
+        model.config.is_causal = False
+        for module in model.modules():
+            if is_causal(module):
+                module.is_causal = False
 
 
 def _tiny_config(params: BackboneParams, vocab_size: int, max_positions: int) -> Any:
@@ -76,33 +113,6 @@ def _tiny_config(params: BackboneParams, vocab_size: int, max_positions: int) ->
     return Qwen2Config(**shared, num_key_value_heads=tiny.num_heads)
 
 
-def _check(model: PreTrainedModel, params: BackboneParams, max_positions: int) -> None:
-    import inspect
-
-    accepted = inspect.signature(model.forward).parameters
-    missing = [name for name in ("inputs_embeds", "attention_mask", "position_ids") if name not in accepted]
-    if missing:
-        raise ConfigError(
-            f"{type(model).__name__} does not fit: it takes no {', '.join(missing)}",
-            found=params.name,
-            expected="a text encoder (BERT, DistilBERT, MiniLM, ...) or a decoder (Qwen, Llama, Gemma, ...)",
-        )
-    if not hasattr(model.config, "hidden_size"):
-        raise ConfigError(
-            f"{type(model).__name__} does not fit: it is no plain text model (its configuration has no hidden_size)",
-            found=params.name,
-            remedy="use the text-only version of this model.",
-        )
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and positions < max_positions:
-        raise ConfigError(
-            "the backbone has too few positions",
-            found=f"{params.name}: {positions}",
-            expected=f"at least {max_positions} (text, prompt and images)",
-            remedy="lower backbone.max_length or model.max_images.",
-        )
-
-
 def _add_lora(model: PreTrainedModel, lora: LoraParams) -> PreTrainedModel:
     from peft import LoraConfig, get_peft_model
 
@@ -110,17 +120,16 @@ def _add_lora(model: PreTrainedModel, lora: LoraParams) -> PreTrainedModel:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=list(lora.targets),
+        target_modules=linear_names(model) if lora.targets == "auto" else list(lora.targets),
         use_rslora=True,
         bias="none",
     )
     try:
         return cast("PreTrainedModel", get_peft_model(model, config))
     except ValueError as err:
-        names = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if type(m).__name__ == "Linear"})
         raise ConfigError(
             "LoRA found none of its target layers",
-            found=list(lora.targets),
-            expected=f"names among {names}",
-            remedy="set backbone.lora.targets.",
+            found=lora.targets,
+            expected=f"names among {linear_names(model)}",
+            remedy="set backbone.lora.targets, or leave it at auto.",
         ) from err

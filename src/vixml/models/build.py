@@ -10,8 +10,9 @@ from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import derive_seed
 from vixml.models.backbone import backbone_from_config, make_backbone
-from vixml.models.tokenizer import load_saved_tokenizer
-from vixml.params.model import BackboneParams, ModelParams, PromptParams
+from vixml.models.sequence import Frame
+from vixml.models.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
+from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind
 
 if TYPE_CHECKING:
@@ -49,23 +50,33 @@ def build_model(
     import torch
 
     torch.manual_seed(derive_seed(seed, "model"))
-    prompts = prompt_token_ids(backbone, tokenizer)
-    slots = model.max_images if image_dim is not None else 0
-    max_positions = backbone.max_length + slots + sum(map(len, prompts))
+    frame = make_frame(backbone, model, tokenizer)
+    slots = model.max_images if image_dim is not None and model.fusion == "early" else 0
+    max_positions = backbone.max_length + slots + frame.words
     network = make_backbone(backbone, tokenizer, max_positions=max_positions)
-    return _assemble(network, backbone, model, prompts, image_dim, num_labels, chunk_tokens, label_side)
+    return _assemble(network, backbone, model, frame, image_dim, num_labels, chunk_tokens, label_side)
 
 
-def prompt_token_ids(
-    backbone: BackboneParams, tokenizer: PreTrainedTokenizerFast
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the token ids of text prompt, image prompt and end; all empty for an encoder."""
-    if backbone.family == "encoder":
-        return (), (), ()
-    prompt: PromptParams = backbone.prompt
-    end = tokenizer.convert_tokens_to_ids(prompt.end) if prompt.end in tokenizer.get_vocab() else tokenizer.eos_token_id
-    words = [tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (prompt.text, prompt.image)]
-    return words[0], words[1], () if end is None else (int(end),)
+def make_frame(backbone: BackboneParams, model: ModelParams, tokenizer: PreTrainedTokenizerFast) -> Frame:
+    """Return order, prompts and special tokens of the sequences, as the settings and the tokenizer say.
+
+    Raises:
+        ConfigError: The end token is none of the tokenizer's, and it is not the usual one either.
+    """
+    is_encoder, prompt = backbone.family == "encoder", backbone.prompt
+    prompted = not is_encoder if prompt.enabled is None else prompt.enabled
+    where = model.image_position
+    text, image = (prompt.text, prompt.image) if prompted else ("", "")
+    begin, lead = special_tokens_in_front(tokenizer)
+    return Frame(
+        images_first=is_encoder if where == "auto" else where == "before",
+        reserved=model.max_images if is_encoder else 0,
+        begin=() if is_encoder else begin,
+        lead=lead if is_encoder and text else 0,
+        text_prompt=word_ids(tokenizer, text),
+        image_prompt=word_ids(tokenizer, image),
+        end=() if is_encoder else end_ids(tokenizer, prompt.end),
+    )
 
 
 def save_model(model: DualModel, folder: Path, *, spec: dict[str, Any], tokenizer_folder: Path) -> None:
@@ -119,13 +130,13 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     spec = read_json(folder / _SPEC)
     backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
     tokenizer = load_saved_tokenizer(folder / "tokenizer")
-    prompts = prompt_token_ids(backbone, tokenizer)
+    frame = make_frame(backbone, model, tokenizer)
     if backbone.lora is None:
-        network = backbone_from_config(folder / _BACKBONE)
+        network = backbone_from_config(folder / _BACKBONE, backbone)
     else:
         network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
     shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], spec.get("label_side", "prototype"))
-    dual = _assemble(network, backbone, model, prompts, *shape)
+    dual = _assemble(network, backbone, model, frame, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     return dual.eval(), tokenizer
 
@@ -177,7 +188,7 @@ def _assemble(
     network: PreTrainedModel,
     backbone: BackboneParams,
     model: ModelParams,
-    prompts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]],
+    frame: Frame,
     image_dim: int | None,
     num_labels: int,
     chunk_tokens: int,
@@ -190,12 +201,18 @@ def _assemble(
     embedder = Embedder(
         network,
         image_dim=image_dim,
-        image_slots=model.max_images,
-        family=backbone.family,
+        frame=frame,
         pooling=backbone.pooling,
-        prompt_ids=prompts,
+        late=model.late if model.fusion == "late" else None,
+        output_dim=model.output_dim,
         chunk_tokens=chunk_tokens,
     )
+    if any(dim >= embedder.dim for dim in model.matryoshka):
+        raise ConfigError(
+            "model.matryoshka asks for more than the embeddings have",
+            found=model.matryoshka,
+            expected=f"widths below {embedder.dim}",
+        )
     if label_side == "prototype" and embedder.dim % model.prototype.num_heads:
         raise ConfigError(
             "the combiner's attention heads must divide the embedding width",

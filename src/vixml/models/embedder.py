@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vixml.core.errors import StateError
-from vixml.models.sequence import ItemBatch, Layout, chunks_by_length, decoder_layout, encoder_layout, padded_index
+from vixml.core.errors import ConfigError, StateError
+from vixml.models.backbone import word_dim
+from vixml.models.fitness import first_position
+from vixml.models.late import LateFusion
+from vixml.models.sequence import Frame, ItemBatch, Layout, chunks_by_length, lay_out, padded_index
+from vixml.params.model import LateFusionParams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,10 +28,10 @@ class Embedder(nn.Module):
     Args:
         backbone: A transformers encoder or decoder.
         image_dim: Width of the frozen image vectors; None for a text-only network.
-        image_slots: Most images of an item.
-        family: `encoder` (images first, no prompt) or `decoder` (prompt, images after the text).
+        frame: Order and prompts of a sequence; images before the text and no prompts by default.
         pooling: `mean` over all positions, or the `last`.
-        prompt_ids: Token ids of the decoder's text prompt, image prompt and end.
+        late: Late fusion, if images are not to go through the backbone.
+        output_dim: Width of the embeddings, the first numbers of the pooled ones; None for all.
         chunk_tokens: Most padded positions that go through the backbone at once.
     """
 
@@ -36,20 +40,25 @@ class Embedder(nn.Module):
         backbone: PreTrainedModel,
         *,
         image_dim: int | None,
-        image_slots: int = 3,
-        family: str = "encoder",
+        frame: Frame | None = None,
         pooling: str = "mean",
-        prompt_ids: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] = ((), (), ()),
+        late: LateFusionParams | None = None,
+        output_dim: int | None = None,
         chunk_tokens: int = 8192,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.dim = int(backbone.config.hidden_size)
-        self.image_slots, self.family, self.pooling = image_slots, family, pooling
-        self.prompt_ids, self.chunk_tokens = prompt_ids, chunk_tokens
-        self.projection = None if image_dim is None else nn.Linear(image_dim, self.dim)
-        # RoBERTa-like encoders count positions from padding_idx + 1.
-        self._first_position = _first_position(backbone)
+        width = int(backbone.config.hidden_size)
+        self.dim = width if output_dim is None else output_dim
+        if self.dim > width:
+            raise ConfigError(
+                "model.output_dim is wider than the backbone", found=self.dim, expected=f"at most {width}, or null"
+            )
+        self.frame, self.pooling, self.chunk_tokens = frame or Frame(), pooling, chunk_tokens
+        into = word_dim(backbone) if late is None else width
+        self.projection = None if image_dim is None else nn.Linear(image_dim, into)
+        self.late = None if late is None or image_dim is None else _late_fusion(width, late)
+        self._first_position = first_position(backbone)
 
     @property
     def device(self) -> torch.device:
@@ -58,12 +67,9 @@ class Embedder(nn.Module):
 
     def layout(self, batch: ItemBatch) -> Layout:
         """Lay out the batch's sequences."""
-        if self.projection is None and batch.images is not None:
+        if (self.projection is None or self.late is not None) and batch.images is not None:
             batch = ItemBatch(batch.tokens)
-        if self.family == "encoder":
-            return encoder_layout(batch, image_slots=self.image_slots)
-        text, image, end = self.prompt_ids
-        return decoder_layout(batch, text_prompt=text, image_prompt=image, end=end)
+        return lay_out(batch, self.frame)
 
     def forward(self, batch: ItemBatch) -> Tensor:
         """Embed items.
@@ -83,24 +89,39 @@ class Embedder(nn.Module):
         # Undo the sorting: row i of the result is item i.
         inverse = np.empty(len(batch), dtype=np.int64)
         inverse[np.concatenate(order)] = np.arange(len(batch))
-        return torch.cat(pooled).index_select(0, torch.from_numpy(inverse).to(self.device))
+        embeddings = torch.cat(pooled).index_select(0, torch.from_numpy(inverse).to(self.device))
+        if self.late is not None:
+            embeddings = self.late(embeddings, *self._late_images(batch))
+        return embeddings if self.dim == embeddings.shape[1] else embeddings[:, : self.dim]
 
     def _input_embeddings(self, batch: ItemBatch, layout: Layout) -> Tensor:
         """Word embeddings with the projected images put in their places [total, d]."""
-        device = self.device
-        flat = self.backbone.get_input_embeddings()(torch.from_numpy(layout.token_ids).to(device))
-        if self.projection is not None and batch.images is not None and len(layout.image_at):
-            if batch.images.shape[-1] != self.projection.in_features:
-                raise StateError(
-                    "the image vectors are of another width than the model was trained on",
-                    found=f"{batch.images.shape[-1]} numbers an image",
-                    expected=f"{self.projection.in_features}",
-                    remedy="run image_embedding with the vision model of the training, or train the variant again.",
-                )
-            images = torch.from_numpy(np.ascontiguousarray(batch.images, dtype=np.float32)).to(device)
-            at = torch.from_numpy(layout.image_at).to(device)
-            flat = flat.index_copy(0, at, self.projection(images).to(flat.dtype))
+        flat = self.backbone.get_input_embeddings()(torch.from_numpy(layout.token_ids).to(self.device))
+        if batch.images is not None and len(layout.image_at):
+            at = torch.from_numpy(layout.image_at).to(self.device)
+            flat = flat.index_copy(0, at, self._project(batch.images).to(flat.dtype))
         return flat
+
+    def _late_images(self, batch: ItemBatch) -> tuple[Tensor, Tensor]:
+        """Return the projected images [m, d] and their number for each item [n]."""
+        if batch.images is None or batch.image_counts is None:
+            none = torch.zeros(0, self.backbone.config.hidden_size, device=self.device)
+            return none, torch.zeros(len(batch), dtype=torch.int64, device=self.device)
+        return self._project(batch.images), torch.from_numpy(batch.image_counts).to(self.device)
+
+    def _project(self, vectors: np.ndarray) -> Tensor:
+        assert self.projection is not None
+        if vectors.shape[-1] != self.projection.in_features:
+            raise StateError(
+                "the image vectors are of another width than the model was trained on",
+                found=f"{vectors.shape[-1]} numbers an image",
+                expected=f"{self.projection.in_features}",
+                remedy="run image_embedding with the vision model of the training, or train the variant again.",
+            )
+        images: Tensor = self.projection(
+            torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(self.device)
+        )
+        return images
 
     def _encode_chunk(self, flat: Tensor, layout: Layout, rows: np.ndarray) -> Tensor:
         index, mask = padded_index(layout.offsets, rows)
@@ -120,8 +141,11 @@ class Embedder(nn.Module):
         return (hidden * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 
-def _first_position(backbone: PreTrainedModel) -> int:
-    embeddings = getattr(backbone, "embeddings", None)
-    if getattr(backbone.config, "model_type", "") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
-        return int(getattr(embeddings, "padding_idx", 0)) + 1
-    return 0
+def _late_fusion(width: int, params: LateFusionParams) -> LateFusion:
+    if width % params.num_heads:
+        raise ConfigError(
+            "the attention heads of late fusion must divide the backbone's width",
+            found=f"model.late.num_heads {params.num_heads}, width {width}",
+            remedy="choose another number of heads.",
+        )
+    return LateFusion(width, num_heads=params.num_heads, feedforward=params.feedforward, dropout=params.dropout)

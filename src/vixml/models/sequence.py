@@ -5,7 +5,7 @@ Everything here is integer arithmetic over whole batches in NumPy; no Python loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,45 +52,76 @@ class Layout:
     offsets: Ints
 
 
-def encoder_layout(batch: ItemBatch, *, image_slots: int) -> Layout:
-    """Images first, then the text (ViXML, section 3.2).
+@dataclass(frozen=True)
+class Frame:
+    """What stands around text and images, the same for queries and labels (ViXML, section 3 and table 6).
 
-    The text always starts at position `image_slots`: an absent image takes no slot and no work, yet leaves its position
-    free, so the text's positions depend neither on the item's images nor on the rest of the batch.
+        images first:  begin [image_prompt IMAGES] lead text_prompt TEXT end
+        text first:    begin lead text_prompt TEXT [image_prompt IMAGES] end
+
+    Args:
+        images_first: Which of the two; the default with nothing around is that of encoders.
+        reserved: Positions kept free where images come first: a text begins at the same position however many images
+            its item has. 0 counts what is there, as for decoders, whose positions are relative.
+        begin: Token ids before everything.
+        lead: Tokens of a text that its prompt must not come before ([CLS]).
+        text_prompt: Token ids before the text.
+        image_prompt: Token ids before the images, only of items that have some.
+        end: Token ids after everything.
     """
-    counts = _counts(batch)
-    lengths = np.stack([counts, batch.tokens.lengths])
-    offsets, starts = _segments(lengths)
-    positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
-    text_at = ragged_indices(starts[1], lengths[1])
-    if batch.images is not None:
-        positions[text_at] += np.repeat(image_slots - counts, lengths[1])
-    token_ids = np.zeros(offsets[-1], dtype=np.int64)
-    token_ids[text_at] = batch.tokens.values
-    return Layout(token_ids, ragged_indices(starts[0], lengths[0]), positions, offsets)
+
+    images_first: bool = True
+    reserved: int = 3
+    begin: tuple[int, ...] = ()
+    lead: int = 0
+    text_prompt: tuple[int, ...] = ()
+    image_prompt: tuple[int, ...] = ()
+    end: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> int:
+        """Number of token ids that it adds to an item with images."""
+        return len(self.begin) + len(self.text_prompt) + len(self.image_prompt) + len(self.end)
 
 
-def decoder_layout(
-    batch: ItemBatch, *, text_prompt: Sequence[int], image_prompt: Sequence[int], end: Sequence[int]
-) -> Layout:
-    """Prompt, text, [image prompt, images], end token (ViXML, section 3.1).
+def lay_out(batch: ItemBatch, frame: Frame) -> Layout:
+    """Lay out the sequences of a batch.
 
-    An item without images gets exactly the text-only sequence: no image prompt, no slots.
+    An absent image takes no place and no work. An item without images gets exactly the sequence of a text-only network,
+    but for the positions that `frame.reserved` keeps free.
     """
-    counts = _counts(batch)
-    ones = np.ones(len(batch), dtype=np.int64)
-    has_image = (counts > 0).astype(np.int64)
-    lengths = np.stack(
-        [ones * len(text_prompt), batch.tokens.lengths, has_image * len(image_prompt), counts, ones * len(end)]
-    )
+    counts, text = _counts(batch), batch.tokens.lengths
+    ones, has_image = np.ones_like(counts), (counts > 0).astype(np.int64)
+    lead = np.minimum(text, frame.lead)
+    prompt, pictures = has_image * len(frame.image_prompt), counts
+    words = [lead, ones * len(frame.text_prompt), text - lead]
+    inner = [prompt, pictures, *words] if frame.images_first else [*words, prompt, pictures]
+    lengths = np.stack([ones * len(frame.begin), *inner, ones * len(frame.end)])
+    at_image, at_words = (1, 3) if frame.images_first else (4, 1)
     offsets, starts = _segments(lengths)
     token_ids = np.zeros(offsets[-1], dtype=np.int64)
-    token_ids[ragged_indices(starts[1], lengths[1])] = batch.tokens.values
-    for segment, words in ((0, text_prompt), (2, image_prompt), (4, end)):
-        times = int((lengths[segment] > 0).sum())
-        token_ids[ragged_indices(starts[segment], lengths[segment])] = np.tile(np.asarray(words, np.int64), times)
-    positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
-    return Layout(token_ids, ragged_indices(starts[3], lengths[3]), positions, offsets)
+
+    def places(segment: int) -> Ints:
+        return ragged_indices(starts[segment], lengths[segment])
+
+    is_lead = _place_in_row(batch.tokens.offsets) < frame.lead
+    token_ids[places(at_words)] = batch.tokens.values[is_lead]
+    token_ids[places(at_words + 2)] = batch.tokens.values[~is_lead]
+    fixed = {
+        0: frame.begin,
+        at_words + 1: frame.text_prompt,
+        at_image: frame.image_prompt,
+        len(lengths) - 1: frame.end,
+    }
+    for segment, ids in fixed.items():
+        token_ids[places(segment)] = np.tile(np.asarray(ids, np.int64), int((lengths[segment] > 0).sum()))
+    positions = _place_in_row(offsets)
+    if frame.images_first and frame.reserved and batch.images is not None:
+        # the words behind the images stand where they would with all images there
+        absent = frame.reserved - counts + len(frame.image_prompt) - prompt
+        behind = lengths[at_words:].sum(axis=0)
+        positions[ragged_indices(starts[at_words], behind)] += np.repeat(absent, behind)
+    return Layout(token_ids, places(at_image + 1), positions, offsets)
 
 
 def chunks_by_length(lengths: Ints, *, max_tokens: int, overhead: int = 256) -> Iterator[Ints]:
@@ -139,6 +170,11 @@ def _counts(batch: ItemBatch) -> Ints:
     if batch.image_counts is None:
         return np.zeros(len(batch), dtype=np.int64)
     return batch.image_counts
+
+
+def _place_in_row(offsets: Ints) -> Ints:
+    """Return 0, 1, 2, ... within each row, int64 [total]."""
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
 def _segments(lengths: Ints) -> tuple[Ints, Ints]:

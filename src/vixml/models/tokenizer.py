@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _ENCODER_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-_END = "<|endoftext|>"
+USUAL_END = "<|endoftext|>"
+"""End token of Qwen and of the tiny decoder; the name stands for a tokenizer's own where that has another."""
 
 
 def make_tokenizer(params: BackboneParams, texts: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -57,6 +58,37 @@ def load_saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if not (folder / "tokenizer.json").is_file():
         raise StateError("the tokenizer is missing", file=folder, remedy="run the variant's tokenise stage again.")
     return PreTrainedTokenizerFast.from_pretrained(str(folder))
+
+
+def word_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]:
+    """Return the token ids of the words of a prompt, without special tokens."""
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+
+
+def special_tokens_in_front(tokenizer: PreTrainedTokenizerFast) -> tuple[tuple[int, ...], int]:
+    """Return the begin-of-sequence id where the tokenizer puts one before a text, and the number of special ids there.
+
+    Llama and Gemma were pretrained with such a token, Qwen without; BERT has [CLS], which counts as one in front.
+    """
+    ids, bare = (list(tokenizer("a", add_special_tokens=flag)["input_ids"]) for flag in (True, False))
+    front = next((place for place in range(len(ids)) if ids[place : place + len(bare)] == bare), 0)
+    begins = front > 0 and ids[0] == tokenizer.bos_token_id
+    return ((ids[0],) if begins else ()), front
+
+
+def end_ids(tokenizer: PreTrainedTokenizerFast, end: str) -> tuple[int, ...]:
+    """Return the id of a decoder's end token: the one named, else the tokenizer's own; none for an empty name.
+
+    Raises:
+        ConfigError: A token of one's own choice is unknown.
+    """
+    if not end:
+        return ()
+    if end in tokenizer.get_vocab():
+        return (int(tokenizer.convert_tokens_to_ids(end)),)
+    if end != USUAL_END:
+        raise ConfigError("backbone.prompt.end is no token of this tokenizer", found=end, remedy='name one, or "".')
+    return () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
 
 
 def from_hub_or_folder(load: Any, name: str | Path, **options: Any) -> Any:
@@ -117,10 +149,10 @@ def _train_byte_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=max(vocab_size, 257),
-        special_tokens=[_END],
+        special_tokens=[USUAL_END],
         show_progress=False,
         min_frequency=2,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=_END, pad_token=_END)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=USUAL_END, pad_token=USUAL_END)

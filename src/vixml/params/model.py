@@ -35,14 +35,16 @@ class TinyParams(Params):
 
 
 class PromptParams(Params):
-    """The decoder's prompt: `text` TEXT [`image` IMAGES] `end`."""
+    """Words around text and images: `text` TEXT [`image` IMAGES] `end`; or [`image` IMAGES] `text` TEXT `end`."""
 
+    enabled: bool | None = None
+    """Whether the words of `text` and `image` are there; `null`: with a decoder, not with an encoder."""
     text: str = "This product text"
     """Words before the item's text; empty for none."""
     image: str = "and its image"
-    """Words between text and images; used only by items that have images."""
+    """Words before the images; used only by items that have images."""
     end: str = "<|endoftext|>"
-    """End token; where the vocabulary lacks it, the tokenizer's own end-of-sequence token is used."""
+    """End token of a decoder; where the vocabulary lacks it, the tokenizer's own end-of-sequence token is used."""
 
 
 class LoraParams(Params):
@@ -54,8 +56,8 @@ class LoraParams(Params):
     """Scaling numerator; the update is scaled by alpha / sqrt(rank)."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout probability in front of the adapters."""
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    """Names of the linear layers that get an adapter."""
+    targets: Literal["auto"] | tuple[str, ...] = "auto"
+    """Names of the linear layers that get an adapter; `auto` takes all of attention and feed-forward."""
 
 
 class BackboneParams(Params):
@@ -63,6 +65,8 @@ class BackboneParams(Params):
 
     family: Literal["encoder", "decoder"] = "encoder"
     """Bidirectional encoder (images first, no prompt) or causal decoder (prompt, images after the text)."""
+    attention: Literal["causal", "bidirectional"] = "causal"
+    """Attention of a decoder: causal as it was pretrained, or over all positions; an encoder's is bidirectional."""
     name: str = "tiny"
     """Hub name, local folder, or `tiny` for a small random network (see `tiny`)."""
     max_length: int = Field(32, ge=4, le=8192)
@@ -100,14 +104,51 @@ class PrototypeParams(Params):
     """Initial free vectors: random, or the mean label embedding of the labels that share one."""
 
 
+class LateFusionParams(Params):
+    """The attention layer of late fusion, over the text's embedding and the projected images."""
+
+    num_heads: int = Field(8, ge=1)
+    """Attention heads; must divide the backbone's width."""
+    feedforward: int = Field(1024, ge=1)
+    """Width of the feed-forward layer."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout probability in the layer."""
+
+
 class ModelParams(Params):
     """What is put around the backbone."""
 
     use_images: bool = True
     """Inject image embeddings (a vision variant) or read text only."""
-    max_images: int = Field(3, ge=1, le=64)
-    """Most images of an item that are used; ingestion has already cut them to `data.max_images_per_item`."""
+    max_images: int = Field(3, ge=0, le=64)
+    """Most images of an item that are used (ingestion has already cut them to `data.max_images_per_item`); 0 uses
+    none."""
+    fusion: Literal["early", "late"] = "early"
+    """Images among the word embeddings (ViXML), or beside the text's embedding behind the backbone (MUFIN-style)."""
+    image_position: Literal["auto", "before", "after"] = "auto"
+    """Images before or after the text, with early fusion; `auto`: before it in an encoder, after it in a decoder."""
+    late: LateFusionParams = LateFusionParams()
+    """The attention layer of late fusion."""
+    image_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which all images of a query or label are left out of a training step; 0 is the paper's."""
     projection_init: Literal["whitened", "random"] = "whitened"
     """Where the image projection starts: PCA whitening of the image bank and a random rotation, or random weights."""
     prototype: PrototypeParams = PrototypeParams()
     """The prototype combiner."""
+    output_dim: int | None = Field(None, ge=8)
+    """Width of the embeddings: the first so many numbers of the backbone's; `null` for all of them."""
+    matryoshka: tuple[int, ...] = ()
+    """Shorter widths that are trained along: embeddings may be cut to one of them (`retrieval.dim`); empty for none."""
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the network looks at images at all."""
+        return self.use_images and self.max_images > 0
+
+    @model_validator(mode="after")
+    def _widths(self) -> ModelParams:
+        if any(dim < 1 for dim in self.matryoshka):
+            raise ValueError("each width of matryoshka must be at least 1")
+        if self.output_dim is not None and any(dim >= self.output_dim for dim in self.matryoshka):
+            raise ValueError(f"each width of matryoshka must be below output_dim {self.output_dim}")
+        return self

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from vixml.core.errors import DataError
+from vixml.core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import torch
@@ -230,3 +230,17 @@ def _resident(labels: Any, target: torch.device) -> Any:
         return labels
     free, _ = torch.cuda.mem_get_info(target)
     return torch.from_numpy(np.array(labels)).to(target) if labels.nbytes < free / 4 else labels
+
+
+def shorten(vectors: NDArray[np.float32], dim: int | None) -> NDArray[np.float32]:
+    """Return the first `dim` numbers of unit embeddings [n, d], again of unit length; None for what is given.
+
+    Raises:
+        ConfigError: The embeddings are narrower.
+    """
+    if dim is None or dim == vectors.shape[1]:
+        return vectors
+    if dim > vectors.shape[1]:
+        raise ConfigError("retrieval.dim is wider than the embeddings", found=dim, expected=f"<= {vectors.shape[1]}")
+    cut = vectors[:, :dim]
+    return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), np.float32(1e-12))

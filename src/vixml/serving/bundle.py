@@ -183,6 +183,7 @@ class Bundle:
             vision_seed=settings.vision_seed,
             max_images=settings.max_images,
             precision=precision,
+            short_dim=settings.retrieval.dim,
         )
 
     def _need_train_queries(self) -> None:
@@ -225,7 +226,7 @@ def bundle_settings(
     """
     retrieval = params.retrieval.model_copy(update={"augmentation": AugmentationParams.model_validate(augmentation)})
     same = {"dataset": dataset, "variant": model.path.parent.name, "retrieval": retrieval}
-    if image_bank is None or not params.model.use_images:
+    if image_bank is None or not params.model.reads_images:
         return BundleSettings(**same)
     facts = image_bank.meta
     if "vision" not in facts:

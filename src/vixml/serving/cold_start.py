@@ -14,7 +14,7 @@ from vixml.evaluation.metrics import query_metrics
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import LabelUpdateParams
-from vixml.retrieval.exact import top_k
+from vixml.retrieval.exact import shorten, top_k
 from vixml.serving.bundle import Bundle
 from vixml.serving.labels import LabelChanges, embed_labels, label_prototypes_for
 
@@ -96,9 +96,9 @@ def cold_start_report(
         params = LabelUpdateParams(free=free, centroid=centroid)  # type: ignore[arg-type]
         unseen = np.full(len(new), -1)
         added = label_prototypes_for(encoder.model, new, unseen, known, trained_rows, params)
-        prototypes = np.concatenate([reduced.label_prototypes, added])[order]
+        prototypes = np.concatenate([reduced.label_prototypes, shorten(added, encoder.short_dim)])[order]
         what = f"added: free vector {free}, centroid {centroid}"
         rows.append({"labels": what, **data.measure(reduced_queries, prototypes, cold)})
-    prototypes = np.concatenate([reduced.label_prototypes, new])[order]
+    prototypes = np.concatenate([reduced.label_prototypes, shorten(new, encoder.short_dim)])[order]
     rows.append({"labels": "added: the label's embedding itself", **data.measure(reduced_queries, prototypes, cold)})
     return rows

@@ -50,6 +50,7 @@ class ItemEncoder:
         vision_seed: Seed of a `tiny` vision encoder.
         max_images: Images of an item that are used; later ones are left out.
         precision: `fp32` gives an item the same vector alone and in any batch (1e-6); `bf16` is faster, not as exact.
+        short_dim: Width of the embeddings where labels are compared by fewer numbers than the model has; None for all.
     """
 
     model: DualModel
@@ -59,6 +60,7 @@ class ItemEncoder:
     vision_seed: int = 0
     max_images: int = 3
     precision: str = "fp32"
+    short_dim: int | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _vision_encoder: VisionEncoder | None = field(default=None, repr=False)
     _readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_READERS, "pictures"), repr=False)
@@ -66,7 +68,7 @@ class ItemEncoder:
     @property
     def dim(self) -> int:
         """Width of an embedding."""
-        return self.model.embedder.dim
+        return self.short_dim or self.model.embedder.dim
 
     @property
     def uses_images(self) -> bool:
@@ -95,6 +97,7 @@ class ItemEncoder:
         *,
         block: int = 1024,
         failures: list[tuple[int, str]] | None = None,
+        whole: bool = False,
     ) -> NDArray[np.float32]:
         """Return unit embeddings float32 [n, d] of items.
 
@@ -103,6 +106,7 @@ class ItemEncoder:
             images: Images of each item, [n] lists of 0 or more; None for no images at all.
             block: Items in memory at once.
             failures: Takes (item, reason) of every image that cannot be read; it then counts as absent. None: raise.
+            whole: At the model's own width, whatever `short_dim` says.
 
         Raises:
             DataError: The lists differ in length, or an image cannot be read.
@@ -111,11 +115,12 @@ class ItemEncoder:
         import torch
 
         from vixml.models.sequence import ItemBatch
+        from vixml.retrieval.exact import shorten
         from vixml.training.precision import autocast
 
         if images is not None and len(images) != len(texts):
             raise DataError("texts and images differ in number", found=f"{len(texts)} and {len(images)}")
-        result = np.empty((len(texts), self.dim), dtype=np.float32)
+        result = np.empty((len(texts), self.model.embedder.dim), dtype=np.float32)
         for begin in range(0, len(texts), block):
             part = slice(begin, begin + block)
             vectors, counts = None, None
@@ -125,7 +130,7 @@ class ItemEncoder:
             with self._lock, torch.inference_mode(), autocast(self.precision, self.model.device):
                 batch = ItemBatch(self._tokens(texts[part]), vectors, counts)
                 result[part] = self.model.embed(batch).cpu().numpy()
-        return result
+        return result if whole else shorten(result, self.short_dim)
 
     def _tokens(self, texts: Sequence[str]) -> RaggedArray:
         """Tokenise; not for two threads at once, since a tokenizer is set up for each call."""

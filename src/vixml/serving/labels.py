@@ -24,7 +24,7 @@ from vixml.core.errors import ConfigError, DataError
 from vixml.data.pictures import read_bytes
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.retrieval.augmentation import QUERIES, softmax
-from vixml.retrieval.exact import top_k
+from vixml.retrieval.exact import shorten, top_k
 from vixml.retrieval.index import build_index
 from vixml.serving.bundle import TRAIN_FILES, Bundle, BundleSettings, finish_bundle, link_tree
 from vixml.serving.query_files import id_column, query_blocks
@@ -113,15 +113,13 @@ def update_labels(
     prototypes = np.concatenate([bundle.label_prototypes[kept], texts[len(kept) :]])
     if len(changed):
         given = {**changes.updated, **changes.added}
-        texts[changed] = embed_labels(
-            encoder, {uid: given[uid] for uid in labels["uid"].iloc[changed]}, changes.image_root
-        )
+        whole = embed_labels(encoder, {uid: given[uid] for uid in labels["uid"].iloc[changed]}, changes.image_root)
+        texts[changed] = shorten(whole, encoder.short_dim)
         rows = labels["trained_row"].to_numpy()
         is_known = rows >= 0
         is_known[changed] = False
-        prototypes[changed] = label_prototypes_for(
-            encoder.model, texts[changed], rows[changed], texts[is_known], rows[is_known], params
-        )
+        found = label_prototypes_for(encoder.model, whole, rows[changed], texts[is_known], rows[is_known], params)
+        prototypes[changed] = shorten(found, encoder.short_dim)
     folder = work.fresh("updated")
     _write(bundle, folder, labels, kept, texts, prototypes)
     report = {
@@ -155,9 +153,9 @@ def label_prototypes_for(
 
     Args:
         model: The trained network.
-        texts: Their embeddings float32 [m, d].
+        texts: Their embeddings float32 [m, d], at the model's own width.
         trained_rows: Their rows in the model's label table int64 [m]; -1 for labels that training did not see.
-        known_texts: Embeddings of the trained labels that neighbours are looked for among float32 [K, d].
+        known_texts: Embeddings of the trained labels that neighbours are looked for among float32 [K, d or fewer].
         known_rows: Their rows in the model's label table int64 [K].
         params: Where the free vector and centroid of an unseen label come from.
     """
@@ -193,7 +191,8 @@ def _borrowed(
     """
     import torch
 
-    scores, found = top_k(texts, known_texts, params.neighbours, device=model.device)
+    asked = shorten(texts, known_texts.shape[1])
+    scores, found = top_k(asked, known_texts, params.neighbours, device=model.device)
     weight = torch.from_numpy(softmax(scores, params.temperature)).to(model.device)
     rows = torch.from_numpy(known_rows[found] if len(known_rows) else np.zeros_like(found)).to(model.device)
     some = bool(len(known_rows))
@@ -235,13 +234,13 @@ def _new_table(kept: pd.DataFrame, changes: LabelChanges) -> tuple[pd.DataFrame,
 def embed_labels(
     encoder: ItemEncoder, labels: Mapping[str, tuple[str, list[str]]], image_root: Path
 ) -> NDArray[np.float32]:
-    """Return the embeddings float32 [m, d] of labels given as id -> (text, image files).
+    """Return the embeddings float32 [m, d], at the model's own width, of labels given as id -> (text, image files).
 
     Raises:
         DataError: An image lies outside its root or cannot be read.
     """
     images = [[partial(read_bytes, image_root, name) for name in names] for _, names in labels.values()]
-    return encoder.embed([text for text, _ in labels.values()], images)
+    return encoder.embed([text for text, _ in labels.values()], images, whole=True)
 
 
 def _write(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from vixml.core.seeding import torch_generator
+from vixml.models.backbone import word_scale
 from vixml.models.label_side import SharedVectors
 from vixml.models.projection import whiten_projection
 from vixml.negatives.clustering import balanced_clusters
@@ -19,9 +20,11 @@ def initialise(trainer: Trainer, inputs: StageInputs) -> None:
     model, settings, bank = trainer.model, inputs.params.model, inputs.bank
     projection = model.embedder.projection
     if bank is not None and projection is not None and settings.projection_init == "whitened":
-        words = model.embedder.backbone.get_input_embeddings().weight.detach()
+        backbone = model.embedder.backbone
+        words = backbone.get_input_embeddings().weight.detach()
         rows = np.concatenate([bank.images_of("train").values, bank.images_of("label").values]).astype(np.int64)
-        whiten_projection(projection, bank.vectors, rows, word_rms=float(words.float().square().mean().sqrt()))
+        word_rms = float(words.float().square().mean().sqrt()) * word_scale(backbone)
+        whiten_projection(projection, bank.vectors, rows, word_rms=word_rms)
     free, prototype = model.label_side.free, settings.prototype
     if free is not None and (prototype.free_vectors < model.num_labels or prototype.free_init == "cluster_mean"):
         share_free_vectors(trainer, free, prototype.free_init, inputs.seed)

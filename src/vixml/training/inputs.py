@@ -77,3 +77,11 @@ def take_items(batch: ItemBatch, rows: Ints) -> ItemBatch:
         return ItemBatch(tokens)
     starts, counts = offsets_of(batch.image_counts)[rows], batch.image_counts[rows]
     return ItemBatch(tokens, batch.images[ragged_indices(starts, counts)], counts)
+
+
+def drop_images(batch: ItemBatch, dropped: NDArray[np.bool_]) -> ItemBatch:
+    """Return the batch with no image left of the items that `dropped` (bool [items]) marks."""
+    if batch.images is None or batch.image_counts is None:
+        return batch
+    kept = ~dropped
+    return ItemBatch(batch.tokens, batch.images[np.repeat(kept, batch.image_counts)], batch.image_counts * kept)

@@ -17,6 +17,7 @@ from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
 from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
 from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
+from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.models.device import send
 from vixml.models.dual import DualModel
@@ -29,7 +30,7 @@ from vixml.training.bank import bank_device, make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
 from vixml.training.curve import Curve, Means
 from vixml.training.gradient_cache import CachedEmbeddings
-from vixml.training.inputs import concatenate
+from vixml.training.inputs import concatenate, drop_images
 from vixml.training.memory import peak_memory, reset_peak_memory
 from vixml.training.optimiser import learning_rate_factor, make_optimiser, set_learning_rate
 from vixml.training.precision import autocast
@@ -227,6 +228,10 @@ class Trainer:
         pool = self._pool(rows, numpy_generator(self.seed, "step", self.step))
         target = send(pool_target(self.inputs.relevance, rows, pool), self.model.device)
         items = concatenate(self.inputs.queries.batch(rows), self.inputs.labels.batch(pool))
+        dropout = self.params.model.image_dropout
+        if dropout:
+            draws = numpy_generator(self.seed, "image dropout", self.step).random(len(items))
+            items = drop_images(items, draws < dropout)
         return send(pool, self.model.device), target, items
 
     def _forward(
@@ -244,9 +249,12 @@ class Trainer:
     def _loss(
         self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor
     ) -> tuple[torch.Tensor, Terms]:
-        generator = torch_generator(self.seed, "positives", self.step, device=str(self.model.device))
-        objective = self.params.objective
-        return LOSSES[objective.name](query, text, prototype, target, objective, generator=generator)
+        def objective(query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor) -> tuple[torch.Tensor, Terms]:
+            generator = torch_generator(self.seed, "positives", self.step, device=str(self.model.device))
+            return LOSSES[params.name](query, text, prototype, target, params, generator=generator)
+
+        params = self.params.objective
+        return nested_loss(objective, (query, text, prototype), self.params.model.matryoshka)
 
     def _backward(self, loss: torch.Tensor, cache: CachedEmbeddings | None) -> None:
         self.optimiser.zero_grad(set_to_none=True)

@@ -61,7 +61,7 @@ class StageInputs:
     filter_validation: sp.csr_matrix
 
     def __post_init__(self) -> None:
-        if self.params.model.use_images and self.image_bank is None:
+        if self.params.model.reads_images and self.image_bank is None:
             raise ConfigError(
                 "a text-only variant was told to use images",
                 found="model.use_images: true without an image bank",
@@ -80,7 +80,7 @@ class StageInputs:
                     expected=str(matrix.shape[0]),
                     remedy="run the variant's pipeline from its first stage again.",
                 )
-        if self.image_bank is None or not self.params.model.use_images:
+        if self.image_bank is None or not self.params.model.reads_images:
             return
         if self.image_bank.meta["items"] != self.tokens.meta["items"]:
             raise StateError(
@@ -94,7 +94,7 @@ class StageInputs:
     @property
     def bank(self) -> ImageBank | None:
         """The image bank if the variant looks at images."""
-        if self.image_bank is None or not self.params.model.use_images:
+        if self.image_bank is None or not self.params.model.reads_images:
             return None
         return ImageBank.open(self.image_bank.path)
 

@@ -19,6 +19,7 @@ from vixml.models.tokenizer import make_tokenizer
 from vixml.negatives.mining import mine_labels, refresh_report
 from vixml.params.model import BackboneParams
 from vixml.params.training import check_resume
+from vixml.retrieval.exact import shorten
 from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, label_prototypes
@@ -211,20 +212,20 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     dual, _ = open_model(model.path)
     dual.to(resolve_device(inputs.params.training.device))
     precision = inputs.params.optim.precision
-    folder = work.fresh("embeddings")
+    retrieval = inputs.params.retrieval
+    folder, dim = work.fresh("embeddings"), retrieval.dim
     started = time.perf_counter()
     queries = embed_all(dual, inputs.source("test"), precision=precision, desc="embed test queries")
     seconds = time.perf_counter() - started
     texts = embed_all(dual, inputs.source("label"), precision=precision, desc="embed labels")
-    np.save(folder / "test_queries.npy", queries, allow_pickle=False)
-    np.save(folder / "label_texts.npy", texts, allow_pickle=False)
-    np.save(folder / "label_prototypes.npy", label_prototypes(dual, texts), allow_pickle=False)
-    retrieval = inputs.params.retrieval
+    np.save(folder / "test_queries.npy", shorten(queries, dim), allow_pickle=False)
+    np.save(folder / "label_texts.npy", shorten(texts, dim), allow_pickle=False)
+    np.save(folder / "label_prototypes.npy", shorten(label_prototypes(dual, texts), dim), allow_pickle=False)
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
         train = embed_all(dual, inputs.source("train"), precision=precision, desc="embed training queries")
-        np.save(folder / "train_queries.npy", train.astype(np.float16), allow_pickle=False)
+        np.save(folder / "train_queries.npy", shorten(train, dim).astype(np.float16), allow_pickle=False)
     if retrieval.augmentation.tuned and inputs.relevance_validation.shape[0]:
         validation = embed_all(dual, inputs.source("validation"), precision=precision, desc="embed validation queries")
-        np.save(folder / "validation_queries.npy", validation, allow_pickle=False)
-    meta = {"dim": dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(queries))}
+        np.save(folder / "validation_queries.npy", shorten(validation, dim), allow_pickle=False)
+    meta = {"dim": dim or dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(queries))}
     return Built(folder, "embeddings", meta)

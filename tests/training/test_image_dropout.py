@@ -1,0 +1,92 @@
+"""Image dropout: who loses its images, that nothing else changes, and that a resumed or cached run does the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.models.sequence import ItemBatch
+from vixml.params.variant import VariantParams
+from vixml.training.inputs import drop_images
+
+
+def with_dropout(params: VariantParams, dropout: float, **batching: object) -> VariantParams:
+    values = params.model_dump()
+    return VariantParams(
+        **{
+            **values,
+            "model": {**values["model"], "image_dropout": dropout},
+            "batching": {**values["batching"], **batching},
+        }
+    )
+
+
+def losses(trainer: SimpleNamespace) -> list[float]:
+    return [record["loss"] for record in trainer.curve.records() if "loss" in record]
+
+
+def test_all_images_of_an_item_go_or_none() -> None:
+    """The others keep theirs, in order; texts stay."""
+    counts = np.array([2, 0, 1, 3])
+    images = np.arange(12, dtype=np.float32).reshape(6, 2)
+    tokens = RaggedArray(np.arange(4), offsets_of(np.ones(4, np.int64)))
+    left = drop_images(ItemBatch(tokens, images, counts), np.array([True, True, False, False]))
+    assert_array_equal(left.image_counts, [0, 0, 1, 3])
+    assert_array_equal(left.images, images[2:])
+    assert left.tokens is tokens
+    bare = ItemBatch(tokens)
+    assert drop_images(bare, np.ones(4, bool)) is bare
+
+
+def test_the_share_is_p_and_sides_are_drawn_alike(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Over many steps, of queries and of labels; each step draws anew, and the same step the same."""
+    trainer = tiny.trainer(tmp_path, params=with_dropout(tiny.params, 0.3))
+    rows = trainer.rows[:16]
+    kept, shown, draws = np.zeros(2), np.zeros(2), []
+    for step in range(300):
+        trainer.step = step
+        pool, _, items = trainer._gather(rows)
+        labels = pool.cpu().numpy()
+        before = np.concatenate(
+            [trainer.inputs.queries.batch(rows).image_counts, trainer.inputs.labels.batch(labels).image_counts]
+        )
+        assert set(np.unique(items.image_counts[before == 0])) <= {0}
+        assert_array_equal(items.image_counts[items.image_counts > 0], before[items.image_counts > 0])
+        for side, part in enumerate((slice(0, len(rows)), slice(len(rows), None))):
+            kept[side] += (items.image_counts[part] > 0).sum()
+            shown[side] += (before[part] > 0).sum()
+        draws.append(items.image_counts[: len(rows)].tolist())
+        assert trainer._gather(rows)[2].image_counts.tolist() == items.image_counts.tolist()
+    np.testing.assert_allclose(1 - kept / shown, 0.3, atol=0.04)
+    assert len({tuple(draw) for draw in draws}) > 100
+
+
+def test_without_dropout_nothing_changes(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """p = 0 draws nothing: positives, batches and losses are those of before the setting existed."""
+    plain, zero, some = (
+        tiny.trainer(tmp_path / name, params=params)
+        for name, params in (
+            ("plain", tiny.params),
+            ("zero", with_dropout(tiny.params, 0.0)),
+            ("some", with_dropout(tiny.params, 0.5)),
+        )
+    )
+    for trainer in (plain, zero, some):
+        trainer.fit(1, desc="train")
+    assert losses(plain) == losses(zero)
+    assert losses(plain) != losses(some)
+
+
+def test_the_cache_drops_the_same_images(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Both passes over a batch see the same images: the losses are those without the cache."""
+    found = []
+    for cached in (False, True):
+        trainer = tiny.trainer(tmp_path / str(cached), params=with_dropout(tiny.params, 0.4, gradient_cache=cached))
+        trainer.fit(2, desc="train")
+        found.append(losses(trainer))
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
