@@ -29,7 +29,7 @@ def shop(tmp_path: Path) -> Path:
 def test_init_data_prints_what_it_found_and_writes_an_environment(project, shop):
     ended = call("init-data", shop, "--name", "shop", "--split-by", "last", "--test-fraction", 0.5)
     assert ended.exit_code == 0, ended.output
-    for printed in ("items.csv", "tags", "--query-text COLUMN", "15, 0 with an image", "kedro run --env=shop"):
+    for printed in ("items.csv", "tags", "--query-text COLUMN", "15, 0 naming an image", "kedro run --env=shop"):
         assert printed in ended.output
     assert sorted(file.name for file in (project / "conf/shop").iterdir()) == ["globals.yml", "parameters.yml"]
     again = call("init-data", shop, "--name", "shop")

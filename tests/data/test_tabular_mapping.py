@@ -157,7 +157,7 @@ def test_the_environment_reads_back_as_the_same_mapping(tmp_path, project):
     assert DataParams.model_validate(loader["parameters"]["data"]).mapping == found
     assert loader["catalog"]["raw"]["filepath"] == (tmp_path / "d").as_posix()
     assert loader["catalog"]["items_train"]["filepath"].startswith("data/03_primary/mine/")
-    assert ("train items", "1, 0 with an image") in findings(report)
+    assert ("train items", "1, 0 naming an image") in findings(report)
     assert ("  text", 'ti: "${x}"', "--query-text COLUMN") in describe(found)
     for name in ("base", "a b", "mine"):
         with pytest.raises(ConfigError):

@@ -94,8 +94,18 @@ def test_every_input_says_the_same(queries, tmp_path, name):
 def test_messy_columns(tmp_path):
     file = tmp_path / "messy.csv"
     file.write_text("Product;Brand;Pic\n A lamp ;Ikea;\nChair;;a.png\n", encoding="utf-8")
-    (block,) = query_blocks(file, 9, id_column="id", text_columns=("Brand", "Product"), images_column="Pic")
+    (block,) = query_blocks(file, 9, id_column="id", text_columns=("Brand", "Product"), image_columns=("Pic",))
     assert (block.ids, block.texts, block.images) == (["1", "2"], ["Ikea  A lamp ", "Chair"], [[], ["a.png"]])
+
+
+def test_several_columns_of_images(tmp_path):
+    """One name may stand alone on the command line; a column that is not there holds no image."""
+    file = tmp_path / "queries.csv"
+    file.write_text("id,text,front,back\n1,lamp,a.png|b.png,c.png\n2,chair,,d.png\n3,mug,,\n", encoding="utf-8")
+    params = PredictionParams.model_validate({"text_columns": "text", "image_columns": ["front", "back", "gone"]})
+    assert params.text_columns == ("text",)
+    (block,) = query_blocks(file, 9, text_columns=params.text_columns, image_columns=params.image_columns)
+    assert block.images == [["a.png", "b.png", "c.png"], ["d.png"], []]
 
 
 def write_json_list(file, rows):

@@ -39,6 +39,8 @@ class VixmlError(Exception):
         if self.file is not None:
             where = str(self.file) if self.line is None else f"{self.file}, line {self.line}"
             parts[0] = f"{where}: {self.what}"
+        if any(part is not None for part in (self.found, self.expected, self.remedy)) and parts[0][-1:] not in ".!?":
+            parts[0] += "."
         if self.found is not None:
             text = str(self.found)
             parts.append(f"Found: {text if len(text) <= 200 else text[:200] + ' ...'}.")

@@ -45,7 +45,7 @@ def findings(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for side, facts in report["sides"].items():
         if facts["items"]:
-            rows.append((f"{side} items", f"{facts['items']:,}, {facts['with_image']:,} with an image"))
+            rows.append((f"{side} items", f"{facts['items']:,}, {facts['with_image']:,} naming an image"))
     for side, labels in report["labels_per_point"].items():
         if labels["max"]:
             rows.append((f"labels a query, {side}", f"{labels['mean']:.2f} (at most {labels['max']:.0f})"))
@@ -114,7 +114,7 @@ def _columns(mapping: MappingParams, data_root: str) -> Iterator[tuple[str, Any]
     yield "id_column", queries.id or "id"
     yield "text_columns", queries.text
     if queries.images:
-        yield "images_column", queries.images[0]
+        yield "image_columns", queries.images
     if queries.image_folder:
         yield "images_root", f"{data_root}/{queries.image_folder}"
 

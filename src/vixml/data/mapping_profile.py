@@ -24,7 +24,7 @@ _WORDS = {
     "artikel question questions search page pages book books point points",
     "pair": "pair pairs link links relation relations qrel qrels edge edges match matches interaction "
     "interactions truth",
-    "weight": "weight weights score scores rel relevance rating count gewicht",
+    "weight": "weight weights score scores rel relevance rating confidence count gewicht",
     "train": "train trn training",
     "test": "test tst testing",
 }

@@ -72,8 +72,9 @@ class Table:
                 f"the table has no column `{name}`",
                 file=self.file,
                 found=", ".join(self.columns),
-                expected="the columns that `data.mapping` names",
-                remedy=(f"did you mean `{near[0]}`? " if near else "") + "Correct `data.mapping` of the environment.",
+                expected="a column of this table",
+                remedy=(f"did you mean `{near[0]}`? " if near else "")
+                + "Correct the option of `vixml init-data`, or `data.mapping` of the environment.",
             ) from None
 
     def line(self, row: int) -> int:

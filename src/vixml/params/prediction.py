@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from vixml.params.base import Params
+
+
+def _listed(value: Any) -> Any:
+    """Return a single name as a list of one, as `--params prediction.text_columns=title` gives it."""
+    return (value,) if isinstance(value, str) else value
+
+
+Columns: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 class PredictionParams(Params):
@@ -22,10 +30,11 @@ class PredictionParams(Params):
     """Form of the predictions' file."""
     id_column: str = "id"
     """Column of the queries' ids; a file without it gets the number of the query, from 1."""
-    text_columns: tuple[str, ...] = Field(("text",), min_length=1)
-    """Columns that make the text, joined by a space."""
-    images_column: str = "images"
-    """Column of image files: a list, or names separated by `|` or `;`. A file without it has no images."""
+    text_columns: Columns = Field(("text",), min_length=1)
+    """Columns that make the text, joined by a space; one name or a list."""
+    image_columns: Columns = ("images",)
+    """Columns of image files, one name or a list; a cell is a list, or names separated by `|` or `;`. A file without
+    them has no images."""
     images_root: str | None = None
     """Folder that image files are relative to and must not leave; null is the folder of the queries' file."""
     exclude: str | None = None

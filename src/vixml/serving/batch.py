@@ -155,7 +155,7 @@ def _predicted_blocks(
     pairs = None
     if params.exclude is not None:
         pairs = ExcludedPairs.read(_file(params.exclude), predictor.num_labels, predictor.rows_of)
-    columns: Any = {name: getattr(params, name) for name in ("id_column", "text_columns", "images_column")}
+    columns: Any = {name: getattr(params, name) for name in ("id_column", "text_columns", "image_columns")}
     labels = _label_table(predictor)
     with progress(desc="predict", unit="query") as bar:
         for number, block in enumerate(query_blocks(file, params.block_size, **columns)):

@@ -54,11 +54,11 @@ def query_blocks(
     *,
     id_column: str = "id",
     text_columns: Sequence[str] = ("text",),
-    images_column: str = "images",
+    image_columns: Sequence[str] = ("images",),
 ) -> Iterator[QueryBlock]:
     """Yield the queries of a file in blocks.
 
-    A file without the id column gets the number of the query, from 1, as id; one without the images column has no
+    A file without the id column gets the number of the query, from 1, as id; one without the image columns has no
     images. Several images stand in one cell as a list (Parquet, JSON) or separated by `|` or `;`.
 
     Args:
@@ -66,7 +66,7 @@ def query_blocks(
         size: Queries of a block.
         id_column: Column of the ids.
         text_columns: Columns whose texts are joined by a space.
-        images_column: Column of the image files.
+        image_columns: Columns of the image files; one that is not there holds none.
 
     Raises:
         DataError: Missing or unreadable, without a text column, or a query without id.
@@ -86,8 +86,11 @@ def query_blocks(
                 found=f"query {number + ids.index('') + 1}",
                 remedy="fill it.",
             )
-        cells = table[images_column].tolist() if images_column in table else [None] * len(table)
-        yield QueryBlock(ids, texts, [_names(cell) for cell in cells])
+        images: list[list[str]] = [[] for _ in ids]
+        for name in image_columns:
+            for row, cell in enumerate(table.get(name, [])):
+                images[row].extend(_names(cell))
+        yield QueryBlock(ids, texts, images)
         number += len(table)
 
 
