@@ -38,6 +38,15 @@ def test_init_data_prints_what_it_found_and_writes_an_environment(project, shop)
     assert call("init-data", shop, "--name", "shop", "--overwrite").exit_code == 0
 
 
+def test_images_behind_urls_are_to_be_downloaded_first(project, shop):
+    (shop / "items.csv").write_text(
+        "id,title,tags,image\n" + "".join(f"{n},shoe {n},a|b,http://x.example/{n}.png\n" for n in range(20)),
+        encoding="utf-8",
+    )
+    said = call("init-data", shop, "--name", "shop").output
+    assert 0 < said.find("--pipeline=image_download") < said.find("--pipeline=study")
+
+
 def test_a_dry_run_writes_nothing(project, shop):
     assert call("init-data", shop, "--dry-run", "--query-text", "title", "--query-text", "tags").exit_code == 0
     assert not (project / "conf/mine").exists()

@@ -91,7 +91,10 @@ def init_data(  # the names of the options are those of `vixml.data.mapping.CHOI
         inside = root.is_relative_to(project.resolve())
         place = root.relative_to(project.resolve()) if inside else root
         write_environment(target, place.as_posix(), mapping, report)
-        typer.echo(f"Wrote conf/{name}/. Look it over, then: kedro run --env={name} --pipeline=study")
+        typer.echo(f"Wrote conf/{name}/. Look it over, then:")
+        if report["repairs"].get("image_urls_not_downloaded"):
+            typer.echo(f"kedro run --env={name} --pipeline=image_download")
+        typer.echo(f"kedro run --env={name} --pipeline=study")
 
 
 def _print_table(title: str, header: tuple[str, ...], rows: list[Any]) -> None:

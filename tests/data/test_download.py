@@ -96,6 +96,10 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             while not web.gate.wait(0.05):
                 self.wfile.write(b"x")
+        elif first == "drip":  # a head that never ends
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not web.gate.wait(0.05):
+                self.wfile.write(b"x")
         elif first == "to":
             self.answer(b"", status=302, Location=self.path.partition("?")[2])
         elif first == "page":
@@ -202,7 +206,13 @@ def test_what_is_no_image_is_given_up_for_a_reason(fetch, web, path, reason, att
 
 @pytest.mark.parametrize(
     ("path", "changes"),
-    [("slow", {"timeout_seconds": 0.2}), ("trickle", {"total_seconds": 0.3}), ("trickle", {"timeout_seconds": 0.01})],
+    [
+        ("slow", {"timeout_seconds": 0.2}),
+        ("trickle", {"total_seconds": 0.3}),
+        ("trickle", {"timeout_seconds": 0.01}),
+        ("drip", {"total_seconds": 0.3}),
+        ("to/x?/drip", {"total_seconds": 0.3}),
+    ],
 )
 def test_a_slow_server_is_given_up(fetch, path, changes):
     with pytest.raises(FetchError) as err:

@@ -142,7 +142,7 @@ def test_one_row_a_pair_merges_the_rows_of_a_query(tmp_path):
         pairs=None,
     )
     assert found.sides["trn"].titles == ["first", "other"]
-    assert found.images["trn"] == [["images/x.png", "images/y.png"], []]
+    assert found.images["trn"] == [["x.png", "y.png"], []]
     assert found.sides["trn"].targets.tolist() == [0, 1, 0]
     assert found.repairs["repeated_rows_of_queries"] == 1
 
@@ -246,10 +246,12 @@ def test_content_is_asked_for_by_columns(shop):
 def test_frames_are_written_and_read_back(tmp_path):
     frames = tables()
     frames["queries"]["img"] = [Path("a/b.png"), None, Path("c.png")]
+    frames["queries"]["more"] = [[Path("d.png"), "e.png"], None, {"g.png", "f.png"}]
     files = write_tables(tmp_path / "new", **frames)
     assert [file.name for file in files] == ["queries.parquet", "labels.parquet", "pairs.parquet"]
     assert read_table(files[0]).columns["id"] == ["1", "02", "3"]
     assert read_table(files[0]).columns["img"] == ["a/b.png", "", "c.png"]
+    assert read_table(files[0]).columns["more"] == [["d.png", "e.png"], "", ["f.png", "g.png"]]
     with pytest.raises(DataError, match="no row"):
         write_tables(tmp_path, queries=frames["queries"][:0])
 

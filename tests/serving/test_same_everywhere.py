@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -99,31 +100,53 @@ def test_an_existing_folder_is_not_overwritten(models, exported):
 
 @pytest.mark.e2e
 def test_mlflow_models_serve(exported, expected, encoded, tmp_path):
+    command = ["mlflow", "models", "serve", "-m", str(exported), "-h", "127.0.0.1", "--env-manager", "local"]
+    with served([*command, "-p"], "ping", tmp_path) as address:
+        queries = [{"text": text, "images": images} for text, images in zip(TEXTS, encoded, strict=True)]
+        answer = post(f"{address}/invocations", {"dataframe_records": queries, "params": {"k": K}})
+        found = pd.DataFrame(answer["predictions"])
+        agree(expected, found["label_ids"], found["label_texts"], found["scores"])
+
+
+@pytest.mark.e2e
+def test_vixml_serve(models, expected, encoded, tmp_path):
+    command = ["vixml", "serve", "--model", str(models / "encoder_vision")]
+    with served([*command, "--port"], "health", tmp_path) as address:
+        answers = [
+            post(f"{address}/api/predict", {"text": text, "images": images, "k": K})["labels"]
+            for text, images in zip(TEXTS, encoded, strict=True)
+        ]
+    columns = ([[label[key] for label in labels] for labels in answers] for key in ("label_id", "text", "score"))
+    agree(expected, *columns)
+
+
+def post(url, body):
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as response:
+        return json.load(response)
+
+
+@contextmanager
+def served(command, path, tmp_path):
+    """Start `python -m <command> <free port>` and give its address once it answers; stop it afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["models", "serve", "-m", str(exported), "-p", str(port), "-h", "127.0.0.1", "--env-manager", "local"]
-    log = (tmp_path / "log").open("w+")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        start_new_session=True,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/ping", server, log)
-        queries = [{"text": text, "images": images} for text, images in zip(TEXTS, encoded, strict=True)]
-        body = json.dumps({"dataframe_records": queries, "params": {"k": K}}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations", body, {"content-type": "application/json"}
+    with (tmp_path / "log").open("w+") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, str(port)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            start_new_session=True,
         )
-        found = pd.DataFrame(json.load(urllib.request.urlopen(request, timeout=60))["predictions"])
-        agree(expected, found["label_ids"], found["label_texts"], found["scores"])
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(timeout=30)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/{path}", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, 15)
+            server.wait(timeout=60)
 
 
 def wait_for(url, server, log):

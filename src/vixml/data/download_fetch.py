@@ -11,11 +11,12 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vixml.params.download import DownloadParams
 
@@ -67,6 +68,46 @@ class Pace:
             self._sleep(turn - now)
 
 
+class Deadline:
+    """Ends a connection when its time is up: every byte may come in time, and the answer never end.
+
+    Args:
+        seconds: From entering on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._lock = seconds, threading.Lock()
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._socket: socket.socket | None = None
+        self.passed = False
+
+    def __enter__(self) -> Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+
+    def watch(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Take the socket of the connection that the client's trace tells of."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            with self._lock:
+                self._socket = facts["return_value"].get_extra_info("socket")
+            if self.passed:
+                self._cut()
+
+    def error(self) -> FetchError:
+        """Return what happened."""
+        return FetchError("timeout", f"not complete after {self._seconds} s", may_pass=True)
+
+    def _cut(self) -> None:
+        self.passed = True
+        with self._lock, suppress(OSError):  # the client may have closed it
+            if self._socket is not None:
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
 class Fetcher:
     """Fetches images; safe to share between threads.
 
@@ -113,29 +154,32 @@ class Fetcher:
     def _attempt(self, url: str) -> bytes:
         import httpx2
 
-        deadline = time.monotonic() + self._params.total_seconds
+        deadline = Deadline(self._params.total_seconds)
         try:
             target = httpx2.URL(url)
-            for _ in range(self._params.max_redirects + 1):
-                found = self._follow(target, deadline)
-                if isinstance(found, bytes):
-                    return found
-                target = target.join(found)
+            with deadline:
+                for _ in range(self._params.max_redirects + 1):
+                    found = self._follow(target, deadline)
+                    if isinstance(found, bytes):
+                        return found
+                    target = target.join(found)
         except httpx2.InvalidURL as err:
             raise FetchError("bad address", str(err)) from err
         except (httpx2.TimeoutException, TimeoutError) as err:
             raise FetchError("timeout", str(err), may_pass=True) from err
         except (httpx2.TransportError, OSError) as err:
-            raise FetchError("connection failed", str(err), may_pass=True) from err
+            raise (
+                deadline.error() if deadline.passed else FetchError("connection failed", str(err), may_pass=True)
+            ) from err
         raise FetchError("too many redirects", str(self._params.max_redirects))
 
-    def _follow(self, url: httpx2.URL, deadline: float) -> bytes | str:
+    def _follow(self, url: httpx2.URL, deadline: Deadline) -> bytes | str:
         """Ask one address; return its content, or where it redirects to."""
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise FetchError("bad address", "only http and https without credentials")
         addresses = self._addresses(url)
         self._pace.wait(url.host)
-        response = self._send(url, addresses)
+        response = self._send(url, addresses, deadline)
         try:
             if response.status_code in _REDIRECTS and "location" in response.headers:
                 return str(response.headers["location"])
@@ -144,18 +188,18 @@ class Fetcher:
         finally:
             response.close()
 
-    def _send(self, url: httpx2.URL, addresses: list[str]) -> httpx2.Response:
+    def _send(self, url: httpx2.URL, addresses: list[str], deadline: Deadline) -> httpx2.Response:
         """Ask the first of the checked addresses that takes the connection."""
         import httpx2
 
         for address in addresses[:-1]:
             try:
-                return self._client.send(self._request(url, address), stream=True)
+                return self._client.send(self._request(url, address, deadline), stream=True)
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 continue
-        return self._client.send(self._request(url, addresses[-1]), stream=True)
+        return self._client.send(self._request(url, addresses[-1], deadline), stream=True)
 
-    def _request(self, url: httpx2.URL, address: str) -> httpx2.Request:
+    def _request(self, url: httpx2.URL, address: str, deadline: Deadline) -> httpx2.Request:
         return self._client.build_request(
             "GET",
             url.copy_with(host=address),
@@ -167,6 +211,7 @@ class Fetcher:
             },
             extensions={
                 "sni_hostname": url.raw_host.decode(),
+                "trace": deadline.watch,
                 "timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._params.timeout_seconds),
             },
         )
@@ -206,15 +251,17 @@ class Fetcher:
         if length.isdigit() and int(length) > self._params.max_bytes:
             raise FetchError("too large", f"{length} bytes")
 
-    def _read(self, response: httpx2.Response, deadline: float) -> bytes:
+    def _read(self, response: httpx2.Response, deadline: Deadline) -> bytes:
         parts, size = [], 0
         for part in response.iter_raw():
             size += len(part)
             if size > self._params.max_bytes:
                 raise FetchError("too large", f"over {self._params.max_bytes} bytes")
-            if time.monotonic() > deadline:
-                raise FetchError("timeout", f"{size} bytes in {self._params.total_seconds} s", may_pass=True)
+            if deadline.passed:
+                raise deadline.error()
             parts.append(part)
+        if deadline.passed:  # an answer without a length may seem to end where it was cut
+            raise deadline.error()
         if not size:
             raise FetchError("empty")
         return b"".join(parts)

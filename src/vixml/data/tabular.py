@@ -147,6 +147,10 @@ def write_tables(
 
 
 def _plain(value: Any) -> Any:
+    """Return a cell as Parquet takes it: paths as texts, also within lists; tuples, sets and arrays as lists."""
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        entries = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [_plain(entry) for entry in entries]
     return value.as_posix() if isinstance(value, Path) else value
 
 

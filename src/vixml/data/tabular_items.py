@@ -70,7 +70,8 @@ class Images:
             elif folder:
                 path = f"{folder.rstrip('/')}/{path}"
             number = table.line(row) - table.is_csv
-            self._located[key], present = locate_image(self.root, table.file, number, path)
+            found, present = locate_image(self.root, table.file, number, path)
+            self._located[key] = found if present else path  # a report names what is missing as the table does
             self.counts["image_files_missing"] += not present
         return self._located[key]
 
