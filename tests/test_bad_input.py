@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_every_row_has_its_test_and_every_test_its_row():
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.e2e) if n in RUNS else n for n in DOCS])
 def test_row(name, tmp_path, request):
     _, _, happens, says = DOCS[name]
-    context = SimpleNamespace(path=tmp_path, fixture=request.getfixturevalue)
+    context = SimpleNamespace(path=tmp_path, value=1.0, fixture=request.getfixturevalue)
     if happens == "error":
         with pytest.raises((VixmlError, ParameterValidationError, DatasetError)) as caught:
             ROWS[name](context)
@@ -291,6 +292,77 @@ def _(at):
 @row("sparse-entry")
 def _(at):
     sparse(at, "1 3\n3:1\n")
+
+
+def texts(at: Any, trn: bytes = b"a->red\nb->blue\n", rows: int = 2) -> Path:
+    """Text lines and sparse matrices."""
+    for name, content in (("trn", trn), ("tst", b"c->green\n"), ("lbl", b"l->warm\nm->cold\n")):
+        (at.path / f"{name}.raw.txt").write_bytes(content)
+    (at.path / "trn_X_Y.txt").write_text(f"{rows} 2\n" + "0:1\n" * rows)
+    (at.path / "tst_X_Y.txt").write_text("1 2\n1:1\n")
+    return at.path
+
+
+@row("raw-texts-rows")
+def _(at):
+    ingest(texts(at, rows=3), DataParams(), 0)
+
+
+@row("raw-texts-id")
+def _(at):
+    ingest(texts(at, trn=b"a->red\nblue\nc->green\n", rows=3), DataParams(), 0)
+
+
+@row("raw-texts-latin1")
+def _(at):
+    return repairs(texts(at, trn="a->grün\nb->blue\n".encode("latin-1")))
+
+
+def with_embeddings(at: Any, labels: list[Any]) -> Any:
+    """Pre-computed image embeddings; `labels` is the map of the labels."""
+    write_raw(at.path)
+    for side, name, entries in (("trn", "train", [[0]] * 6), ("tst", "test", [-1, [0]]), ("lbl", "labels", labels)):
+        array = np.empty(len(entries), dtype=object)
+        for place, entry in enumerate(entries):
+            array[place] = entry
+        np.save(at.path / f"{name}_imgs_384_3_map.npy", array, allow_pickle=True)
+        np.save(at.path / f"{side}_embs_imgs_3_1152_siglip2.npy", np.full((2, 4), at.value, dtype=np.float32))
+    return ingest(at.path, DataParams(image_embeddings="."), 0)
+
+
+class Hostile:
+    """Pickles to a program that makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.file}",)
+
+
+@row("map-hostile")
+def _(at):
+    try:
+        with_embeddings(at, [[0], Hostile(at.path / "it_ran"), -1])
+    finally:
+        assert not (at.path / "it_ran").exists()
+
+
+@row("map-other-items")
+def _(at):
+    with_embeddings(at, [[0], -1])
+
+
+@row("map-out-of-range")
+def _(at):
+    with_embeddings(at, [[0], [2], -1])
+
+
+@row("embeddings-nan")
+def _(at):
+    at.value = np.nan
+    items = {"train": with_embeddings(at, [[0], [1], -1]).items_train}
+    build_image_bank(at.path, items, VisionParams(model="hf-hub:a/b"), 0, WorkDirectory(at.path / "work"))
 
 
 # ---- images ----

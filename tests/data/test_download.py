@@ -391,6 +391,22 @@ def test_the_benchmarks_list_of_urls_becomes_its_manifest(tmp_path, web):
         download_images(raw, DataParams(), params(), work(tmp_path))
 
 
+def test_the_list_of_mm_amazontitles_300k_becomes_its_manifest(tmp_path, web):
+    raw = tmp_path / "raw"
+    (raw / "raw_data").mkdir(parents=True)
+    for side, lines in (("train", "a->red\nb->blue\n"), ("test", "c->green\n"), ("label", "a->red\nx->grey\n")):
+        (raw / "raw_data" / f"{side}.raw.txt").write_text(lines, encoding="utf-8")
+    (raw / "trn_X_Y.txt").write_text("2 2\n0:1\n1:1\n", encoding="utf-8")
+    (raw / "tst_X_Y.txt").write_text("1 2\n0:1\n", encoding="utf-8")
+    listed = f"a\t{web.url('ok')}\nc\t{web.url('jpeg')}\nno address\n\nzz\tftp://x\n"
+    (raw / "img.urls.txt").write_text(listed, encoding="utf-8")
+    assert download_images(raw, DataParams(), params(size=0), work(tmp_path)).report["images"] == 2
+    items = ingest(raw, DataParams(), 0)
+    assert items.items_train["images"].tolist() == [[file_of(web.url("ok"), 0)], []]
+    assert items.items_test["images"].tolist() == [[file_of(web.url("jpeg"), 0)]]
+    assert items.items_label["images"].tolist() == [[file_of(web.url("ok"), 0)], []]
+
+
 def test_no_url_at_all_is_an_error(tmp_path):
     with pytest.raises(DataError, match="named by a URL"):
         download_images(tmp_path / "s", shop(tmp_path / "s", ["a.png"] * 4), params(), work(tmp_path))

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vixml.core.errors import DataError
-from vixml.data.readers import find_raw_file, read_filter, read_side, relevance_matrix
+from vixml.data.layouts import find_raw_file
+from vixml.data.readers import read_filter, read_side, relevance_matrix
 
 GOOD = {"uid": "a", "title": "t", "content": "c", "target_ind": [1, 0], "target_rel": [1.0, 0.5]}
 

@@ -99,8 +99,9 @@ class Scratch:
         self._copy_project()
         assert self.run("README.md", "kedro run --pipeline=fabrication") == 0, self.said()
         raw = self.project / "data" / "01_raw" / "demo"
-        for name in ("my-shop", "mm-icontags"):
+        for name in ("my-shop", "mm-icontags", "my-official"):
             shutil.copytree(raw, self.folder / "files" / name)
+        _write_embeddings(self.folder / "files" / "my-official")
         self._web = _serve_pictures(raw)
         pictures = [f"http://127.0.0.1:{self._web.server_port}/{file.name}" for file in sorted(raw.rglob("*.png"))[:10]]
         for place in ("tables/my-shop", "files/my-tables"):
@@ -279,6 +280,22 @@ def _write_tables(folder: Path, pictures: list[str]) -> None:
     _write_csv(
         folder / "new.csv", [["Product ID", "Title", "Description"], ["n1", "red shoe", ""], ["n2", "hat", "blue"]]
     )
+
+
+def _write_embeddings(raw: Path) -> None:
+    """Pre-computed image embeddings beside a raw folder's texts, in the authors' form: one image an item."""
+    import numpy as np
+
+    (raw / "official").mkdir()
+    for side, name in (("trn", "train"), ("tst", "test"), ("lbl", "labels")):
+        file = next(raw.glob(f"{side}.json*"))
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+            count = sum(1 for _ in lines)
+        rows = np.empty(count, dtype=object)
+        rows[:] = [[row] for row in range(count)]
+        np.save(raw / "official" / f"{name}_imgs_384_3_map.npy", rows, allow_pickle=True)
+        vectors = np.random.default_rng(count).standard_normal((count, 1152), dtype=np.float32)
+        np.save(raw / "official" / f"{side}_embs_imgs_3_1152_siglip2.npy", vectors)
 
 
 def _write_queries_and_labels(project: Path, raw: Path) -> None:

@@ -1,8 +1,9 @@
 """URLs of a raw folder to image files beside its tables, resumable, with every dead link on record.
 
 Where the URLs come from: the image columns of `data.mapping`, or in the benchmark's format `img_urls.parquet` (columns
-id, url; also as CSV). Files are named by the hash of their URL and appear whole; what is there is not fetched again.
-At the end `images/downloaded.csv` (url, file) is written and, in the benchmark's format, the manifest `images.parquet`.
+id, url; also as CSV) or `img.urls.txt` (id, tab, url). Files are named by the hash of their URL and appear whole; what
+is there is not fetched again. At the end `images/downloaded.csv` (url, file) is written and, in the benchmark's
+format, the manifest `images.parquet`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from vixml.core.directories import WorkDirectory, atomic_file
 from vixml.core.errors import DataError
 from vixml.core.progress import progress
 from vixml.data.download_fetch import Fetcher, FetchError
+from vixml.data.layouts import find_file, find_raw_file, layout_of
 from vixml.data.pictures import PictureError, decode
-from vixml.data.readers import find_raw_file, read_json_lines
+from vixml.data.raw_texts import read_ids
+from vixml.data.readers import read_json_lines, read_lines
 from vixml.data.tabular_files import read_table, split_cell
 from vixml.data.tabular_items import DOWNLOADED, is_url
 from vixml.params.data import DataParams
@@ -38,7 +41,7 @@ from vixml.params.mapping import ItemTableParams
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_LISTS = ("img_urls.parquet", "img_urls.csv", "img_urls.csv.gz")
+_LISTS = ("img_urls.parquet", "img_urls.csv", "img.urls.txt")
 _MANIFEST = "images.parquet"
 _QUALITY = 95
 _FAILURES = ("url", "reason", "detail", "try_again")
@@ -210,13 +213,31 @@ def _mapped(raw: Path, data: DataParams) -> Iterator[str]:
 
 def _listed(raw: Path) -> list[tuple[str, str]]:
     """Return (uid, url) of the list of URLs beside the benchmark's files; of a list cell every entry."""
-    file = next((raw / name for name in _LISTS if (raw / name).is_file()), None)
+    file = find_file(raw, _LISTS)
     if file is None:
         raise DataError("there is no list of image URLs", file=raw, expected=" or ".join(_LISTS) + ", columns id, url")
+    if ".txt" in file.suffixes:
+        return list(_tab_separated(file))
     table = read_table(file)
     uids, cells = table.column("id"), table.column("url")
     pairs = ((str(uid), url) for uid, cell in zip(uids, cells, strict=True) for url in split_cell(cell, ""))
     return [(uid, url) for uid, url in pairs if is_url(url)]
+
+
+def _tab_separated(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield (uid, url) of MM-AmazonTitles-300K's list: a pair a line, without a header."""
+    for _, line in read_lines(file):
+        uid, _, url = line.decode("utf-8", errors="replace").strip().partition("\t")
+        if is_url(url.strip()):
+            yield uid, url.strip()
+
+
+def _uids(raw: Path, side: str) -> Iterator[str]:
+    """Yield the uids of a side of the benchmark."""
+    if layout_of(raw) == "sparse":
+        yield from read_ids(raw, side)
+    else:
+        yield from (str(item.get("uid")) for _, item in read_json_lines(find_raw_file(raw, side)))
 
 
 def _write_list(file: Path, there: dict[str, str]) -> None:
@@ -235,8 +256,7 @@ def _write_manifest(raw: Path, manifest: Path, owners: list[tuple[str, str]], th
     rows = [
         {"split": side, "uid": uid, "file": there[url], "url": url}
         for side in ("trn", "tst", "lbl")
-        for _, item in read_json_lines(find_raw_file(raw, side))
-        for uid in [str(item.get("uid"))]
+        for uid in _uids(raw, side)
         for url in urls_of.get(uid, ())
     ]
     with atomic_file(manifest) as temporary:

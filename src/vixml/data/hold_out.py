@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
 from vixml.core.seeding import numpy_generator
-from vixml.data.readers import find_raw_file, read_filter, read_json_lines, read_side
+from vixml.data.layouts import find_raw_file
+from vixml.data.readers import read_filter, read_json_lines, read_side
 from vixml.data.tables import read_images
 
 HELD_OUT = "held_out_labels.jsonl"

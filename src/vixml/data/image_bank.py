@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, WorkDirectory
 from vixml.core.errors import DataError, StateError
 from vixml.core.storage import reserve
+from vixml.data.embedding_rows import collect_rows, is_reference
 from vixml.data.image_shards import EncodedFiles, encode_files
 from vixml.data.items import items_fingerprint
 from vixml.data.pictures import REASONS
@@ -94,7 +95,7 @@ def build_image_bank(
     *,
     encoder: VisionEncoder | None = None,
 ) -> Built:
-    """Encode all images that the items show.
+    """Encode all images that the items show, or copy their pre-computed embeddings.
 
     Args:
         root: Folder that the image paths are relative to; no path may leave it.
@@ -115,11 +116,14 @@ def build_image_bank(
     files, sides = _list_files(items)
     encoded = EncodedFiles.none()
     if files:
-        if encoder is None:
-            from vixml.models.vision import load_vision
+        if is_reference(files[0]):
+            encoded = collect_rows(root, files, params)
+        else:
+            if encoder is None:
+                from vixml.models.vision import load_vision
 
-            encoder = load_vision(params, seed)
-        encoded = encode_files(root, files, params, encoder, work.path / "shards")
+                encoder = load_vision(params, seed)
+            encoded = encode_files(root, files, params, encoder, work.path / "shards")
     if files and encoded.num_vectors == 0:
         reasons = Counter(REASONS[code] for code in encoded.reason)
         raise DataError(

@@ -159,9 +159,9 @@ def _encode_shard(
         if not isinstance(prepared, str):
             batch.append(prepared)
         if len(batch) == params.batch_size:
-            parts.append(_half(encoder.encode_tensors(batch)))
+            parts.append(half(encoder.encode_tensors(batch)))
             batch = []
-    parts.append(_half(encoder.encode_tensors(batch)))
+    parts.append(half(encoder.encode_tensors(batch)))
     return _Shard(
         digests=np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, _DIGEST),
         reasons=_codes(reasons),
@@ -195,8 +195,8 @@ def _map_ahead(
             future.cancel()
 
 
-def _half(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Store as float16; the rare value beyond its range is clipped, never infinite."""
+def half(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return as float16; the rare value beyond its range is clipped, never infinite."""
     limit = np.finfo(np.float16).max
     return np.clip(vectors, -limit, limit).astype(np.float16)
 

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vixml.core.errors import ConfigError, DataError
-from vixml.data.readers import RawSide, find_raw_file, read_filter, read_side, relevance_matrix
+from vixml.data.embedding_rows import read_embedding_rows
+from vixml.data.layouts import SIDES, find_file, find_raw_file, layout_of
+from vixml.data.raw_texts import read_sparse_layout
+from vixml.data.readers import RawSide, read_filter, read_side, relevance_matrix
 from vixml.data.report import build_report
 from vixml.data.splits import carve_validation
 from vixml.data.tables import read_groups, read_images
@@ -90,8 +93,12 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
 
 
 def _read_benchmark(raw: Path, params: DataParams) -> Source:
-    """Read trn, tst, lbl, the filter files and the image manifest."""
-    sides = {name: read_side(find_raw_file(raw, name), with_targets=name != "lbl") for name in ("trn", "tst", "lbl")}
+    """Read trn, tst, lbl in whatever layout they come, the filter files, and the image manifest or embeddings."""
+    repairs: Counter[str] = Counter()
+    if layout_of(raw) == "sparse":
+        sides = read_sparse_layout(raw, repairs)
+    else:
+        sides = {side: read_side(find_raw_file(raw, side), with_targets=side != "lbl") for side in SIDES}
     if params.text_fields == "title+content" and all(side.num_without_content == len(side) for side in sides.values()):
         raise DataError(
             "no line of any file has the field `content`",
@@ -99,10 +106,15 @@ def _read_benchmark(raw: Path, params: DataParams) -> Source:
             expected="title and content, as `data.text_fields` asks",
             remedy="set `data.text_fields: title`.",
         )
-    images, found = read_images(raw, {name: side.uids for name, side in sides.items()}, most=params.max_images_per_item)
-    repairs, filters = Counter(found), {}
+    most, filters = params.max_images_per_item, {}
+    if params.image_embeddings is None:
+        images, found = read_images(raw, {name: side.uids for name, side in sides.items()}, most=most)
+    else:
+        counts = {name: len(side) for name, side in sides.items()}
+        images, found = read_embedding_rows(raw, params.image_embeddings, counts, most=most)
+    repairs.update(found)
     for name, long_name in (("trn", "train"), ("tst", "test")):
-        file = raw / f"filter_labels_{long_name}.txt"
+        file = find_file(raw, [f"filter_labels_{long_name}.txt"]) or raw / f"filter_labels_{long_name}.txt"
         filters[name], found = read_filter(file, len(sides[name]), len(sides["lbl"]))
         repairs.update(found)
     return Source(sides, images, filters, repairs)

@@ -62,24 +62,6 @@ class RawSide:
         return int(self.lines[np.searchsorted(self.offsets, position, side="right") - 1])
 
 
-def find_raw_file(root: Path, name: str) -> Path:
-    """Return `root/name.json.gz` or `root/name.json`.
-
-    Raises:
-        DataError: Neither is there.
-    """
-    for candidate in (root / f"{name}.json.gz", root / f"{name}.json"):
-        if candidate.is_file():
-            return candidate
-    raise DataError(
-        "a raw file is missing",
-        file=root,
-        expected=f"{name}.json.gz or {name}.json",
-        remedy="check the data root; for tables of your own run `vixml init-data FOLDER`, for the demo "
-        "`kedro run --pipelines=fabrication`.",
-    )
-
-
 def read_side(file: Path, *, with_targets: bool) -> RawSide:
     """Read products or labels, gzipped or plain, one JSON object a line; blank lines are skipped.
 

@@ -11,9 +11,9 @@ from kedro_datasets._typing import JSONPreview
 
 from vixml.core.directories import MANIFEST, Built, is_sealed, publish, read_json
 from vixml.core.errors import DataError
+from vixml.data.layouts import KNOWN, holds_benchmark
 
 RAW_KIND = "raw-catalogue"
-_LABEL_FILES = ("lbl.json.gz", "lbl.json")
 
 
 class RawFolderDataset(AbstractDataset[Built, Path]):
@@ -75,7 +75,7 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
             "the folder has no label file" if present else "there is no folder of raw files here",
             file=self._filepath,
             found=", ".join(sorted(p.name for p in self._filepath.iterdir())[:12]) or "nothing" if present else None,
-            expected="trn, tst and lbl as .json.gz or .json (one JSON object a line), or your own tables",
+            expected=KNOWN,
             remedy="pass `--params data_root=FOLDER`, look at your own tables with `vixml init-data FOLDER`, "
             "or run `fabrication` first for the demo data.",
         )
@@ -89,7 +89,7 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
         from vixml.data.tabular_files import holds_tables
 
         folder = self._filepath
-        return any((folder / name).is_file() for name in _LABEL_FILES) or (folder.is_dir() and holds_tables(folder))
+        return holds_benchmark(folder) or (folder.is_dir() and holds_tables(folder))
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath.as_posix()}

@@ -57,6 +57,10 @@ class DataParams(Params):
     max_images_per_item: int = Field(default=3, ge=0)
     """Images of an item that are kept, the first ones of the manifest; 0 keeps none. The rest is counted in the
     report."""
+    image_embeddings: str | None = None
+    """Folder of the authors' pre-computed image embeddings and their maps, relative to the raw folder (`.` is the raw
+    folder itself); they take the place of image files. `vision.model` must name the model that made them. null reads
+    the image manifest."""
     mapping: MappingParams | None = None
     """Which columns of your own CSV, Parquet or JSON lines tables are what (`vixml init-data` writes it); null reads
     the benchmark's raw format."""

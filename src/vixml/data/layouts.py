@@ -1,0 +1,91 @@
+"""Where the files of a benchmark lie in its raw folder: the layouts in which the benchmarks are published.
+
+`json`: `{trn,tst,lbl}.json.gz`, one JSON object a line (Extreme Classification Repository).
+`sparse`: texts one a line in `*.raw.txt` and relevance in `{trn,tst}_X_Y.txt`. The texts are called `{trn,tst,lbl}`
+beside the matrices, or `{train,test,label}` in `raw_data/` with `ID->TEXT` lines (MM-AmazonTitles-300K).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from vixml.core.errors import DataError
+
+SIDES = {"trn": "train", "tst": "test", "lbl": "label"}
+"""Short and long name of each side; a file may carry either."""
+
+FOLDERS = ("", "raw_data", "raw_text")
+"""Where in the raw folder a file may lie."""
+
+KNOWN = (
+    "trn, tst and lbl as .json.gz or .json (one JSON object a line); or texts as .raw.txt (one a line) with "
+    "trn_X_Y.txt and tst_X_Y.txt; both also in raw_data/ or raw_text/ and called train, test, label; or your own tables"
+)
+"""What a raw folder may hold, for errors."""
+
+
+def find_file(root: Path, names: Iterable[str]) -> Path | None:
+    """Return the first file of one of these names in the raw folder or in `FOLDERS` of it, also with `.gz`."""
+    names = list(names)
+    places = (root / folder / f"{name}{packed}" for folder in FOLDERS for name in names for packed in (".gz", ""))
+    return next((file for file in places if file.is_file()), None)
+
+
+def find_json(root: Path, side: str) -> Path | None:
+    """Return the JSON lines of `trn`, `tst` or `lbl`; None where there are none."""
+    return find_file(root, (f"{name}.json" for name in (side, SIDES[side])))
+
+
+def find_texts(root: Path, side: str) -> Path | None:
+    """Return the text lines of `trn`, `tst` or `lbl`; None where there are none."""
+    return find_file(root, (f"{name}.raw.txt" for name in (side, SIDES[side])))
+
+
+def find_raw_file(root: Path, side: str) -> Path:
+    """Return the JSON lines of `trn`, `tst` or `lbl`.
+
+    Raises:
+        DataError: There are none.
+    """
+    return find_json(root, side) or _missing(root, f"{side}.json.gz or {side}.json")
+
+
+def find_matrix(root: Path, side: str) -> Path:
+    """Return the relevance matrix of `trn` or `tst`.
+
+    Raises:
+        DataError: There is none.
+    """
+    return find_file(root, [f"{side}_X_Y.txt"]) or _missing(root, f"{side}_X_Y.txt beside the texts")
+
+
+def layout_of(root: Path) -> Literal["json", "sparse"]:
+    """Return how the benchmark in the raw folder is laid out; JSON lines, which know more, win where both are there.
+
+    Raises:
+        DataError: Neither, or only a part of one.
+    """
+    for kind, find in (("json", find_json), ("sparse", find_texts)):
+        if all(find(root, side) for side in SIDES):
+            return kind  # type: ignore[return-value]
+    if any(find_texts(root, side) for side in SIDES) and not any(find_json(root, side) for side in SIDES):
+        side = next(side for side in SIDES if not find_texts(root, side))
+        _missing(root, f"{side}.raw.txt, or raw_data/{SIDES[side]}.raw.txt")
+    return "json"  # whatever is missing of it is named by the reader
+
+
+def holds_benchmark(root: Path) -> bool:
+    """Tell whether the folder has the labels of a benchmark in one of the layouts."""
+    return find_json(root, "lbl") is not None or find_texts(root, "lbl") is not None
+
+
+def _missing(root: Path, expected: str) -> Path:
+    raise DataError(
+        "a raw file is missing",
+        file=root,
+        expected=f"{expected}. Layouts known: {KNOWN}",
+        remedy="check the data root; for tables of your own run `vixml init-data FOLDER`, for the demo "
+        "`kedro run --pipelines=fabrication`.",
+    )
