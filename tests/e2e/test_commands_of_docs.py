@@ -30,7 +30,7 @@ NEED_A_NETWORK = {
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory, shared_dir: Path) -> Iterator[Scratch]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(REPOSITORY))
+        patch.setenv("PYTHONPATH", os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "src"))))
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         patch.setenv("KEDRO_DISABLE_TELEMETRY", "1")
         made = Scratch(tmp_path_factory.mktemp("documented"), shared_dir / "models")
