@@ -19,7 +19,6 @@ from vixml.negatives.batches import cluster_batches, random_batches
 from vixml.negatives.centroids import label_centroids
 from vixml.negatives.clustering import balanced_clusters
 from vixml.negatives.curriculum import cluster_size_at, is_clustered, is_reclustered
-from vixml.negatives.mining import mine_labels, refresh_report
 from vixml.negatives.sampling import PositiveSampler, pool_target
 from vixml.params.batching import BatchingParams
 
@@ -147,16 +146,3 @@ def test_centroids_are_golden(shared_dir: Path) -> None:
         found = label_centroids(golden["embeddings"], relevance, block=block)
         np.testing.assert_allclose(found, golden["centroids"], atol=1e-6)
     assert not found[90:93].any()
-
-
-def test_mined_labels_are_the_nearest_irrelevant_ones() -> None:
-    """Mining equals a sorted dense search without the relevant labels; the report's rates are shares."""
-    relevance, queries, prototypes = _relevance(), _points(40, 1).numpy(), _points(25, 2).numpy()
-    mined, scores = mine_labels(queries, prototypes, relevance, count=4, device="cpu")
-    dense = np.where(relevance.toarray() > 0, -np.inf, queries @ prototypes.T)
-    np.testing.assert_array_equal(mined, np.argsort(-dense, axis=1)[:, :4])
-    clusters = [c.numpy() for c in balanced_clusters(torch.from_numpy(queries), size=8, generator=torch.Generator())]
-    report = refresh_report(queries, prototypes, relevance, scores, clusters)
-    best = np.where(relevance.toarray() > 0, queries @ prototypes.T, -np.inf).max(axis=1)
-    assert report["violation_rate"] == pytest.approx((dense.max(axis=1) > best).mean())
-    assert 0 <= report["cluster_purity"] <= 1

@@ -60,7 +60,10 @@ class Study:
                 curve=[
                     {"step": step, "epoch": step, "loss": 1 / step, "validation/P@1": step / 9} for step in range(1, 9)
                 ],
-                refresh={"positive_similarity": 0.5, "violation_rate": 0.25, "clusters": 8, "cluster_purity": 0.5},
+                refreshes=[
+                    {"epoch": 2, "positive_similarity": 0.5, "violation_rate": 0.25, "cluster_purity": 0.5},
+                    {"epoch": 4, "positive_similarity": 0.6, "violation_rate": 0.35, "negatives_changed": 0.4},
+                ],
                 relevance_train=data.relevance_train,
                 relevance_test=data.relevance,
                 test_set=data.identity,

@@ -72,7 +72,9 @@ def _train(
     warmup = publish(stages.train_warmup(inputs, work, resume=resume), folder / "warmup")
     built, _ = stages.refresh_hard_negatives(inputs, warmup, WorkDirectory(folder / "refresh_work"))
     hard_negatives = publish(built, folder / "hard_negatives")
-    built, curve = stages.train_hard(inputs, warmup, hard_negatives, work, resume=resume)
+    built, curve, refreshes = stages.train_hard(inputs, warmup, hard_negatives, work, resume=resume)
+    assert [record["epoch"] for record in refreshes] == [2, 3]  # the exact one, and one inside the stage
+    assert all({"violation_rate", "cluster_purity", "seconds"} < record.keys() for record in refreshes)
     return publish(built, folder / "model"), curve
 
 
@@ -110,7 +112,8 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
     assert again.files["model.safetensors"] == model.files["model.safetensors"]
     assert _steps(curve_again) == _steps(curve)
     stages.clear_checkpoints(WorkDirectory(tmp_path / "killed" / "work"))
-    assert [path.name for path in (tmp_path / "killed" / "work").iterdir()] == ["curve.jsonl"]
+    kept = {path.name for path in (tmp_path / "killed" / "work").iterdir()}
+    assert kept == {"curve.jsonl", "refreshes.jsonl"}
 
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:

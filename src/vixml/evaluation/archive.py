@@ -46,7 +46,7 @@ class StoredRun:
 
     Args:
         path: Its directory.
-        document: `id`, `name`, `mlflow_id`, `created`, `test_set`, `metrics`, `settings`, `curve`, `refresh`.
+        document: `id`, `name`, `mlflow_id`, `created`, `test_set`, `metrics`, `settings`, `curve`, `refreshes`.
     """
 
     path: Path
@@ -103,7 +103,7 @@ def archive_run(
     result: Mapping[str, Any],
     predictions: SealedDirectory,
     curve: Sequence[Mapping[str, Any]],
-    refresh: Mapping[str, Any],
+    refreshes: Sequence[Mapping[str, Any]],
     relevance_train: sp.csr_matrix,
     relevance_test: sp.csr_matrix,
     test_set: Mapping[str, Any],
@@ -119,7 +119,7 @@ def archive_run(
         result: Metrics document of the variant.
         predictions: Published predictions with `labels.npy` int32 [n, k].
         curve: Records of the training.
-        refresh: Report of the hard-negative refresh.
+        refreshes: A record of every refresh of the hard negatives.
         relevance_train: Training relevance [N, L], for the propensities.
         relevance_test: Ground truth [n, L].
         test_set: Result of `identify_test_set`.
@@ -150,7 +150,7 @@ def archive_run(
         "result": dict(result),
         "settings": settings,
         "curve": list(curve[:: max(1, -(-len(curve) // _CURVE_RECORDS))]),
-        "refresh": dict(refresh),
+        "refreshes": [dict(record) for record in refreshes],
     }
     write_json(folder / "result.json", document)
     return Built(folder, KIND, {"id": document["id"], "name": document["name"]})

@@ -22,3 +22,13 @@ def is_reclustered(epoch: int, params: BatchingParams) -> bool:
     """
     since = epoch - params.start_epoch
     return since > 0 and (since % params.update_every == 0 or epoch in params.double_at)
+
+
+def refresh_number(epoch: int, params: BatchingParams) -> int:
+    """Return which refresh inside the hard stage the one before `epoch` is: 1 for the first, 0 for the exact one."""
+    return sum(is_reclustered(earlier, params) for earlier in range(params.start_epoch, epoch + 1))
+
+
+def is_due(number: int, every: int) -> bool:
+    """Tell whether something that is done at every n-th refresh (0: never) is done at refresh `number`."""
+    return every > 0 and number > 0 and number % every == 0

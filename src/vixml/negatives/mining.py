@@ -1,73 +1,109 @@
-"""Hard negative labels by exact search, and what a refresh says about them."""
+"""Explicitly mined hard negatives: the labels nearest to a query that are neither relevant nor nearly the same."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
-from vixml.retrieval.exact import top_k
+from vixml.params.batching import BatchingParams
+from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval.index import build_index
 
 Ints = NDArray[np.int64]
 
+LOOKED_AT = 2
+"""Labels looked at for each one that is kept, so that near-duplicates can be left out."""
 
-def mine_labels(
-    queries: NDArray[np.float32], prototypes: NDArray[np.float32], relevance: sp.csr_matrix, *, count: int, device: str
-) -> tuple[Ints, NDArray[np.float32]]:
-    """Return the nearest irrelevant labels of every training query.
+_ROWS = 65_536  # queries searched at once
+_VALUES = 1 << 25  # numbers of the texts compared at once: 128 MB
+
+
+@dataclass(frozen=True)
+class Mined:
+    """Hard negative labels of some queries.
 
     Args:
-        queries: Query embeddings [N, d].
-        prototypes: Label prototypes [L, d].
-        relevance: Relevance [N, L]; relevant labels are never mined.
-        count: Labels per query.
-        device: Where to search.
-
-    Returns:
-        Label ids int64 [N, count], -1 where fewer exist, and their similarities float32 [N, count].
+        labels: Label ids int32 [n, count], nearest first, -1 where fewer are left.
+        scores: Their similarities to the query float32 [n, count], -inf where fewer are left.
+        near_duplicates: Share of the labels looked at that were left out as nearly the same.
     """
-    scores, labels = top_k(queries, prototypes, count, exclude=relevance, device=device)
-    return labels, scores
+
+    labels: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    near_duplicates: float
 
 
-def refresh_report(
-    queries: NDArray[np.float32],
+def mine_labels(
+    queries: NDArray[np.floating],
     prototypes: NDArray[np.float32],
+    texts: NDArray[np.float32],
     relevance: sp.csr_matrix,
-    mined_scores: NDArray[np.float32],
-    clusters: list[Ints],
-) -> dict[str, Any]:
-    """Say how hard the negatives are.
+    *,
+    params: BatchingParams,
+    device: str,
+) -> Mined:
+    """Return the nearest labels of every query that are safe to call wrong.
 
-    Returns:
-        Mean similarities to relevant and to mined labels, the share of queries whose hardest negative beats their best
-        relevant label (`violation_rate`), and the clusters: count, sizes, cohesion (mean similarity to the centre), and
-        purity (share of a cluster's query pairs, neighbours in it, that have a label in common).
+    The `2 * mined_labels` nearest irrelevant labels are looked at. Near-duplicates are left out, since they are likely
+    to be relevant though nobody said so: labels whose text is as similar to a relevant label's as
+    `duplicate_similarity`, or that are as similar to the query as `duplicate_query_similarity`. Of the others the first
+    `mined_labels` are kept.
+
+    Args:
+        queries: Unit query embeddings [n, d].
+        prototypes: What represents the labels in the search [L, d].
+        texts: Unit embeddings of the labels' own text and images [L, d].
+        relevance: Relevance [n, L]; relevant labels are never mined.
+        params: How many, which search, and the thresholds.
+        device: Where to search and compare.
     """
-    rows = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
-    positive = np.einsum("nd,nd->n", queries[rows], prototypes[relevance.indices])
-    best = np.full(relevance.shape[0], -np.inf, dtype=np.float32)
-    np.maximum.at(best, rows, positive)
-    known = np.isfinite(best) & np.isfinite(mined_scores[:, 0])
-    sizes = np.array([len(cluster) for cluster in clusters])
-    order = np.concatenate(clusters)
-    starts = np.cumsum(sizes) - sizes
-    sums = np.add.reduceat(queries[order], starts, axis=0)
-    left, right = order[:-1], order[1:]
-    inside = np.ones(len(left), dtype=bool)
-    inside[starts[1:] - 1] = False
-    shared = np.asarray(relevance[left[inside]].multiply(relevance[right[inside]]).sum(axis=1)).ravel() > 0
-    finite = mined_scores[np.isfinite(mined_scores)]
-    return {
-        "queries": int(relevance.shape[0]),
-        "positive_similarity": float(positive.mean()) if len(positive) else 0.0,
-        "negative_similarity": float(finite.mean()) if len(finite) else 0.0,
-        "hardest_negative_similarity": float(mined_scores[known, 0].mean()) if known.any() else 0.0,
-        "violation_rate": float((mined_scores[known, 0] > best[known]).mean()) if known.any() else 0.0,
-        "clusters": len(clusters),
-        "cluster_size": float(sizes.mean()),
-        "cluster_cohesion": float(np.linalg.norm(sums, axis=1).sum() / sizes.sum()),
-        "cluster_purity": float(shared.mean()) if len(shared) else 1.0,
-    }
+    count, num_labels = params.mined_labels, len(prototypes)
+    depth = min(LOOKED_AT * count, num_labels)
+    labels = np.full((len(queries), count), -1, dtype=np.int32)
+    scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+    index = build_index(prototypes, RetrievalParams(kind=params.mining_index), device=device)
+    texts_ld = None if params.duplicate_similarity is None else torch.from_numpy(texts).to(device)
+    looked_at = left_out = 0
+    for begin in range(0, len(queries), _ROWS):
+        part = slice(begin, begin + _ROWS)
+        true = sp.csr_matrix(relevance[part])
+        found_scores, found = index.search(queries[part], depth, exclude=true)
+        same = np.zeros(found.shape, dtype=bool)
+        if params.duplicate_query_similarity is not None:
+            same |= found_scores >= params.duplicate_query_similarity
+        if texts_ld is not None:
+            same |= _similar_to_a_relevant_one(found, texts_ld, true) >= params.duplicate_similarity
+        same &= found >= 0
+        looked_at, left_out = looked_at + int((found >= 0).sum()), left_out + int(same.sum())
+        found[same], found_scores[same] = -1, -np.inf
+        kept = np.argsort(found < 0, axis=1, kind="stable")[:, :count]
+        labels[part, : kept.shape[1]] = np.take_along_axis(found, kept, axis=1)
+        scores[part, : kept.shape[1]] = np.take_along_axis(found_scores, kept, axis=1)
+    return Mined(labels, scores, left_out / max(1, looked_at))
+
+
+def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.csr_matrix) -> NDArray[np.float32]:
+    """Return how similar each found label's text is to the most similar relevant label's, float32 [n, k]; -1 for none.
+
+    Args:
+        found: Label ids [n, k], -1 for none.
+        texts: Unit embeddings [L, d].
+        relevance: Relevance [n, L].
+    """
+    depth, device = found.shape[1], texts.device
+    row = torch.from_numpy(np.repeat(np.arange(len(found)), np.diff(relevance.indptr))).to(device)
+    positive = torch.from_numpy(relevance.indices.astype(np.int64)).to(device)
+    candidate = torch.from_numpy(found).to(device)
+    most = torch.full(found.shape, -1.0, device=device)
+    step = max(1, _VALUES // (depth * texts.shape[1]))
+    for begin in range(0, len(row), step):
+        rows, ours = row[begin : begin + step], texts[positive[begin : begin + step]]
+        theirs = texts[candidate[rows].clamp(min=0)]
+        similarity = torch.bmm(theirs, ours[:, :, None])[:, :, 0]
+        most.scatter_reduce_(0, rows[:, None].expand(-1, depth), similarity, "amax")
+    result: NDArray[np.float32] = most.cpu().numpy()
+    return result

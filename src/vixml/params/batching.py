@@ -7,6 +7,7 @@ from itertools import pairwise
 from pydantic import Field, field_validator, model_validator
 
 from vixml.params.base import Params
+from vixml.params.retrieval import IndexKind
 
 
 class BatchingParams(Params):
@@ -28,9 +29,22 @@ class BatchingParams(Params):
     double_at: tuple[int, ...] = (20, 40, 60, 80, 100, 120)
     """Epochs at which the cluster size doubles, increasing."""
     mined_labels: int = Field(50, ge=1)
-    """Hard negative labels searched per training query at the exact refresh."""
+    """Hard negative labels kept of each training query, the nearest of twice as many that are looked at."""
     mined_per_query: int = Field(0, ge=0)
-    """Mined labels drawn per query and added to the pool; 0 is the paper's protocol."""
+    """Mined labels drawn per query and step and added to the pool; 0 is the paper's protocol."""
+    mine_every: int = Field(0, ge=0)
+    """Refreshes inside the hard stage from one renewal of the mined labels to the next; 0 keeps those of the exact
+    refresh to the end."""
+    mining_index: IndexKind = "exact"
+    """Which search mines; the approximate ones are for millions of labels."""
+    duplicate_similarity: float | None = Field(0.95, gt=0, le=1)
+    """A label whose text is at least this similar (cosine) to a relevant label's of the query is no negative; `null`
+    for no such filter."""
+    duplicate_query_similarity: float | None = Field(None, gt=0, le=1)
+    """A label that is at least this similar (cosine) to the query itself is no negative; `null` for no such filter."""
+    measure_every: int = Field(1, ge=0)
+    """Refreshes inside the hard stage from one that also embeds all labels, to say how hard the negatives are, to the
+    next; 0 never. Costs 1 to 4 % of the training time, changes no result."""
 
     @field_validator("double_at")
     @classmethod

@@ -13,7 +13,7 @@ from vixml.params.vision import VisionParams
 SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
     VariantParams: {
         "backbone": {"gradient_checkpointing"},
-        "batching": {"chunk_tokens", "gradient_cache"},
+        "batching": {"chunk_tokens", "gradient_cache", "measure_every"},
         "training": {
             "device",
             "checkpoint_every",

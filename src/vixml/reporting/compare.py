@@ -108,8 +108,8 @@ def compare_runs(
 
     Returns:
         `dataset`, `test_set`, `variants` (label -> metrics document), `runs` (label -> identity, settings, curve,
-        refresh), `order` (of the labels; a file sorts the rest by name), `missing`, `baselines`, `metrics` (those that
-        all runs have), `intervals`, `pairs`, `depths`, `slices`, `regression`. Metrics are fractions.
+        refreshes), `order` (of the labels; a file sorts the rest by name), `missing`, `baselines`, `metrics` (those
+        that all runs have), `intervals`, `pairs`, `depths`, `slices`, `regression`. Metrics are fractions.
     """
     chosen, floor = select(archives, references, params, data)
     names = [name for name in HEADLINE if all(name in entry.run.metrics.values for entry in chosen)]
@@ -212,8 +212,9 @@ def require_no_regression(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _identity(entry: ChosenRun) -> dict[str, Any]:
     document = entry.run.document
-    kept = ("id", "name", "mlflow_id", "git_commit", "created", "settings", "curve", "refresh")
-    return {"variant": entry.variant, **{key: document[key] for key in kept}}
+    kept = ("id", "name", "mlflow_id", "git_commit", "created", "settings", "curve")
+    refreshes = document.get("refreshes", [document["refresh"]] if "refresh" in document else [])  # older runs
+    return {"variant": entry.variant, **{key: document[key] for key in kept}, "refreshes": refreshes}
 
 
 def _intervals(bootstrap: Bootstrap, metric: str) -> dict[str, list[float]]:

@@ -168,6 +168,9 @@ class TrackingHooks:
             self._runs.result(run, value, model)
         if name == "comparison_report":
             self._runs.describe(run, headline(value.get("variants", {})))
+        if name == "refreshes":
+            points = [(f"refresh/{key}", value, record["step"]) for record in value for key, value in record.items()]
+            self._runs.metrics(run, [point for point in points if point[0] not in ("refresh/step", "refresh/epoch")])
         if name in ("metrics", "refresh_report", "baseline_metrics", "comparison_report"):
             self._runs.document(run, value, f"reports/{name}.json")
         elif name in ("curve_plot", "comparison_plot"):

@@ -15,6 +15,7 @@ from vixml.core.errors import StateError
 from vixml.models.build import load_trained_state, trained_state
 from vixml.params.training import Resume
 from vixml.training.identity import check_identity, differences
+from vixml.training.refresh import watched_queries
 
 if TYPE_CHECKING:
     from vixml.training.loop import Trainer
@@ -23,6 +24,7 @@ KIND = "checkpoint"
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 _WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = "weights.safetensors", "optimiser.safetensors", "bank.npy", "clusters.npz"
+_MINED, _WATCHED = "mined_labels.npy", "watched_labels.npy"
 GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to go on all the same, or `--params resume=never` to begin anew."
 
 
@@ -47,6 +49,11 @@ def write_state(trainer: Trainer, folder: Path) -> Built:
             points=np.concatenate(trainer.clusters),
             sizes=np.array([len(cluster) for cluster in trainer.clusters]),
         )
+    # Labels mined at the exact refresh lie beside the clusters of that refresh; renewed ones are nowhere else.
+    if trainer.mined is not None and trainer.params.batching.mine_every:
+        np.save(folder / _MINED, trainer.mined, allow_pickle=False)
+    if trainer.watched is not None:
+        np.save(folder / _WATCHED, trainer.watched, allow_pickle=False)
     state = {
         "epoch": trainer.epoch,
         "step": trainer.step,
@@ -87,6 +94,10 @@ def read_state(trainer: Trainer, folder: Path, *, resume: Resume = "auto", remed
         )
     trainer.bank.copy_(bank)
     trainer.clusters = _read_clusters(folder / _CLUSTERS, trainer.rows)
+    trainer.watched = _read_labels(folder / _WATCHED, len(watched_queries(trainer.rows, trainer.seed)))
+    renewed = _read_labels(folder / _MINED, len(bank))
+    if renewed is not None and renewed.shape[1] == trainer.params.batching.mined_labels:
+        trainer.mined = renewed
     trainer.epoch, trainer.step = state["epoch"], state["step"]
     trainer.seconds, trainer.epoch_seconds = state["seconds"], state["epoch_seconds"]
     trainer.peak_memory_bytes = state["peak_memory_bytes"]
@@ -104,6 +115,14 @@ def _read_clusters(file: Path, rows: np.ndarray) -> list[np.ndarray] | None:
     if not np.array_equal(np.sort(points), rows):  # forced: other queries have labels now, so they are clustered anew
         return None
     return np.split(points, np.cumsum(sizes)[:-1])
+
+
+def _read_labels(file: Path, rows: int) -> np.ndarray | None:
+    """Return mined labels [rows, k]; None where there are none, or of other queries (forced)."""
+    if not file.exists():
+        return None
+    labels: np.ndarray = np.load(file, allow_pickle=False)
+    return labels if len(labels) == rows else None
 
 
 def save_checkpoint(trainer: Trainer, folder: Path) -> None:

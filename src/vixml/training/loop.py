@@ -24,9 +24,9 @@ from vixml.models.dual import DualModel
 from vixml.models.sequence import ItemBatch
 from vixml.negatives.batches import cluster_batches, num_batches, random_batches
 from vixml.negatives.curriculum import is_clustered, is_reclustered
-from vixml.negatives.sampling import PositiveSampler, pool_target
+from vixml.negatives.sampling import PositiveSampler, draw_mined, pool_target
 from vixml.params.variant import VariantParams
-from vixml.training.bank import bank_device, make_clusters, update_centroids
+from vixml.training.bank import bank_device, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
 from vixml.training.curve import Curve, Means
 from vixml.training.gradient_cache import CachedEmbeddings
@@ -34,6 +34,7 @@ from vixml.training.inputs import concatenate, drop_images
 from vixml.training.memory import peak_memory, reset_peak_memory
 from vixml.training.optimiser import learning_rate_factor, make_optimiser, set_learning_rate
 from vixml.training.precision import autocast
+from vixml.training.refresh import refresh, watched_queries
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import validate
 
@@ -81,13 +82,15 @@ class Trainer:
             device=bank_device(len(inputs.queries) * model.embedder.dim * 2, model.device),
         )
         self.clusters: list[Ints] | None = None
-        self.mined: NDArray[np.integer] | None = None
+        self.mined: NDArray[np.integer] | None = None  # [N, k], -1 for none
+        self.watched: NDArray[np.integer] | None = None  # labels mined last for the watched queries
         self.epoch = self.step = 0
         self.seconds = self.epoch_seconds = 0.0
         self.epoch_means, self.recent_means = Means(model.device), Means(model.device)
         reset_peak_memory(model.device)
         self.peak_memory_bytes = 0
         self.curve = Curve(work / "curve.jsonl")
+        self.refreshes = Curve(work / "refreshes.jsonl")
         self.checkpoints = work / CHECKPOINTS
         self._sampler = PositiveSampler(inputs.relevance, inputs.inverse_propensity)
         self._clock = self._saved_at = time.perf_counter()
@@ -131,10 +134,11 @@ class Trainer:
         self.step, self.epoch_seconds = self.epoch * self.steps_per_epoch, 0.0
         self.epoch_means, self.recent_means = Means(self.model.device), Means(self.model.device)
 
-    def set_bank(self, embeddings: NDArray[np.float32], clusters: list[Ints]) -> None:
-        """Take over exact embeddings [N, d] and the clusters made from them."""
+    def set_bank(self, embeddings: NDArray[np.float32], clusters: list[Ints], mined: NDArray[np.integer]) -> None:
+        """Take over exact embeddings [N, d], the clusters made from them, and the mined labels [N, k]."""
         self.bank.copy_(torch.from_numpy(embeddings))
         self.clusters = clusters
+        self.watched = np.asarray(mined[watched_queries(self.rows, self.seed)])
         update_centroids(self.model, self.bank, self.inputs.relevance)
 
     def batches(self) -> list[Ints]:
@@ -144,7 +148,8 @@ class Trainer:
         if not is_clustered(self.epoch, batching):
             return [self.rows[b] for b in random_batches(len(self.rows), self.batch_size, rng)]
         if self.clusters is None or (self.step_in_epoch <= 0 and is_reclustered(self.epoch, batching)):
-            self.clusters = make_clusters(self.bank, self.rows, self.epoch, self.params, self.seed, self.model.device)
+            refresh(self)
+        assert self.clusters is not None
         return cluster_batches(self.clusters, self.batch_size, rng)
 
     def _take_step(self, rows: Ints, bar: Any) -> None:
@@ -282,9 +287,8 @@ class Trainer:
         labels = self._sampler.draw(rows, rng)
         count = self.params.batching.mined_per_query
         if self.mined is not None and count:
-            choice = rng.integers(0, self.mined.shape[1], size=(len(rows), count))
-            extra = self.mined[rows[:, None], choice].ravel()
-            labels = np.concatenate([labels, extra[extra >= 0].astype(np.int64)])
+            extra = draw_mined(self.mined, rows, count, numpy_generator(self.seed, "mined", self.step))
+            labels = np.concatenate([labels, extra])
         return np.unique(labels)
 
     def _validate(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from vixml.data.tokens import TokenStore, build_tokens
 from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
 from vixml.models.tokenizer import make_tokenizer
-from vixml.negatives.mining import mine_labels, refresh_report
+from vixml.negatives.mining import mine_labels
+from vixml.negatives.report import clusters_report, negatives_report
 from vixml.params.model import BackboneParams
 from vixml.params.training import check_resume
 from vixml.retrieval.exact import shorten
@@ -87,32 +89,42 @@ def train_warmup(inputs: StageInputs, work: WorkDirectory, *, resume: str = "aut
 def refresh_hard_negatives(
     inputs: StageInputs, warmup: SealedDirectory, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
-    """Re-embed all training queries and labels exactly, cluster the queries and mine hard negative labels."""
+    """Re-embed all training queries and labels exactly, cluster the queries and mine hard negative labels.
+
+    Returns:
+        Queries float16 [N, d], mined labels int32 [N, k] with their scores float16, clusters; and the report: what
+        `negatives_report` and `clusters_report` say, with `step`, `epoch` and `seconds`.
+    """
     import torch
     from safetensors.torch import load_file
 
-    params = inputs.params
+    started = time.perf_counter()
+    params, relevance = inputs.params, inputs.relevance_train
     model = inputs.new_model()
     weights = warmup.path / "weights.safetensors"
     load_trained_state(model, load_file(str(weights)), weights)
     precision = params.optim.precision
     queries = embed_all(model, inputs.source("train"), precision=precision, desc="refresh queries")
-    update_centroids(model, torch.from_numpy(queries), inputs.relevance_train)
+    update_centroids(model, torch.from_numpy(queries), relevance)
     texts = embed_all(model, inputs.source("label"), precision=precision, desc="refresh labels")
     prototypes = label_prototypes(model, texts)
-    rows = np.flatnonzero(np.diff(inputs.relevance_train.indptr)).astype(np.int64)
+    rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
     bank = torch.from_numpy(queries)
     clusters = make_clusters(bank, rows, params.batching.start_epoch, params, inputs.seed, model.device)
-    mined, scores = mine_labels(
-        queries, prototypes, inputs.relevance_train, count=params.batching.mined_labels, device=str(model.device)
-    )
+    mined = mine_labels(queries, prototypes, texts, relevance, params=params.batching, device=str(model.device))
     folder = work.fresh("hard_negatives")
     np.save(folder / "queries.npy", queries.astype(np.float16), allow_pickle=False)
-    np.save(folder / "mined_labels.npy", mined.astype(np.int32), allow_pickle=False)
-    np.save(folder / "mined_scores.npy", scores.astype(np.float16), allow_pickle=False)
+    np.save(folder / "mined_labels.npy", mined.labels, allow_pickle=False)
+    np.save(folder / "mined_scores.npy", mined.scores.astype(np.float16), allow_pickle=False)
     np.save(folder / "cluster_points.npy", np.concatenate(clusters), allow_pickle=False)
     np.save(folder / "cluster_sizes.npy", np.array([len(c) for c in clusters]), allow_pickle=False)
-    report = refresh_report(queries, prototypes, inputs.relevance_train, scores, clusters)
+    report = {
+        "step": warmup.meta["step"],
+        "epoch": warmup.meta["epoch"],
+        **negatives_report(queries, prototypes, relevance, mined),
+        **clusters_report(queries, relevance, clusters),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
     return Built(folder, "hard-negatives", report), report
 
 
@@ -123,8 +135,8 @@ def train_hard(
     work: WorkDirectory,
     *,
     resume: str = "auto",
-) -> tuple[Built, list[dict[str, Any]]]:
-    """Train on clustered batches to the last epoch, compute exact centroids (PRIME), return the model and its curve.
+) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train on clustered batches to the last epoch, compute exact centroids (PRIME).
 
     Args:
         inputs: Data and settings.
@@ -132,6 +144,9 @@ def train_hard(
         hard_negatives: Exact embeddings, clusters and mined labels.
         work: Folder of the curve and the checkpoints.
         resume: As in `train_warmup`.
+
+    Returns:
+        The model, its curve, and a record of every refresh: the exact one, then those inside this stage.
 
     Raises:
         StateError: The state belongs to other settings or data, and `resume` is `auto`.
@@ -143,19 +158,19 @@ def train_hard(
     trainer = inputs.trainer(work)
     if policy == "never":
         _begin_anew(trainer.checkpoints / HARD)
-    checkpoint = newest_checkpoint(trainer.checkpoints / HARD)
+    checkpoint, refreshed = newest_checkpoint(trainer.checkpoints / HARD), hard_negatives.path
+    mined = np.load(refreshed / "mined_labels.npy", mmap_mode="r", allow_pickle=False)
+    trainer.mined = mined if inputs.params.batching.mined_per_query else None
     if checkpoint is not None:
         read_state(trainer, checkpoint, resume=policy)
     else:
         read_state(trainer, warmup.path, resume=policy, remedy=WARMUP_AGAIN)
-        folder = hard_negatives.path
-        sizes = np.load(folder / "cluster_sizes.npy", allow_pickle=False)
-        points = np.load(folder / "cluster_points.npy", allow_pickle=False)
-        queries = np.load(folder / "queries.npy", allow_pickle=False)
-        trainer.set_bank(queries.astype(np.float32), np.split(points, np.cumsum(sizes)[:-1]))
-    if inputs.params.batching.mined_per_query:
-        trainer.mined = np.load(hard_negatives.path / "mined_labels.npy", mmap_mode="r", allow_pickle=False)
+        sizes = np.load(refreshed / "cluster_sizes.npy", allow_pickle=False)
+        points = np.load(refreshed / "cluster_points.npy", allow_pickle=False)
+        queries = np.load(refreshed / "queries.npy", allow_pickle=False)
+        trainer.set_bank(queries.astype(np.float32), np.split(points, np.cumsum(sizes)[:-1]), mined)
     trainer.curve.rewind(trainer.step)
+    trainer.refreshes.rewind(trainer.step - 1)  # the one right before this step is done again
     params, model = inputs.params, trainer.model
     trainer.fit(params.training.epochs, desc=HARD)
     if model.label_side.centroids is not None:
@@ -186,7 +201,8 @@ def train_hard(
         "device": str(model.device),
         "fingerprint": trainer.fingerprint,
     }
-    return Built(folder, "model", meta), trainer.curve.records()
+    refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
+    return Built(folder, "model", meta), trainer.curve.records(), refreshes
 
 
 def _begin_anew(checkpoints: Path) -> None:
@@ -207,8 +223,6 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     Where the retrieval settings ask for them also the training queries (float16), and the validation queries that a
     fused ranking is tuned on.
     """
-    import time
-
     dual, _ = open_model(model.path)
     dual.to(resolve_device(inputs.params.training.device))
     precision = inputs.params.optim.precision

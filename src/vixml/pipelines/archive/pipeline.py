@@ -1,6 +1,6 @@
 """The `archive` stage of one variant, without a namespace.
 
-metrics, predictions, curve, refresh_report --> archive_run --> runs (a folder of all runs, the newest added)
+metrics, predictions, curve, refreshes --> archive_run --> runs (a folder of all runs, the newest added)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
         "metrics",
         "predictions",
         "curve",
-        "refresh_report",
+        "refreshes",
         "items_test",
         "items_label",
         "relevance_train",

@@ -70,8 +70,8 @@ def train_hard(
     hard_negatives: SealedDirectory,
     work: WorkDirectory,
     image_bank: SealedDirectory | None = None,
-) -> tuple[Built, list[dict[str, Any]]]:
-    """Train on clustered batches to the last epoch; return the model and its learning curve."""
+) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Train on clustered batches to the last epoch; return the model, its learning curve and all refreshes."""
     from vixml.training.stages import train_hard as train
 
     inputs = stage_inputs(

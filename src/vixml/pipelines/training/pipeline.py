@@ -1,7 +1,7 @@
 """The `training` stage of one variant, without a namespace.
 
 items_* --> tokenise --> tokens --> train_warmup --> warmup
-warmup, hard_negatives --> train_hard --> model, curve --> plot_curve
+warmup, hard_negatives --> train_hard --> model, curve, refreshes --> plot_curve
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
                 inputs=with_images(
                     [*COMMON, "params:resume", "warmup", "hard_negatives", "training_work"], images=images
                 ),
-                outputs=["model", "curve"],
+                outputs=["model", "curve", "refreshes"],
                 name="train_hard",
             ),
             node(plot_curve, inputs=["curve", "training_work"], outputs="curve_plot", name="plot_curve"),

@@ -17,21 +17,32 @@ function course() {
 }
 
 const REFRESH = {
-  positive_similarity: "similarity to relevant labels", negative_similarity: "similarity to mined labels", hardest_negative_similarity: "similarity to the hardest negative",
-  violation_rate: "queries whose hardest negative wins", clusters: "clusters", cluster_size: "queries a cluster", cluster_cohesion: "cohesion of clusters", cluster_purity: "neighbours with a common label",
+  violation_rate: "queries whose hardest negative wins", hardest_negative_similarity: "similarity to the hardest negative", positive_similarity: "similarity to relevant labels",
+  negative_similarity: "similarity to mined labels", negatives_changed: "mined labels that are new", near_duplicates: "near-duplicates left out", cluster_purity: "neighbours with a common label",
+  neighbours_changed: "neighbours that were apart before", cluster_cohesion: "cohesion of clusters", clusters: "clusters", cluster_size: "queries a cluster", seconds: "seconds",
 };
+const SHARES = ["violation_rate", "negatives_changed", "near_duplicates", "cluster_purity", "neighbours_changed"];
 
 function negatives() {
-  const runs = D.runs.filter((run) => Object.keys(run.refresh).length);
-  if (!runs.length) return;
-  const keys = Object.keys(REFRESH).filter((key) => runs.some((run) => typeof run.refresh[key] === "number"));
-  const groups = keys.filter((key) => key.includes("similarity"));
-  const chartOf = (title, chosen, factor) => barChart({ title, groups: chosen.map((key) => REFRESH[key].replace("similarity to ", "")), series: runs.map((run) => ({ label: run.label, color: run.color, dashed: !run.images, values: chosen.map((key) => factor * run.refresh[key]) })) });
-  const rates = ["violation_rate", "cluster_purity"].filter((key) => keys.includes(key));
-  section("negatives", "Hard negatives", "The refresh after the warm-up: how close mined labels come to the relevant ones, and what the clusters that batches are cut from look like.",
-    legend(runs), el("div", { class: "two" }, chartOf("Mean similarity (cosine)", groups, 1), chartOf("Shares (percent)", rates, 100)),
-    el("details", {}, el("summary", {}, "All statistics of the refresh"), table(["", ...runs.map(runName)],
-      keys.map((key) => [REFRESH[key], ...runs.map((run) => (rates.includes(key) ? `${percent(run.refresh[key])} %` : short(run.refresh[key] ?? 0)))]), { class: "numbers", label: "Statistics of the refresh" })));
+  const runs = D.runs.filter((run) => run.refreshes.length);
+  const keys = Object.keys(REFRESH).filter((key) => runs.some((run) => run.refreshes.some((record) => typeof record[key] === "number")));
+  if (!keys.length) return;
+  const values = (run, key) => run.refreshes.filter((record) => typeof record[key] === "number").map((record) => [record.epoch ?? 0, record[key] * (SHARES.includes(key) ? 100 : 1)]);
+  const line = (key) => lineChart({ title: REFRESH[key], unit: SHARES.includes(key) ? "percent" : "", x: "epoch", digits: SHARES.includes(key) ? 1 : 3, zero: SHARES.includes(key),
+    series: runs.map((run) => ({ label: run.label, color: run.color, dashed: !run.images, points: values(run, key) })) });
+  const rest = keys.slice(2), more = el("div");
+  const choice = el("select", { id: "statistic", onchange: () => more.replaceChildren(line(choice.value)) }, rest.map((key) => el("option", { value: key }, REFRESH[key])));
+  const written = (key, value) => (SHARES.includes(key) ? `${number(value, 1)} %` : short(value));
+  const cell = (run, key) => {
+    const points = values(run, key);
+    return points.length ? [points[0], ...(points.length > 1 ? [points.at(-1)] : [])].map((point) => written(key, point[1])).join(" → ") : "—";
+  };
+  section("negatives", "Hard negatives", "Every refresh: how close the mined labels come to the relevant ones, and what the clusters that batches are cut from look like. The first one, after the warm-up, embeds all queries anew; those after it take the last embedding of each query.",
+    legend(runs), el("div", { class: "two" }, keys.slice(0, 2).map(line)),
+    rest.length ? el("p", { class: "controls" }, el("label", { for: "statistic" }, "Another statistic "), choice) : null, more,
+    el("details", {}, el("summary", {}, "All statistics, first → last refresh"), table(["", ...runs.map(runName)],
+      keys.map((key) => [REFRESH[key], ...runs.map((run) => cell(run, key))]), { class: "numbers", label: "Statistics of the first and the last refresh" })));
+  if (rest.length) more.append(line(choice.value));
 }
 
 function settings() {

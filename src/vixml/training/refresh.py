@@ -1,0 +1,77 @@
+"""Refreshes of clusters and mined labels: the exact one between the stages, the stale ones inside the hard stage."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.core.seeding import numpy_generator
+from vixml.negatives.curriculum import is_due, refresh_number
+from vixml.negatives.mining import Mined, mine_labels
+from vixml.negatives.report import clusters_report, negatives_report
+from vixml.training.bank import make_clusters
+from vixml.training.encode import embed_all, label_prototypes
+
+if TYPE_CHECKING:
+    from vixml.training.loop import Trainer
+
+Ints = NDArray[np.int64]
+
+_WATCHED = 4096
+
+
+def watched_queries(rows: Ints, seed: int) -> Ints:
+    """Return the queries whose negatives are compared from refresh to refresh: all, or a fixed sample of many."""
+    if len(rows) <= _WATCHED:
+        return rows
+    return np.sort(numpy_generator(seed, "watched").choice(rows, _WATCHED, replace=False))
+
+
+def refresh(trainer: Trainer) -> None:
+    """Cluster the training queries anew from the stale bank, renew the mined labels where they are due, record both.
+
+    Queries are compared by the bank's embeddings, the labels are embedded with the present weights.
+    """
+    started = time.perf_counter()
+    batching, before = trainer.params.batching, trainer.clusters
+    device = trainer.model.device
+    clusters = make_clusters(trainer.bank, trainer.rows, trainer.epoch, trainer.params, trainer.seed, device)
+    trainer.clusters = clusters
+    bank = trainer.bank.cpu().numpy()
+    record: dict[str, float] = clusters_report(bank, trainer.inputs.relevance, clusters, before)
+    number = refresh_number(trainer.epoch, batching)
+    renewed = batching.mined_per_query > 0 and is_due(number, batching.mine_every)
+    if renewed or is_due(number, batching.measure_every):
+        record |= _mine(trainer, bank, everything=renewed)
+    trainer.refreshes.log(
+        step=trainer.step, epoch=trainer.epoch, renewed=renewed, **record, seconds=time.perf_counter() - started
+    )
+
+
+def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> dict[str, float]:
+    """Mine for all queries, or for the watched ones alone; return how hard the negatives of the watched ones are."""
+    relevance, batching = trainer.inputs.relevance, trainer.params.batching
+    texts = embed_all(
+        trainer.model, trainer.inputs.labels, precision=trainer.params.optim.precision, desc="refresh labels"
+    )
+    prototypes = label_prototypes(trainer.model, texts)
+    device, watched = str(trainer.model.device), watched_queries(trainer.rows, trainer.seed)
+    rows = trainer.rows if everything else watched
+    mined = mine_labels(
+        bank[rows].astype(np.float32), prototypes, texts, sp.csr_matrix(relevance[rows]), params=batching, device=device
+    )
+    if everything:
+        table = np.full((relevance.shape[0], batching.mined_labels), -1, dtype=np.int32)
+        table[rows] = mined.labels
+        trainer.mined = table
+        place = np.searchsorted(rows, watched)
+        mined = Mined(mined.labels[place], mined.scores[place], mined.near_duplicates)
+    report = negatives_report(
+        bank[watched].astype(np.float32), prototypes, sp.csr_matrix(relevance[watched]), mined, trainer.watched
+    )
+    trainer.watched = mined.labels
+    return report

@@ -1,0 +1,175 @@
+"""Refreshes of the hard stage, and mined labels in the pool of a batch: recorded, resumable, the same in every way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vixml.params.variant import VariantParams
+from vixml.training import refresh
+from vixml.training.checkpoint import newest_checkpoint, read_state
+from vixml.training.loop import Trainer
+
+STAGE = "stage"
+
+
+def _params(params: VariantParams, **batching: Any) -> VariantParams:
+    settings = params.model_dump()
+    settings["batching"] |= {"mined_labels": 6, "duplicate_similarity": None, **batching}
+    return VariantParams(**settings)
+
+
+def _hard(tiny: SimpleNamespace, work: Path, **batching: Any) -> Trainer:
+    """A trainer at the begin of the hard stage with an exact bank, clusters and mined labels."""
+    trainer = tiny.trainer(work, params=_params(tiny.params, **batching))
+    trainer.epoch, trainer.step = 2, 2 * trainer.steps_per_epoch
+    rng = np.random.default_rng(3)
+    bank = rng.standard_normal(trainer.bank.shape).astype(np.float32)
+    true = trainer.inputs.relevance.toarray() > 0
+    mined = np.stack([rng.permutation(np.flatnonzero(~row))[:6] for row in true]).astype(np.int32)
+    clusters = np.array_split(trainer.rows, 13)
+    trainer.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True), clusters, mined)
+    trainer.mined = mined if trainer.params.batching.mined_per_query else None
+    return trainer
+
+
+def _pools(trainer: Trainer, until: int) -> dict[int, tuple[list[int], float]]:
+    """Train and note the pool and the loss of every step."""
+    seen: dict[int, Any] = {}
+    gather, step = trainer._gather, trainer._train_step
+
+    def gathered(rows: np.ndarray) -> Any:
+        found = gather(rows)
+        true = trainer.inputs.relevance.toarray()[rows][:, found[0].numpy()] > 0
+        np.testing.assert_array_equal(found[1].numpy(), true)
+        seen[trainer.step] = found[0].tolist()
+        return found
+
+    def stepped(rows: np.ndarray) -> Any:
+        number, terms = trainer.step, step(rows)
+        seen[number] = (seen[number], float(terms["loss"]))
+        return terms
+
+    trainer._gather, trainer._train_step = gathered, stepped
+    trainer.fit(until, desc=STAGE)
+    return seen
+
+
+def test_mined_labels_are_extra_columns(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """The pool is that of a training without them, and labels mined for the batch; the target marks all true pairs."""
+    plain = _pools(_hard(tiny, tmp_path / "plain"), 3)
+    trainer = _hard(tiny, tmp_path / "mined", mined_per_query=1)
+    batches, table = trainer.batches(), trainer.mined
+    mined = _pools(trainer, 3)
+    assert table is not None
+    for step, rows in enumerate(batches, start=8):
+        extra = set(mined[step][0]) - set(plain[step][0])
+        assert set(plain[step][0]) < set(mined[step][0])
+        assert extra <= set(table[rows].ravel().tolist())
+
+
+def test_without_them_nothing_changes(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Renewal, thresholds and measuring leave the paper's protocol as it is, bit by bit."""
+    plain = _hard(tiny, tmp_path / "plain", measure_every=0)
+    other = _hard(tiny, tmp_path / "other", mine_every=1, duplicate_similarity=0.3, mining_index="faiss-flat")
+    assert _pools(plain, 4) == _pools(other, 4)
+    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), other.model.parameters(), strict=True))
+    assert "violation_rate" not in plain.refreshes.records()[0]
+    assert other.mined is None
+
+
+def test_gradient_cache_gives_the_same_training(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Extra columns go through the chunks like the others."""
+    whole, cached = (
+        _hard(tiny, tmp_path / str(cache), mined_per_query=2, mine_every=1, gradient_cache=cache)
+        for cache in (False, True)
+    )
+    for trainer in (whole, cached):  # dropout is drawn chunk by chunk
+        for part in trainer.model.modules():
+            part.p = 0.0 if isinstance(part, torch.nn.Dropout) else getattr(part, "p", None)
+    one, two = _pools(whole, 3), _pools(cached, 3)
+    assert [pool for pool, _ in one.values()] == [pool for pool, _ in two.values()]
+    np.testing.assert_allclose([loss for _, loss in one.values()], [loss for _, loss in two.values()], rtol=1e-4)
+
+
+@pytest.mark.parametrize("mine_every", [0, 1])
+@pytest.mark.parametrize("steps", [10, 12, 13, 15, 16, 18])  # from step 8; refreshes before 12 and 16
+def test_resumed_anywhere_the_same_labels_are_drawn(
+    tiny: SimpleNamespace, tmp_path: Path, mine_every: int, steps: int
+) -> None:
+    """Pools, losses, weights, mined table and records of refreshes equal those of a run that was left alone."""
+    settings = {"mined_per_query": 2, "mine_every": mine_every}
+    whole = _hard(tiny, tmp_path / "whole", **settings)
+    expected = _pools(whole, 5)
+    first = _hard(tiny, tmp_path / "parts", **settings)
+    first.params = VariantParams(  # a checkpoint after every step
+        **{**first.params.model_dump(), "training": {**first.params.training.model_dump(), "checkpoint_minutes": 1e-12}}
+    )
+    exact, step = first.mined, first._train_step
+
+    class Killed(Exception):
+        pass
+
+    def killed(rows: np.ndarray) -> Any:
+        if first.step == steps:
+            raise Killed
+        return step(rows)
+
+    first._train_step = killed
+    with pytest.raises(Killed):
+        first.fit(5, desc=STAGE)
+    second = tiny.trainer(tmp_path / "parts", params=first.params)
+    second.mined = exact  # as the stage does, from the exact refresh
+    found = newest_checkpoint(first.checkpoints / STAGE)
+    assert found is not None
+    read_state(second, found)
+    second.refreshes.rewind(second.step - 1)
+    after = _pools(second, 5)
+    assert after == {number: seen for number, seen in expected.items() if number >= steps}
+    assert second.mined is not None
+    np.testing.assert_array_equal(second.mined, whole.mined)
+    assert (second.mined is exact) == (mine_every == 0)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+    one, two = ([{**r, "seconds": 0} for r in trainer.refreshes.records()] for trainer in (whole, second))
+    assert one == two
+
+
+def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renewed or not: how hard, how pure, how much changed, how long; a sample stands for many queries."""
+    monkeypatch.setattr(refresh, "_WATCHED", 20)
+    trainer = _hard(tiny, tmp_path, mined_per_query=1, mine_every=2)
+    trainer.fit(5, desc=STAGE)
+    records = trainer.refreshes.records()
+    assert [(r["epoch"], r["step"], r["renewed"]) for r in records] == [(3, 12, 0.0), (4, 16, 1.0)]
+    for record in records:
+        assert record["queries"] == 20
+        shares = ("violation_rate", "negatives_changed", "cluster_purity", "neighbours_changed", "near_duplicates")
+        assert all(0 <= record[name] <= 1 for name in shares)
+        assert -1 <= record["negative_similarity"] <= record["hardest_negative_similarity"] <= 1
+        assert record["seconds"] > 0
+    assert records[0]["negatives_changed"] > 0
+    watched = refresh.watched_queries(trainer.rows, trainer.seed)
+    assert trainer.mined is not None
+    np.testing.assert_array_equal(trainer.watched, trainer.mined[watched])
+
+
+def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Every query gets its own; a query without label gets none."""
+    from vixml.training.encode import embed_all, label_prototypes
+
+    trainer = _hard(tiny, tmp_path, mined_per_query=1, mine_every=1)
+    trainer.epoch, trainer.step = 3, 3 * trainer.steps_per_epoch
+    trainer.batches()
+    texts = embed_all(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
+    scores = trainer.bank.float().numpy() @ label_prototypes(trainer.model, texts).T
+    scores[trainer.inputs.relevance.toarray() > 0] = -np.inf
+    assert trainer.mined is not None
+    np.testing.assert_array_equal(trainer.mined[trainer.rows], np.argsort(-scores, axis=1)[trainer.rows, :6])
+    without = np.setdiff1d(np.arange(50), trainer.rows)
+    assert (trainer.mined[without] == -1).all()
