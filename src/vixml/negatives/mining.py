@@ -66,7 +66,8 @@ def mine_labels(
     labels = np.full((len(queries), count), -1, dtype=np.int32)
     scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
     index = build_index(prototypes, RetrievalParams(kind=params.mining_index), device=device)
-    texts_ld = None if params.duplicate_similarity is None else torch.from_numpy(texts).to(device)
+    threshold = params.duplicate_similarity
+    texts_ld = torch.from_numpy(texts).to(device) if threshold is not None else None
     looked_at = left_out = 0
     for begin in range(0, len(queries), _ROWS):
         part = slice(begin, begin + _ROWS)
@@ -75,8 +76,8 @@ def mine_labels(
         same = np.zeros(found.shape, dtype=bool)
         if params.duplicate_query_similarity is not None:
             same |= found_scores >= params.duplicate_query_similarity
-        if texts_ld is not None:
-            same |= _similar_to_a_relevant_one(found, texts_ld, true) >= params.duplicate_similarity
+        if threshold is not None and texts_ld is not None:
+            same |= _similar_to_a_relevant_one(found, texts_ld, true) >= threshold
         same &= found >= 0
         looked_at, left_out = looked_at + int((found >= 0).sum()), left_out + int(same.sum())
         found[same], found_scores[same] = -1, -np.inf
