@@ -4,25 +4,30 @@
     python tests/e2e/torture.py --variants encoder_text --kills 4
 
 A trial starts from the raw files in an empty project, runs ingestion, image bank and one variant in a process of its
-own, sends it SIGKILL at a random moment inside one of its nodes (each node in turn), and runs the command again to the
-end: every other trial with `--only-missing-outputs`. Metrics and weights must equal the reference run's.
+own, sends it SIGKILL at a random moment of one of its stages (each stage in turn), and runs the command again to the
+end: half of the trials with `--only-missing-outputs`; in every fourth one the rerun is killed, too. Metrics and weights
+must equal the reference run's.
 
-Runs are forked from a parent that has imported everything: a run costs its work and not its imports.
+Runs are forked from a parent that has imported what a run imports: they cost their work and not their imports.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +35,10 @@ from typing import Any
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", DO_NOT_TRACK="1")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+REHEARSAL = ["fabrication", "ingestion", "image_embedding", "encoder_vision", "decoder_vision"]
+STORE, MODULES = "mlflow.db", "modules.txt"
+"""What the rehearsal leaves: an empty MLflow store, and the names of the modules that runs import."""
+
 VARIANTS = ("encoder_text", "encoder_vision", "decoder_text", "decoder_vision")
 FAMILY = {
     "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 64}},
@@ -41,11 +50,21 @@ FAMILY = {
 PARAMS: dict[str, Any] = {
     "fabrication": {"num_train": 400, "num_test": 80, "num_labels": 120, "image_pixels": 32},
     "data": {"validation_fraction": 0.1},
-    "vision": {"shard_size": 64},
+    "vision": {"shard_size": 64, "tiny_image_size": 32},
     "evaluation": {"ks": [1, 5], "top_k": 10},
     "encoder": FAMILY,
     "decoder": FAMILY,
 }
+STAGES = {
+    "hard stage": ("train_hard", "plot_curve"),
+    "warm-up": ("train_warmup",),
+    "evaluation": ("embed", "index", "tune_ranking", "bundle", "evaluate", "archive_run"),
+    "embedding": ("tokenise", "embed_images", "report_images"),
+    "refresh": ("refresh_hard_negatives",),
+    "ingestion": ("ingest_raw", "summarise_data", "plot_label_frequencies"),
+}
+"""Stage -> its nodes; the most telling ones first, for runs with few kills."""
+
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -77,6 +96,8 @@ def new_project(folder: Path, raw: Path | None = None) -> Path:
     (folder / "conf" / "local").mkdir()
     shutil.copy(REPOSITORY / "pyproject.toml", folder)
     (folder / ".telemetry").write_text("consent: false\n", encoding="utf-8")
+    if (store := folder.parent / STORE).exists():  # to make its tables takes longer than a run
+        shutil.copy(store, folder)
     if raw is not None:
         shutil.copytree(raw, folder / "data" / "01_raw" / "demo")
     return folder
@@ -90,21 +111,31 @@ def _run(project: Path, names: list[str], only_missing: bool, marks: Path) -> No
     os.chdir(project)
     code = 1
     try:
-        from kedro.framework.hooks import hook_impl
-        from kedro.framework.project import settings
-        from kedro.framework.startup import bootstrap_project
-
-        bootstrap_project(project)
-        Marker.before_node_run = hook_impl(Marker.before_node_run)  # type: ignore[method-assign]
-        with settings.SESSION_CLASS.create(project_path=project, runtime_params=PARAMS) as session:
-            session._hook_manager.register(Marker(marks))
-            session.run(pipeline_names=names, only_missing_outputs=only_missing)
+        _session(project, names, only_missing, marks)
         code = 0
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)
+
+
+def _session(project: Path, names: list[str], only_missing: bool, marks: Path) -> None:
+    from kedro.framework.hooks import hook_impl
+    from kedro.framework.project import settings
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(project)
+    if names == REHEARSAL:
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{project.parent / STORE}").search_experiments()
+    Marker.before_node_run = hook_impl(Marker.before_node_run)  # type: ignore[method-assign]
+    with settings.SESSION_CLASS.create(project_path=project, runtime_params=PARAMS) as session:
+        session._hook_manager.register(Marker(marks))
+        session.run(pipeline_names=names, only_missing_outputs=only_missing)
+    if names == REHEARSAL:
+        (project.parent / MODULES).write_text("\n".join(sys.modules), encoding="utf-8")
 
 
 def start(project: Path, names: list[str], *, only_missing: bool = False) -> tuple[Any, Path]:
@@ -141,19 +172,33 @@ def read_marks(file: Path) -> dict[str, float]:
     return {name.strip(): float(moment) for moment, name in lines}
 
 
-def kill_inside(project: Path, names: list[str], node: str, delay: float) -> str:
-    """Start a run and SIGKILL it `delay` seconds into `node`; return the node that was killed, or `nothing`."""
-    process, marks = start(project, names)
+def stage_of(node: str) -> str:
+    """Return the stage of a node, for instance of `encoder_text.train_hard`."""
+    for stage, nodes in STAGES.items():
+        if node.rpartition(".")[2] in nodes:
+            return stage
+    raise LookupError(f"{node} is in none of STAGES: no kill would be planned in it")
+
+
+def moment_in(stage: str, seconds: dict[str, float], rng: random.Random) -> tuple[str, float]:
+    """Return a random moment of a stage, all alike: a node, and how many seconds into it."""
+    nodes = {node: took for node, took in seconds.items() if stage_of(node) == stage}
+    node = rng.choices(list(nodes), weights=list(nodes.values()))[0]
+    return node, rng.uniform(0.0, nodes[node])
+
+
+def kill_inside(project: Path, names: list[str], node: str, delay: float, *, only_missing: bool = False) -> str | None:
+    """Start a run and SIGKILL it `delay` seconds into `node`; return the node that was killed, None if it had ended."""
+    process, marks = start(project, names, only_missing=only_missing)
     while process.is_alive() and node not in read_marks(marks):
         process.join(0.005)
     process.join(delay)
-    alive = process.is_alive()
-    last = list(read_marks(marks) or {"start-up": 0.0})[-1]
+    last = list(read_marks(marks) or {node: 0.0})[-1]
     process.kill()
     process.join()
-    if not alive and process.exitcode:
+    if process.exitcode not in (0, -signal.SIGKILL):
         raise RuntimeError((project / "run.log").read_text(encoding="utf-8", errors="replace")[-4000:])
-    return last if alive else "nothing"
+    return last if process.exitcode else None
 
 
 def outcome(project: Path, variant: str) -> Outcome:
@@ -165,49 +210,61 @@ def outcome(project: Path, variant: str) -> Outcome:
     return Outcome(json.dumps(document["metrics"], sort_keys=True), digest.hexdigest())
 
 
-def torture(variant: str, raw: Path, folder: Path, *, kills: int, seed: int) -> list[str]:
-    """Make `kills` trials with one variant; return a line for each that did not end at the reference's numbers."""
+def trial(
+    project: Path, names: list[str], stage: str, seconds: dict[str, float], rng: random.Random, *, number: int
+) -> tuple[list[str], str]:
+    """Kill a run in `stage` and run it again to the end; return the nodes that were killed, and the rerun's flag."""
+    raw = project.parent / "rehearsal" / "data" / "01_raw" / "demo"
+    flag = bool((number + number // len(STAGES)) % 2)
+    hit, (node, delay) = None, moment_in(stage, seconds, rng)
+    while hit is None or stage_of(hit) != stage:  # faster than the reference: the moment was in another stage
+        hit = kill_inside(new_project(project, raw), names, node, delay)
+        delay /= 2
+    hits = [hit]
+    if number % 4 == 3:
+        left = list(seconds)[list(seconds).index(hit) :]
+        again = rng.choices(left, weights=[seconds[name] for name in left])[0]
+        second = kill_inside(project, names, again, rng.uniform(0.0, seconds[again]), only_missing=flag)
+        hits += [second] if second else []
+    finish(project, names, only_missing=flag)
+    return hits, "--only-missing-outputs" if flag else "the same command"
+
+
+def torture(variant: str, raw: Path, folder: Path, *, kills: int, seed: int) -> tuple[list[str], Counter[str]]:
+    """Make `kills` trials with one variant; return a line for each that went wrong, and how many kills hit a stage."""
     names = ["ingestion", "image_embedding", variant]
     reference = new_project(folder / f"{variant}-reference", raw)
     seconds = finish(reference, names)
     expected = outcome(reference, variant)
     print(f"{variant}: {sum(seconds.values()):.1f} s uninterrupted, {len(seconds)} nodes", flush=True)
-    # each node in turn; the long ones more often
-    nodes = list(seconds)
     rng = random.Random(f"{variant} {seed}")
-    plan = [nodes[i % len(nodes)] for i in range(kills)] if kills >= len(nodes) else rng.choices(nodes, k=kills)
-    wrong = []
-    for trial, node in enumerate(plan):
-        hit, delay = "nothing", rng.uniform(0.0, 1.0) * seconds[node]
-        while hit == "nothing":  # the run was over before: faster than the reference; a trial without a kill is none
-            project = new_project(folder / f"{variant}-trial", raw)
-            hit = kill_inside(project, names, node, delay)
-            delay /= 2
-        only_missing = trial % 2 == 1
+    wrong, where = [], Counter({stage_of(node): 0 for node in seconds})
+    for number in range(kills):
+        stage = list(STAGES)[number % len(STAGES)]
+        project, hits, rerun = folder / f"{variant}-trial", [f"the {stage}"], "rerun"
         try:
-            finish(project, names, only_missing=only_missing)
+            hits, rerun = trial(project, names, stage, seconds, rng, number=number)
+            where.update(map(stage_of, hits))
             verdict = "equal" if outcome(project, variant) == expected else "DIFFERENT"
         except RuntimeError as err:
             verdict = f"FAILED\n{err}"
-        rerun = "rerun --only-missing-outputs" if only_missing else "rerun"
-        line = f"{variant} {trial + 1}/{kills}: killed in {hit}, {rerun}: {verdict}"
+        line = f"{variant} {number + 1}/{kills}: killed in {' and '.join(hits)}, then {rerun}: {verdict}"
         print(line, flush=True)
         if verdict != "equal":
             wrong.append(line)
-            shutil.copytree(project, folder / f"{variant}-failed-{trial}", dirs_exist_ok=True)
-    return wrong
+            shutil.copytree(project, folder / f"{variant}-failed-{number}", dirs_exist_ok=True)
+    print(f"{variant}: kills by stage: " + ", ".join(f"{stage} {count}" for stage, count in where.items()), flush=True)
+    return wrong, where
 
 
 def prepare(folder: Path) -> Path:
-    """Import what the runs need, fabricate the demo's raw files once, and return their folder."""
-    import open_clip  # noqa: F401
-    import sklearn.feature_extraction.text  # noqa: F401
-    import torch
-    import transformers  # noqa: F401
-
-    torch.set_num_threads(1)
-    project = new_project(folder / "fabrication")
-    finish(project, ["fabrication"])
+    """Rehearse in a process of its own, import what it imported, and return the raw files that it fabricated."""
+    project = new_project(folder / "rehearsal")
+    finish(project, REHEARSAL)
+    for module in (folder / MODULES).read_text(encoding="utf-8").splitlines():
+        with suppress(ImportError):  # some exist in a running project only
+            importlib.import_module(module)
+    sys.modules["torch"].set_num_threads(1)
     return project / "data" / "01_raw" / "demo"
 
 
@@ -222,11 +279,12 @@ def main() -> int:
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="vixml-torture-"))
     folder.mkdir(parents=True, exist_ok=True)
     raw = prepare(folder)
-    wrong = [
-        line
-        for variant in arguments.variants
-        for line in torture(variant, raw, folder, kills=arguments.kills, seed=arguments.seed)
-    ]
+    wrong, where = [], Counter[str]()
+    for variant in arguments.variants:
+        failed, hits = torture(variant, raw, folder, kills=arguments.kills, seed=arguments.seed)
+        wrong += failed
+        where += hits
+    print("all kills by stage: " + ", ".join(f"{stage} {count}" for stage, count in where.items()))
     total = arguments.kills * len(arguments.variants)
     print(f"{total - len(wrong)} of {total} trials ended at the numbers of the uninterrupted run")
     if not arguments.folder and not wrong:
