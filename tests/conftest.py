@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is no fault of what is tested
+settings.register_profile("vixml", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vixml")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

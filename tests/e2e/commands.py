@@ -153,7 +153,7 @@ class Scratch:
         asked = re.search(r" (?:-p|--port) (\d+)", command)
         port = self._port(asked[1] if asked else "8000")
         self._server = self._start([*words, *options, "--port", str(port)])
-        _wait(lambda: _answers(f"http://127.0.0.1:{port}{path}"), self._server.is_alive, seconds=180)
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}{path}"), self._server.is_alive, seconds=900)
 
     def stop(self) -> None:
         """Stop the server, and whatever it started."""
@@ -181,7 +181,7 @@ class Scratch:
     def _start(self, words: list[str]) -> Any:
         process = self._context.Process(target=_command, args=(words, self.project, self.log))
         process.start()
-        _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=120)
+        _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=900)
         return process
 
 

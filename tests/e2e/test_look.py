@@ -34,9 +34,9 @@ def page() -> Iterator[Any]:
     if found is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=300_000)
         opened = browser.new_page(viewport={"width": 1600, "height": 1000})
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(300_000)
         yield opened
         browser.close()
 
@@ -85,7 +85,7 @@ def see_mlflow(project: Path, page: Any) -> None:
     with (project / "mlflow.log").open("w") as log:
         server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), lambda: server.poll() is None, seconds=180)
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), lambda: server.poll() is None, seconds=900)
         client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("vixml").experiment_id
         runs = client.search_runs([experiment], "tags.variant != ''")

@@ -58,7 +58,7 @@ def browser():
     if found is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=300_000)
         yield running
         running.close()
 
@@ -67,6 +67,7 @@ def browser():
 def page(browser, big):
     """The report, opened from disk; console messages, errors and requests end the test."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(300_000)
     noise = []
     opened.on("console", lambda message: noise.append(message.text))
     opened.on("pageerror", lambda error: noise.append(str(error)))
@@ -83,7 +84,7 @@ def shown(page):
     return page.locator("#cards > li").count()
 
 
-def wait_for(reached, seconds=90):
+def wait_for(reached, seconds=600):
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, "not reached in time"

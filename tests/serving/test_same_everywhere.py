@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -145,12 +146,12 @@ def served(command, path, tmp_path):
             wait_for(f"http://127.0.0.1:{port}/{path}", server, log)
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(server.pid, 15)
-            server.wait(timeout=60)
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def wait_for(url, server, log):
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=5):

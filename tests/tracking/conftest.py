@@ -34,6 +34,10 @@ def runs_of(client, experiment):
     return lambda: {run.info.run_name: run for run in client.search_runs([experiment])}
 
 
+PATIENCE = 600
+"""Seconds that a run's end waits for its store: for a busy machine; nothing is waited for where it is done earlier."""
+
+
 def configuration(uri, experiment, folder, **own):
     """What conf/base/mlflow.yml holds."""
     return {
@@ -41,7 +45,7 @@ def configuration(uri, experiment, folder, **own):
         "tracking": {
             "experiment": {"name": experiment, "create_experiment_kwargs": {"artifact_location": folder.as_uri()}}
         },
-        "vixml": {"system_metrics": False, **own},
+        "vixml": {"system_metrics": False, "wait_seconds": PATIENCE, **own},
     }
 
 

@@ -213,7 +213,7 @@ def test_sigterm_ends_the_process_and_marks_its_runs_killed(config, runs_of, tmp
             """
         )
     )
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=900, check=False)
     assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
     run = runs_of()["encoder_text"]
     assert run.info.status == "KILLED"

@@ -142,7 +142,7 @@ def run_and_signal(
         builders=str(tiny.file), test=__file__, work=str(work), seen=str(seen), at=at, name=name, changes=changes
     )
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=900, check=False
     )
     lines = [json.loads(line) for line in seen.read_text().splitlines()]
     return ended, {number: (rows, loss) for number, rows, loss in lines}
