@@ -152,6 +152,7 @@ FAST = {
     "backoff_seconds": 0,
     "retries": 1,
     "timeout_seconds": 600,
+    "total_seconds": 600,
     "max_bytes": 300_000,
     "max_pixels": 1_000_000,
     "concurrency": 4,

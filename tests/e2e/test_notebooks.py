@@ -41,6 +41,7 @@ def test_they_run_on_a_finished_run(kedro_run: Callable[..., Any], project: Path
     shutil.copytree(ROOT / "notebooks", folder)
     for file in NOTEBOOKS:
         notebook = nbformat.read(folder / file.name, as_version=4)
-        nbclient.NotebookClient(notebook, timeout=1800, startup_timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+        place = {"metadata": {"path": str(folder)}}
+        nbclient.NotebookClient(notebook, timeout=1800, startup_timeout=600, resources=place).execute()
         shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
         assert any("data" in output for output in shown)

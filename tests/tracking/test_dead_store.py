@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from vixml.core.errors import StateError
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
@@ -69,11 +70,19 @@ def closed_port():
         return server.getsockname()[1]
 
 
-def train_and_evaluate(uri, folder, *, evaluate=lambda *_: RESULT):
-    """Run a variant whose tracker is at `uri`; return what lies on disk: records, and the folder of the curve."""
-    config = harness.configuration(uri, "toy", folder, wait_seconds=1.0)
+def train_and_evaluate(uri, folder, *, evaluate=lambda *_: RESULT, wait=harness.PATIENCE, over=lambda: None):
+    """Run a variant whose tracker is at `uri`; return what lies on disk: records, and the folder of the curve.
+
+    `wait` is how long the end waits for the store, `over` is called after it. What is under way then may still arrive
+    as long as the process lives: here its end is waited for, so that nothing arrives later.
+    """
+    config = harness.configuration(uri, "toy", folder, wait_seconds=wait)
     chain = harness.variant_pipeline(VARIANT, hooks_tests.train, evaluate)
     harness.drive(TrackingHooks(), config, chain, folder=folder, extra=hooks_tests.inputs(folder, VARIANT))
+    over()
+    for thread in threading.enumerate():
+        if thread.name == "mlflow-courier":
+            thread.join()
     return json.loads((folder / VARIANT / "run_records.json").read_text())["runs"], folder / VARIANT
 
 
@@ -83,8 +92,6 @@ def sync(store_file, tmp_path, records, work, metrics=RESULT):
 
 def check(store_file, records):
     """The store holds everything that a living one would have got."""
-    from mlflow import MlflowClient
-
     client = MlflowClient(f"sqlite:///{store_file}")
     experiment = client.get_experiment_by_name("toy").experiment_id
     (run,) = client.search_runs([experiment])
@@ -118,10 +125,10 @@ def test_a_server_that_never_answers_is_not_waited_for(tmp_path, black_hole, sto
     uri, came = black_hole
 
     def evaluate(*_):
-        assert came.wait(30), "the request is under way"
+        assert came.wait(harness.PATIENCE), "the request is under way"
         return RESULT
 
-    records, work = train_and_evaluate(uri, tmp_path, evaluate=evaluate)
+    records, work = train_and_evaluate(uri, tmp_path, evaluate=evaluate, wait=0.0)
     assert records[0]["delivered"] is False
     sync(store_file, tmp_path, records, work)
     check(store_file, records)
@@ -130,14 +137,7 @@ def test_a_server_that_never_answers_is_not_waited_for(tmp_path, black_hole, sto
 def test_a_locked_database(tmp_path, store_file):
     holder = sqlite3.connect(store_file, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    try:
-        records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
-    finally:
-        holder.execute("ROLLBACK")
-        holder.close()
-    for thread in threading.enumerate():  # what was under way at the end may still arrive
-        if thread.name == "mlflow-courier":
-            thread.join(60)
+    records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path, wait=0.0, over=holder.close)
     assert records[0]["status"] == "FINISHED"
     assert records[0]["delivered"] is False
     sync(store_file, tmp_path, records, work)
@@ -154,6 +154,35 @@ def test_a_full_disk_under_the_store_only(tmp_path, store_file, monkeypatch, cap
     assert "No space left" in caplog.text
     assert records[0]["delivered"] is False
     sync(store_file, tmp_path, records, work)
+    check(store_file, records)
+
+
+def test_what_a_slow_store_had_not_taken_at_the_end(tmp_path, store_file, monkeypatch):
+    """Given up in the middle: the run is open there and has its parameters, all else is still in the queue."""
+    reached, opened = threading.Event(), threading.Event()
+    log_batch = MlflowClient.log_batch
+
+    def slow(self, run, *, metrics=(), params=(), **options):
+        if metrics:
+            reached.set()
+            assert opened.wait(harness.PATIENCE)
+        log_batch(self, run, metrics=metrics, params=params, **options)
+
+    def evaluate(*_):
+        assert reached.wait(harness.PATIENCE), "the curve's first points are on their way"
+        return RESULT
+
+    uri = f"sqlite:///{store_file}"
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "log_batch", slow)
+        records, work = train_and_evaluate(uri, tmp_path, evaluate=evaluate, wait=0.0, over=opened.set)
+    assert [(r["status"], r["delivered"]) for r in records] == [("FINISHED", False)]
+    (run,) = MlflowClient(uri).search_runs([MlflowClient(uri).get_experiment_by_name("toy").experiment_id])
+    assert run.info.status == "RUNNING"
+    assert run.data.params == records[0]["params"]
+    assert "P_at_1" not in run.data.metrics
+    (report,) = sync(store_file, tmp_path, records, work)
+    assert (report["created"], report["parameters"], report["results"]) == (False, 0, True)
     check(store_file, records)
 
 
