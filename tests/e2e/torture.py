@@ -42,17 +42,19 @@ STORE, MODULES = "mlflow.db", "modules.txt"
 VARIANTS = ("encoder_text", "encoder_vision", "decoder_text", "decoder_vision")
 FAMILY = {
     "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 64}},
-    "model": {"prototype": {"num_heads": 2, "feedforward": 32, "free_vectors": 64}},
+    "model": {"prototype": {"num_heads": 2, "feedforward": 32, "free_vectors": 64}, "image_dropout": 0.2},
     "batching": {"batch_size": 64, "start_epoch": 2, "update_every": 2, "cluster_size": 4, "double_at": [4]},
     # a checkpoint every 0.06 s: kills fall into writing them, and reruns go on in the middle of an epoch
     "training": {"epochs": 6, "checkpoint_every": 1, "checkpoint_minutes": 0.001, "validate_every": 3},
 }
+MINED = {"mined_per_query": 2, "mine_every": 1}
 PARAMS: dict[str, Any] = {
-    "fabrication": {"num_train": 400, "num_test": 80, "num_labels": 120, "image_pixels": 32},
+    "fabrication": {"num_train": 240, "num_test": 60, "num_labels": 80, "image_pixels": 32},
     "data": {"validation_fraction": 0.1},
     "vision": {"shard_size": 64, "tiny_image_size": 32},
     "evaluation": {"ks": [1, 5], "top_k": 10},
-    "encoder": FAMILY,
+    # one family with all that has a state of its own, the other as it is by default
+    "encoder": {**FAMILY, "batching": {**FAMILY["batching"], **MINED}},
     "decoder": FAMILY,
 }
 STAGES = {
