@@ -15,6 +15,7 @@ from vixml.models.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.retrieval import RetrievalParams
 from vixml.params.vision import VisionParams
+from vixml.retrieval.exact import shorten
 from vixml.retrieval.index import build_index
 from vixml.serving.bundle import Bundle, BundleSettings, build_bundle
 
@@ -48,15 +49,18 @@ def items(root: Path, prefix: str) -> pd.DataFrame:
     )
 
 
-def make_predictor(root: Path, target: Path, variant: str, retrieval: RetrievalParams | None = None) -> SealedDirectory:
+def make_predictor(
+    root: Path, target: Path, variant: str, retrieval: RetrievalParams | None = None, **model_settings: object
+) -> SealedDirectory:
     """Publish an untrained model over the shop's 48 labels and 48 training queries as a predictor."""
     retrieval = retrieval or RetrievalParams()
     labels, train = items(root, "L"), items(root, "q")
     vision = VISION if variant.endswith("_vision") else None
     tokenizer = make_tokenizer(BACKBONE, [*labels["text"], *train["text"]])
     work = WorkDirectory(target / f".{variant}")
+    prototype = {"num_heads": 2, "feedforward": 16, "free_vectors": 48}
     params = ModelParams(
-        use_images=vision is not None, max_images=2, prototype={"num_heads": 2, "feedforward": 16, "free_vectors": 48}
+        **{"use_images": vision is not None, "max_images": 2, "prototype": prototype, **model_settings}
     )
     image_dim = None
     if vision is not None:
@@ -69,7 +73,7 @@ def make_predictor(root: Path, target: Path, variant: str, retrieval: RetrievalP
     tokenizer.save_pretrained(str(work.path / "tokenizer"))
     save_model(model, folder, spec=model_spec(BACKBONE, params, **shape), tokenizer_folder=work.path / "tokenizer")
     published = publish(Built(folder, "model", {}), work.path / "published" / "model")
-    embeddings = _embeddings(published, vision, root, labels, train, work)
+    embeddings = _embeddings(published, vision, root, labels, train, work, retrieval.dim)
     folder = work.fresh("index")
     prototypes = np.load(embeddings.path / "label_prototypes.npy")
     build_index(prototypes, retrieval).save(folder)
@@ -91,7 +95,7 @@ def make_predictor(root: Path, target: Path, variant: str, retrieval: RetrievalP
     return publish(built, target / variant / "predictor")
 
 
-def _embeddings(model, vision, root, labels, train, work) -> SealedDirectory:
+def _embeddings(model, vision, root, labels, train, work, dim) -> SealedDirectory:
     from vixml.models.build import open_model
     from vixml.serving.encoder import ItemEncoder
     from vixml.training.encode import label_prototypes
@@ -104,9 +108,9 @@ def _embeddings(model, vision, root, labels, train, work) -> SealedDirectory:
 
     folder = work.fresh("embeddings")
     texts = embed(labels)
-    np.save(folder / "label_texts.npy", texts)
-    np.save(folder / "label_prototypes.npy", label_prototypes(dual, texts))
-    np.save(folder / "train_queries.npy", embed(train).astype(np.float16))
+    np.save(folder / "label_texts.npy", shorten(texts, dim))
+    np.save(folder / "label_prototypes.npy", shorten(label_prototypes(dual, texts), dim))
+    np.save(folder / "train_queries.npy", shorten(embed(train), dim).astype(np.float16))
     return publish(Built(folder, "embeddings", {}), work.path / "published" / "embeddings")
 
 

@@ -226,3 +226,37 @@ def test_images_without_a_bank_are_refused(tmp_path: Path) -> None:
             *(getattr(inputs, name) for name in ("evaluation", "seed", "tokens", "image_bank")),
             *(getattr(inputs, name) for name in ("relevance_train", "relevance_validation", "filter_validation")),
         )
+
+
+def test_embeddings_of_a_chosen_width(tmp_path: Path) -> None:
+    """`retrieval.dim` cuts queries and labels alike, after the prototypes were made at full width."""
+    inputs = _inputs(tmp_path)
+    model, _ = _train(inputs, tmp_path)
+    full = stages.embed_test_and_labels(inputs, model, WorkDirectory(tmp_path / "full"))
+    short_inputs = _changed(inputs, retrieval={"dim": 6})
+    short = stages.embed_test_and_labels(short_inputs, model, WorkDirectory(tmp_path / "short"))
+    assert short.meta["dim"] == 6
+    for name in ("test_queries", "label_texts", "label_prototypes", "train_queries"):
+        whole = np.load(full.path / f"{name}.npy").astype(np.float32)[:, :6]
+        expected = whole / np.linalg.norm(whole, axis=1, keepdims=True)
+        np.testing.assert_allclose(np.load(short.path / f"{name}.npy"), expected, atol=2e-3)
+    too_wide = _changed(inputs, retrieval={"dim": 17})
+    with pytest.raises(ConfigError, match="wider than the embeddings"):
+        stages.embed_test_and_labels(too_wide, model, WorkDirectory(tmp_path / "wide"))
+
+
+def test_shorter_widths_are_trained_along(tmp_path: Path) -> None:
+    """The curve has a loss of each; one that the embeddings do not have is refused before training."""
+    inputs = _changed(_inputs(tmp_path), model={"matryoshka": (4, 8)})
+    _, curve = _train(inputs, tmp_path)
+    assert {"loss_dim_4", "loss_dim_8"} <= {name for record in curve for name in record}
+    too_wide = _changed(inputs, model={"matryoshka": (16,)})
+    with pytest.raises(ConfigError, match="more than the embeddings have"):
+        too_wide.new_model()
+
+
+def test_no_image_an_item_is_a_text_only_model(tmp_path: Path) -> None:
+    """`max_images: 0` needs no image bank and has no projection."""
+    inputs = _changed(_inputs(tmp_path), model={"use_images": True, "max_images": 0})
+    assert inputs.bank is None
+    assert inputs.new_model().embedder.projection is None
