@@ -11,13 +11,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-import shutil
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.projects import make_project, run_pipelines
 
 # a busy machine is no fault of what is tested
 settings.register_profile("vixml", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,12 +55,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Path:
     """A new project folder with this project's configuration and no data."""
-    folder = tmp_path / "project"
-    shutil.copytree(REPOSITORY / "conf", folder / "conf")
-    shutil.copy(REPOSITORY / "pyproject.toml", folder)
-    (folder / ".telemetry").write_text("consent: false\n", encoding="utf-8")
-    (folder / "src").mkdir()
-    shutil.copy(empty_store, folder / "mlflow.db")
+    folder = make_project(tmp_path / "project", empty_store)
     monkeypatch.chdir(folder)
     return folder
 
@@ -67,14 +63,4 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) 
 @pytest.fixture
 def kedro_run(project: Path) -> Callable[..., dict[str, Any]]:
     """Run pipelines in the throwaway project, as `kedro run --pipeline=NAME --params ...` does."""
-    from kedro.framework.project import settings
-    from kedro.framework.startup import bootstrap_project
-
-    def run(
-        *names: str, params: dict[str, Any] | None = None, env: str | None = None, **options: Any
-    ) -> dict[str, Any]:
-        bootstrap_project(project)
-        with settings.SESSION_CLASS.create(project_path=project, runtime_params=params, env=env) as session:
-            return session.run(pipeline_names=list(names) or None, **options)
-
-    return run
+    return functools.partial(run_pipelines, project)

@@ -43,6 +43,22 @@ def test_rate_and_time_left_leave_out_what_an_earlier_process_did(seen: list[Pos
     assert line(seen[-1]) == "train: 70/100 step (70 %), 2 step/s, 15 s left, epoch=2/3"
 
 
+def test_a_part_moves_with_the_whole_and_ends_before_it(
+    seen: list[Position], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
+    with progress(desc="train", total=6, unit="step") as bar:
+        for epoch in (1, 2):
+            with bar.part(f"epoch {epoch}/2", total=3):
+                for _ in range(3):
+                    bar.update(1)
+        bar.update(0)
+    assert (seen[-1].done, seen[-1].total) == (6, 6)
+    shown = capsys.readouterr().err
+    assert "epoch 1/2" in shown
+    assert "epoch 2/2" in shown
+
+
 def test_an_unknown_total_has_no_time_left() -> None:
     assert line(Position("read", 5, None, "row", 2.5)) == "read: 5 row, 2.5 row/s"
 

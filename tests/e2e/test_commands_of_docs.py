@@ -46,7 +46,9 @@ def test_there_are_commands() -> None:
         assert any(re.search(pattern, command) for _, command in COMMANDS), "an exception that is no longer needed"
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}: {command}" for page, command in COMMANDS])
+@pytest.mark.parametrize(
+    ("page", "command"), COMMANDS, ids=[f"{page}: {' '.join(command.split())[:160]}" for page, command in COMMANDS]
+)
 def test_command(page: str, command: str, scratch: Scratch) -> None:
     """It ends with exit code 0; a server answers."""
     for pattern, reason in NEED_A_NETWORK.items():

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.commands import TINY, _answers, _wait, free_port
+from tests.e2e.commands import _answers, _wait, free_port
 
 from vixml.params.composition import VARIANTS
 from vixml.pipeline_registry import register_pipelines
@@ -52,27 +52,38 @@ def see_kedro_viz(site: Path, page: Any) -> None:
     )
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
     try:
         for name in register_pipelines():
-            graph = json.loads((site / "api" / "pipelines" / name).read_text(encoding="utf-8"))
+            graph = _answer(site, "pipelines", name)
             assert graph["nodes"], name
             assert len(graph["layers"]) == 8, f"{name}: layers form a circle"
-            page.goto(f"http://127.0.0.1:{server.server_port}/?pid={name}")
+            page.goto(f"{address}/?pid={name}")
             page.locator(".pipeline-node").first.wait_for()
             assert page.locator(".pipeline-layer").count() >= 1, name
+        _see_previews(site, address, page)
     finally:
         server.shutdown()
     assert noise == []
 
-    graph = json.loads((site / "api" / "main").read_text(encoding="utf-8"))
-    reports = {n["name"]: n["id"] for n in graph["nodes"] if n["type"] == "data" and n.get("layer") == "reporting"}
+
+def _see_previews(site: Path, address: str, page: Any) -> None:
+    """Every report has a preview, and one of each kind is drawn."""
+    nodes = _answer(site, "main")["nodes"]
+    reports = {node["name"]: node["id"] for node in nodes if node["type"] == "data" and node["layer"] == "reporting"}
     assert len(reports) > 15
-    without = [name for name, node in reports.items() if not _preview(site, node)]
-    assert without == []
+    found = {name: _answer(site, "nodes", node) for name, node in reports.items()}
+    assert [name for name, node in found.items() if not node.get("preview")] == []
+    kinds = {"TablePreview", "PlotlyPreview", "ImagePreview", "JSONPreview", "HTMLPreview"}
+    assert {node["preview_type"] for node in found.values()} == kinds
+    drawn = {"picture_sheet": "img", "comparison_plot": ".js-plotly-plot", "comparison_table": "td"}
+    for name, shown in drawn.items():
+        page.goto(f"{address}/?pid=__default__&sid={reports[name]}")
+        page.locator(f".pipeline-metadata {shown}").first.wait_for()
 
 
-def _preview(site: Path, node: str) -> Any:
-    return json.loads((site / "api" / "nodes" / node).read_text(encoding="utf-8")).get("preview")
+def _answer(site: Path, *parts: str) -> Any:
+    return json.loads(site.joinpath("api", *parts).read_text(encoding="utf-8"))
 
 
 def see_mlflow(project: Path, page: Any) -> None:
@@ -107,11 +118,11 @@ def see_mlflow(project: Path, page: Any) -> None:
         server.wait()
 
 
-def test_kedro_viz_and_mlflow_show_a_run(kedro_run: Callable[..., Any], project: Path, page: Any) -> None:
-    kedro_run(params=TINY)
+def test_kedro_viz_shows_a_run(finished: Path, page: Any) -> None:
     build = [str(BIN / "kedro"), "viz", "build", "--include-previews"]
-    subprocess.run(build, cwd=project, check=True, capture_output=True)
-    shutil.copytree(project / "build", project / "site")
+    subprocess.run(build, cwd=finished, check=True, capture_output=True)
+    see_kedro_viz(finished / "build", page)
 
-    see_kedro_viz(project / "site", page)
-    see_mlflow(project, page)
+
+def test_mlflow_shows_a_run(finished: Path, page: Any) -> None:
+    see_mlflow(finished, page)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FAMILY = {
-    "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 32}},
-    "model": {"prototype": {"num_heads": 2, "feedforward": 32, "free_vectors": 16}},
-    "batching": {"batch_size": 32, "start_epoch": 1, "update_every": 1, "cluster_size": 4, "double_at": []},
-    "training": {"epochs": 2},
-}
-TINY = {"fabrication": {"num_train": 120, "num_test": 40, "num_labels": 40, "image_pixels": 32}, "encoder": FAMILY}
 
 
 def test_there_are_three() -> None:
@@ -33,11 +24,10 @@ def test_outputs_are_stripped(file: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_they_run_on_a_finished_run(kedro_run: Callable[..., Any], project: Path) -> None:
+def test_they_run_on_a_finished_run(finished: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
-    kedro_run("fabrication", "ingestion", "image_embedding", "encoder_text", "encoder_vision", params=TINY)
-    folder = project / "notebooks"
+    folder = finished / "notebooks"
     shutil.copytree(ROOT / "notebooks", folder)
     for file in NOTEBOOKS:
         notebook = nbformat.read(folder / file.name, as_version=4)

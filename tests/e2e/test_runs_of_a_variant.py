@@ -6,12 +6,10 @@ import json
 
 import pytest
 
-from .test_main_job import TINY as tiny
-
 pytestmark = pytest.mark.e2e
 
 
-def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run, project):
+def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run, project, tiny):
     from mlflow import MlflowClient
 
     folder = project / "data/08_reporting/demo"

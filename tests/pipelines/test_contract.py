@@ -26,7 +26,7 @@ LAYERS = {
     "model_output": "07_model_output",
     "reporting": "08_reporting",
 }
-REPORTS = {"data_report", "data_summary", "label_frequency_plot"}
+REPORTS = {"data_report", "data_summary", "label_frequency_plot", "picture_sheet"}
 TRAINING = {"tokens", "warmup", "hard_negatives", "refresh_report", "model", "curve", "refreshes", "curve_plot"}
 EVALUATION = {"embeddings", "index", "ranking", "predictor", "metrics", "predictions"}
 ARCHIVE = {"runs"}

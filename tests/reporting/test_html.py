@@ -108,6 +108,9 @@ def test_every_section_is_there_and_hostile_text_is_only_text(page):
     assert NASTY in page.locator("#results").inner_text()
     assert page.locator("svg").count() >= 9
     assert page.locator("#results tbody tr").count() == 6
+    assert page.evaluate("new Set([...document.querySelectorAll('[id]')].map((node) => node.id)).size") == (
+        page.locator("[id]").count()
+    )
 
 
 def test_the_matrix_shows_each_difference_in_its_place(page, big):
@@ -205,7 +208,7 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(page):
 def test_the_file_is_small_and_its_data_cannot_end_the_script(big):
     text = big[0].read_text(encoding="utf-8")
     assert len(text) < 2_000_000
-    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL).group(1)
+    data = re.search(r'<script type="application/json" id="payload">(.*?)</script>', text, re.DOTALL).group(1)
     assert "<" not in data
     assert json.loads(data)["gallery"]["queries"][1]["text"] == NASTY
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")

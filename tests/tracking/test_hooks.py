@@ -63,7 +63,7 @@ def test_one_variant_is_one_run_with_parameters_curve_and_metrics(config, client
     assert "mlflow.parentRunId" not in run.data.tags
     assert run.data.metrics["P_at_1"] == 0.25
     assert run.data.metrics["seconds.training"] == 2.5
-    curve = client.get_metric_history(run.info.run_id, "loss")
+    curve = client.get_metric_history(run.info.run_id, "epoch/loss")
     assert [(point.step, point.value) for point in curve] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert [p.step for p in client.get_metric_history(run.info.run_id, "validation/P_at_1")] == [3]
     assert [a.path for a in client.list_artifacts(run.info.run_id)] == ["reports"]
@@ -115,7 +115,7 @@ def test_an_error_leaves_failed_runs(config, runs_of, tmp_path):
         harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
     run = runs_of()["encoder_text"]
     assert run.info.status == "FAILED"
-    assert run.data.metrics["loss"] == pytest.approx(1 / 3)
+    assert run.data.metrics["epoch/loss"] == pytest.approx(1 / 3)
 
 
 def test_a_pipeline_without_variants_is_not_tracked(config, runs_of, tmp_path):
@@ -217,7 +217,7 @@ def test_sigterm_ends_the_process_and_marks_its_runs_killed(config, runs_of, tmp
     assert ended.returncode == 128 + signal.SIGTERM, ended.stderr
     run = runs_of()["encoder_text"]
     assert run.info.status == "KILLED"
-    assert run.data.metrics["loss"] == pytest.approx(1 / 3)
+    assert run.data.metrics["epoch/loss"] == pytest.approx(1 / 3)
 
 
 def test_the_hook_of_kedro_mlflow_is_off(repository):

@@ -14,7 +14,7 @@ def write(file, *steps, loss=1.0):
     file.write_text("".join(json.dumps({"step": s, "epoch": s // 2, "loss": loss}) + "\n" for s in steps))
 
 
-def steps(points, name="loss"):
+def steps(points, name="epoch/loss"):
     return [step for series, _, step in points if series == name]
 
 
@@ -83,7 +83,7 @@ def test_what_was_there_before_is_left_until_the_file_changes(file):
     mirror.poll()
     write(file, 1, 2, loss=5.0)
     mirror.poll()
-    assert [(step, value) for name, value, step in got if name == "loss"] == [(1, 5.0), (2, 5.0)]
+    assert [(step, value) for name, value, step in got if name == "epoch/loss"] == [(1, 5.0), (2, 5.0)]
 
 
 def test_no_file_is_no_error(file):

@@ -43,7 +43,7 @@ def test_training_without_a_server_and_synchronising_later(project, kedro_run, c
     assert run.info.status == "FINISHED"
     assert run.data.metrics["P_at_1"] == pytest.approx(metrics["P@1"])
     assert run.data.params["training.epochs"] == "3"
-    assert client.get_metric_history(run.info.run_id, "loss")[-1].step == 6
+    assert client.get_metric_history(run.info.run_id, "epoch/loss")[-1].step == 6
     (model,) = client.search_logged_models([experiment])
     assert model.params["path"].endswith("06_models/demo/encoder_text/model")
     report = json.loads((project / "data/08_reporting/demo/sync_report.json").read_text())

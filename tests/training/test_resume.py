@@ -113,6 +113,7 @@ def load(name, path):
     return module
 
 builders, test = load("builders", {builders!r}), load("test_resume_module", {test!r})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 trainer = builders.tiny_trainer(Path({work!r}), params=test.every_step(builders.PARAMS, **{changes!r}))
 step = trainer._train_step
 

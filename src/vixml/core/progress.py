@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,7 @@ class Progress:
         self._facts: dict[str, Any] = {}
         self._watched = sys.stderr.isatty()
         self._bar = tqdm(desc=desc, total=total, unit=unit, dynamic_ncols=True, disable=not self._watched, leave=None)
+        self._part: Any = None
         self._started = self._noted = self._logged = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -102,10 +103,31 @@ class Progress:
         self._bar.initial = self._skipped
         self.update(count)
 
+    @contextmanager
+    def part(self, desc: str, *, total: int, done: int = 0) -> Iterator[None]:
+        """Show a second bar below the first while a part of the work is done; `update` moves both.
+
+        Args:
+            desc: The part, for instance `epoch 3/8`.
+            total: Its units.
+            done: Units of it that an earlier process has done.
+        """
+        from tqdm import tqdm
+
+        shape: dict[str, Any] = {"total": total, "initial": done, "unit": self._unit, "leave": False}
+        with tqdm(desc=f"  {desc}", dynamic_ncols=True, disable=not self._watched, **shape) as bar:
+            self._part = bar
+            try:
+                yield
+            finally:
+                self._part = None
+
     def update(self, count: int) -> None:
         """Count units that were just done."""
         self._done += count
         self._bar.update(count)
+        if self._part is not None:
+            self._part.update(count)
         self._notify()
 
     def set_postfix(self, **facts: Any) -> None:

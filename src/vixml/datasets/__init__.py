@@ -6,10 +6,11 @@ Constructors do no input or output and import nothing heavy: Kedro's plugins mat
 from vixml.datasets.csr import CSRDataset
 from vixml.datasets.document import JSONDocumentDataset, JSONLinesDataset
 from vixml.datasets.items import ItemsDataset
+from vixml.datasets.picture import PictureDataset
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.datasets.run_archive import RunArchiveDataset
 from vixml.datasets.sealed_directory import SealedDirectoryDataset
-from vixml.datasets.text import TextFileDataset
+from vixml.datasets.text import PageDataset, TextFileDataset
 from vixml.datasets.work_directory import WorkDirectoryDataset
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "ItemsDataset",
     "JSONDocumentDataset",
     "JSONLinesDataset",
+    "PageDataset",
+    "PictureDataset",
     "RawFolderDataset",
     "RunArchiveDataset",
     "SealedDirectoryDataset",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
+from kedro_datasets._typing import HTMLPreview, TablePreview
 
 from vixml.core.directories import atomic_file
 from vixml.core.errors import StateError
@@ -50,3 +52,17 @@ class TextFileDataset(AbstractDataset[str, str]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath.as_posix()}
+
+
+class PageDataset(TextFileDataset):
+    """A page of HTML with scripts, which Kedro-Viz leaves out: its preview says what it is and where to open it."""
+
+    def preview(self) -> HTMLPreview:  # type: ignore[override]
+        """Return the page's title, its size and its place."""
+        text = self.load()
+        title = re.search(r"<title>(.*?)</title>", text, re.DOTALL)
+        name = title[1] if title else html.escape(self._filepath.name)
+        return HTMLPreview(
+            f"<h3>{name}</h3><p>One page of {len(text.encode()) / 1e6:.1f} MB; open it in a browser:</p>"
+            f"<p><code>{html.escape(Path(*self._filepath.parts[-3:]).as_posix())}</code></p>"
+        )

@@ -11,6 +11,7 @@ Point = tuple[str, float, int]
 """Name of a series, value, step."""
 
 _NO_SERIES = frozenset({"step", "epoch"})  # the axis, and what is only another axis: it would be the first chart
+_EPOCH = "epoch/"  # MLflow's charts have a section a prefix: curves stand by themselves, before the final metrics
 
 
 class CurveMirror:
@@ -56,7 +57,10 @@ class CurveMirror:
 
 
 def curve_points(file: Path) -> Iterator[Point]:
-    """Yield the points of a curve in order; a line that is being written ends it, and a missing file has none."""
+    """Yield the points of a curve in order; a line that is being written ends it, and a missing file has none.
+
+    A mean over an epoch (`loss`) is called `epoch/loss` beside `batch/loss` and `validation/P@1`.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -69,4 +73,4 @@ def curve_points(file: Path) -> Iterator[Point]:
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             for name, value in record.items():
                 if name not in _NO_SERIES and isinstance(value, (int, float)):
-                    yield name, float(value), record["step"]
+                    yield name if "/" in name else _EPOCH + name, float(value), record["step"]

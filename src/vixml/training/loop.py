@@ -119,13 +119,14 @@ class Trainer:
         self._clock = self._saved_at = time.perf_counter()
         total = until * self.steps_per_epoch
         with StopRequest() as stop, progress(desc=desc, total=total, unit="step") as bar:
-            bar.update(self.step)
+            bar.skip(self.step)
             while self.epoch < until:
                 batches = self.batches()
-                while self.step_in_epoch < len(batches):
-                    self._take_step(batches[self.step_in_epoch], bar)
-                    if self.step_in_epoch < len(batches):  # else the epoch's end comes first
-                        self._keep(desc, stop, until)
+                with bar.part(f"epoch {self.epoch + 1}/{until}", total=len(batches), done=self.step_in_epoch):
+                    while self.step_in_epoch < len(batches):
+                        self._take_step(batches[self.step_in_epoch], bar)
+                        if self.step_in_epoch < len(batches):  # else the epoch's end comes first
+                            self._keep(desc, stop, until)
                 self._end_epoch()
                 self._keep(desc, stop, until)
 
@@ -161,7 +162,7 @@ class Trainer:
         if self.step_in_epoch % every == 0:
             loss = self.recent_means.take()["loss"]
             self.curve.log(step=self.step, epoch=self.epoch + 1, **{"batch/loss": loss})
-            bar.set_postfix(epoch=self.epoch + 1, loss=f"{loss:.4f}")
+            bar.set_postfix(epoch=self.epoch + 1, loss=round(loss, 4))
 
     def _end_epoch(self) -> None:
         training = self.params.training

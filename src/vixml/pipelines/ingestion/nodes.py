@@ -39,3 +39,10 @@ def plot_label_frequencies(relevance_train: csr_matrix) -> Figure:
     from vixml.reporting.data_figures import label_frequency_figure
 
     return label_frequency_figure(relevance_train)
+
+
+def draw_pictures(raw: Path, seed: int, items_train: pd.DataFrame, items_label: pd.DataFrame) -> bytes:
+    """Put random pictures of training queries and labels on one sheet."""
+    from vixml.reporting.picture_sheet import picture_sheet
+
+    return picture_sheet({"Training queries": items_train, "Labels": items_label}, root=raw, seed=seed)

@@ -1,6 +1,6 @@
 "use strict";
 // Helpers that all parts share. Text reaches the page through text nodes only.
-const D = JSON.parse(document.getElementById("data").textContent);
+const D = JSON.parse(document.getElementById("payload").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 const KNOWN = ["encoder_text", "encoder_vision", "decoder_text", "decoder_vision"];
 

@@ -84,12 +84,25 @@ function hover(svg, size, box, series, x, xs, options) {
   });
 }
 
+// Text in as many lines as its width asks for; words stay whole.
+function wrapped(text, width) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)} ${word}`.trim();
+    if (longer.length * 6.4 <= width || !lines.at(-1)) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
 // groups: names; series: [{label, color, dashed, values: [number or null a group]}]
 function barChart(options) {
   const top = Math.max(1e-9, ...options.series.flatMap((one) => one.values.filter((value) => value !== null)));
   return chart(options, (svg, size) => {
-    const y = yAxis(svg, size, 0, top * 1.08);
     const room = (size.width - size.left - size.right) / options.groups.length;
+    const names = options.groups.map((group) => wrapped(group, room));
+    size.bottom += 13 * (Math.max(...names.map((lines) => lines.length)) - 1);
+    const y = yAxis(svg, size, 0, top * 1.08);
     const width = Math.min(34, (room * 0.8) / options.series.length);
     options.groups.forEach((group, at) => {
       const middle = size.left + room * (at + 0.5);
@@ -101,7 +114,7 @@ function barChart(options) {
           el("svg:title", {}, `${group}, ${one.label}: ${number(value, top < 2 ? 3 : 1)}`)));
         if (width >= 22) svg.append(el("svg:text", { class: "value", x: left + width / 2, y: y(value) - 4, "text-anchor": "middle" }, number(value, top < 2 ? 2 : top < 10 ? 1 : 0)));
       });
-      svg.append(el("svg:text", { class: "axis", x: middle, y: size.height - 16, "text-anchor": "middle" }, group));
+      names[at].forEach((text, row) => svg.append(el("svg:text", { class: "axis", x: middle, y: size.height - size.bottom + 18 + 13 * row, "text-anchor": "middle" }, text)));
       if (options.notes) svg.append(el("svg:text", { class: "tick", x: middle, y: size.height - 3, "text-anchor": "middle" }, size.width > 420 ? options.notes[at] : ""));
     });
   });

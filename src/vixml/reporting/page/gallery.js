@@ -65,7 +65,7 @@ function gallery() {
   }
 
   const options = Object.entries(FILTERS).map(([key, [name, test]]) => [key, `${name} (${count(G.queries.filter(test).length)})`]);
-  section("gallery", "Gallery", `${count(G.queries.length)} test queries, drawn at random, with the first five labels of every run. “Image helped”: runs with images have more hits among them than runs without, on average.${G.omitted ? ` ${count(G.omitted)} pictures are left out (size limit of the report, or not readable).` : ""}`,
+  section("gallery", "Gallery", `${count(G.queries.length)} test queries, drawn at random, with the first five labels of every run. “Image helped”: runs with images have more hits among them than runs without, on average.${G.omitted ? ` Pictures left out, for the size limit of the report or because they cannot be read: ${count(G.omitted)}.` : ""}`,
     el("div", { class: "controls sticky" }, radios("Filter", options, filter, (key) => { filter = key; restart(); }), search, status), list, button);
   new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting) && !button.hidden) more(); }, { rootMargin: "1500px" }).observe(button);
   restart();
