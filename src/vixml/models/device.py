@@ -30,6 +30,14 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def cpu_has_bf16() -> bool:
+    """Tell whether this processor multiplies bfloat16 natively."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
     """Return a tensor of `array` on `device`; a GPU takes it from pinned memory, and nobody waits for the copy."""
     import torch

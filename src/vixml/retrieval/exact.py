@@ -6,14 +6,24 @@ Every block of queries meets every block of labels; a running list of the best k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from vixml.core.errors import ConfigError, DataError
+from vixml.core.errors import ConfigError
+from vixml.retrieval.blocks import (
+    check_finite,
+    check_shapes,
+    excluded_by_block,
+    floats,
+    keys_of,
+    resident,
+    scores_and_labels,
+    scores_of,
+    side_by_side,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +66,9 @@ def top_k(
     """
     import torch
 
-    num_queries, num_labels = _check_shapes(queries, labels, k, exclude)
+    from vixml.retrieval.prescan import Prescan
+
+    num_queries, num_labels = check_shapes(queries, labels, k, exclude)
     target = torch.device(device if device is not None else getattr(queries, "device", "cpu"))
     scores = np.full((num_queries, k), -np.inf, dtype=np.float32)
     ids = np.full((num_queries, k), -1, dtype=np.int64)
@@ -65,26 +77,45 @@ def top_k(
         return scores, ids
     block = min(label_block, _CPU_BLOCK) if target.type == "cpu" else label_block
     with torch.inference_mode():
-        label_blocks = _resident(labels, target)
+        label_blocks = resident(labels, target)
+        scan = Prescan.where_it_pays(label_blocks, min(query_block, num_queries), depth, target)
         for begin in range(0, num_queries, query_block):
-            end = min(begin + query_block, num_queries)
-            query_bd = _floats(queries[begin:end], target)
-            _check_finite(query_bd, "query", begin)
-            masks = _label_blocks_of(None if exclude is None else exclude[begin:end], num_labels, block)
-            best = _Best(end - begin, depth, target)
-            tile = torch.empty((end - begin) * min(block, num_labels), device=target)
-            for start, (rows, columns) in zip(range(0, num_labels, block), masks, strict=False):
-                label_ld = _floats(label_blocks[start : start + block], target)
-                if begin == 0:
-                    _check_finite(label_ld, "label", start)
-                # One reused buffer: fresh ones would spend half the time on page faults.
-                score_bl = tile[: (end - begin) * len(label_ld)].view(end - begin, len(label_ld))
-                torch.mm(query_bd, label_ld.T, out=score_bl)
-                if len(rows):
-                    score_bl[torch.from_numpy(rows).to(target), torch.from_numpy(columns).to(target)] = -torch.inf
-                best.add(score_bl, start)
-            scores[begin:end, :depth], ids[begin:end, :depth] = best.result()
+            query_bd = floats(queries[begin : begin + query_block], target)
+            check_finite(query_bd, "query", begin)
+            excluded = None if exclude is None else exclude[begin : begin + query_block]
+            rows = np.arange(len(query_bd))
+            if scan is not None:
+                rows = scan.search(query_bd, excluded, scores[begin:], ids[begin:])  # what it leaves undone
+            if len(rows):
+                excluded = None if excluded is None else excluded[rows]
+                found = _search(
+                    query_bd[torch.from_numpy(rows)], label_blocks, depth, excluded, block, check=begin == 0
+                )
+                scores[begin + rows, :depth], ids[begin + rows, :depth] = found
     return scores, ids
+
+
+def _search(
+    query_bd: torch.Tensor, labels: Any, depth: int, exclude: sp.csr_matrix | None, block: int, *, check: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Search one block of queries in float32; `check` looks whether the labels are finite."""
+    import torch
+
+    num_queries, num_labels, target = len(query_bd), len(labels), query_bd.device
+    best = _Best(num_queries, depth, target)
+    tile = torch.empty(num_queries * min(block, num_labels), device=target)
+    masks = excluded_by_block(exclude, num_labels, block)
+    for start, (rows, columns) in zip(range(0, num_labels, block), masks, strict=False):
+        label_ld = floats(labels[start : start + block], target)
+        if check:
+            check_finite(label_ld, "label", start)
+        # One reused buffer: fresh ones would spend half the time on page faults.
+        score_bl = tile[: num_queries * len(label_ld)].view(num_queries, len(label_ld))
+        torch.mm(query_bd, label_ld.T, out=score_bl)
+        if len(rows):
+            score_bl[torch.from_numpy(rows).to(target), torch.from_numpy(columns).to(target)] = -torch.inf
+        best.add(score_bl, start)
+    return best.result()
 
 
 class _Best:
@@ -113,13 +144,13 @@ class _Best:
 
         self._seen += score_bl.shape[1]
         if self._to_beat is None or score_bl.shape[1] % _GROUP:
-            self._merge(_keys(score_bl, torch.arange(start, self._seen, device=score_bl.device)))
+            self._merge(keys_of(score_bl, torch.arange(start, self._seen, device=score_bl.device)))
             return
         groups = score_bl.view(len(score_bl), -1, _GROUP)
         row, group = (groups.amax(dim=2) > self._to_beat).nonzero(as_tuple=True)
         score = groups[row, group]
         place, column = (score > self._to_beat[row]).nonzero(as_tuple=True)
-        self._pending.append((row[place], _keys(score[place, column], start + group[place] * _GROUP + column)))
+        self._pending.append((row[place], keys_of(score[place, column], start + group[place] * _GROUP + column)))
         self._num_pending += len(place)
         # Labels that arrive in rising order of score would fill the memory: merge early then.
         if self._seen >= _GROWTH * self._seen_at_merge or self._num_pending > 8 * self._depth * len(score_bl):
@@ -127,12 +158,8 @@ class _Best:
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return scores float32 and labels int64 [b, depth], best first."""
-        import torch
-
         self._merge_pending()
-        bits = (self._keys >> 32).to(torch.int32)
-        score = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).view(torch.float32)
-        label = (0xFFFFFFFF - (self._keys & 0xFFFFFFFF)).masked_fill(score == -torch.inf, -1)
+        score, label = scores_and_labels(self._keys)
         return score.cpu().numpy(), label.cpu().numpy()
 
     def _merge_pending(self) -> None:
@@ -142,13 +169,9 @@ class _Best:
         if not self._num_pending:
             return
         row, key = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
-        row, order = torch.sort(row, stable=True)
-        counts = torch.bincount(row, minlength=len(self._keys))
-        place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
-        side_by_side = torch.full((len(counts), int(counts.max())), torch.iinfo(torch.int64).min)
-        side_by_side[row, place] = key[order]
+        matrix = side_by_side(row, key, len(self._keys))
         self._pending, self._num_pending = [], 0
-        self._merge(side_by_side)
+        self._merge(matrix)
 
     def _merge(self, keys: torch.Tensor) -> None:
         import torch
@@ -160,76 +183,7 @@ class _Best:
         self._keys = torch.topk(keys, min(self._depth, keys.shape[1]), dim=1).values
         self._seen_at_merge = self._seen
         if self._on_cpu and self._keys.shape[1] == self._depth:
-            bits = (self._keys[:, -1:] >> 32).to(torch.int32)
-            self._to_beat = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).view(torch.float32)
-
-
-def _keys(score: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Return int64 keys that order by score, then by falling label; the shapes broadcast."""
-    import torch
-
-    bits = (score + 0.0).view(torch.int32)  # -0.0 becomes 0.0, its equal
-    bits = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    return (bits.to(torch.int64) << 32) | (0xFFFFFFFF - label)
-
-
-def _label_blocks_of(
-    exclude: sp.csr_matrix | None, num_labels: int, label_block: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield, for every label block, the excluded (row, column within the block) pairs of one query block."""
-    pairs = sp.coo_matrix((0, 0)) if exclude is None else exclude.tocoo()
-    order = np.argsort(pairs.col, kind="stable")
-    rows, columns = pairs.row[order].astype(np.int64), pairs.col[order].astype(np.int64)
-    starts = np.arange(0, num_labels + label_block, label_block)
-    cuts = np.searchsorted(columns, starts)
-    for start, first, last in zip(starts, cuts, cuts[1:], strict=False):
-        yield rows[first:last], columns[first:last] - start
-
-
-def _check_shapes(queries: Any, labels: Any, k: int, exclude: sp.csr_matrix | None) -> tuple[int, int]:
-    if k < 1:
-        raise DataError("a search must ask for at least one label", found=k)
-    if queries.ndim != 2 or labels.ndim != 2 or queries.shape[1] != labels.shape[1]:
-        raise DataError(
-            "query and label vectors do not fit together",
-            found=f"queries {tuple(queries.shape)}, labels {tuple(labels.shape)}",
-            expected="[N, D] and [L, D] of the same width D",
-        )
-    shape = (int(queries.shape[0]), int(labels.shape[0]))
-    if exclude is not None and exclude.shape != shape:
-        raise DataError("the filter has another shape than the search", found=exclude.shape, expected=str(shape))
-    return shape
-
-
-def _check_finite(vectors: torch.Tensor, side: str, offset: int) -> None:
-    import torch
-
-    if bool(torch.isfinite(vectors.sum())):  # one pass; a sum of finite numbers may still overflow
-        return
-    finite = torch.isfinite(vectors).all(dim=1)
-    if not bool(finite.all()):
-        row = offset + int((~finite).nonzero()[0])
-        raise DataError(f"the vector of {side} {row} is not finite", expected="finite numbers only")
-
-
-def _floats(block: Any, target: torch.device) -> torch.Tensor:
-    """Copy a block to the device, as float32; the transfer happens in the type it is stored in."""
-    import torch
-
-    if not isinstance(block, torch.Tensor):
-        # A private, writable copy: a memory map is read-only, and torch would warn about sharing it.
-        block = torch.from_numpy(np.array(block, order="C"))
-    return block.to(target).float()
-
-
-def _resident(labels: Any, target: torch.device) -> Any:
-    """Put the labels on a GPU once when they take less than a quarter of its free memory."""
-    import torch
-
-    if target.type != "cuda" or isinstance(labels, torch.Tensor):
-        return labels
-    free, _ = torch.cuda.mem_get_info(target)
-    return torch.from_numpy(np.array(labels)).to(target) if labels.nbytes < free / 4 else labels
+            self._to_beat = scores_of(self._keys[:, -1:])
 
 
 def shorten(vectors: NDArray[np.float32], dim: int | None) -> NDArray[np.float32]:

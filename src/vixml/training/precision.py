@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from vixml.models.device import cpu_has_bf16
+
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
     """Tell whether matrix products run in bfloat16.
@@ -18,12 +20,6 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return cpu_has_bf16()
-
-
-def cpu_has_bf16() -> bool:
-    """Tell whether this processor multiplies bfloat16 natively."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
