@@ -113,7 +113,7 @@ def test_a_scan_in_half_precision_loses_nothing(
     ).max(initial=0)
     found = np.isfinite(expected_scores)
     np.testing.assert_array_equal(found, np.isfinite(scores))
-    difference = np.abs(scores - expected_scores, where=found, out=np.zeros_like(scores))
+    difference = np.abs(np.subtract(scores, expected_scores, where=found, out=np.zeros_like(scores)))
     assert (difference <= 1e-6 * size + 1e-37).all()
     if kind == "integers":  # sums are exact, so ties are too
         np.testing.assert_array_equal(ids, expected_ids)

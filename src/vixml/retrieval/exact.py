@@ -101,7 +101,7 @@ def _search(
     """Search one block of queries in float32; `check` looks whether the labels are finite."""
     import torch
 
-    num_queries, num_labels, target = len(query_bd), len(labels), query_bd.device
+    num_queries, num_labels, target = len(query_bd), labels.shape[0], query_bd.device
     best = _Best(num_queries, depth, target)
     tile = torch.empty(num_queries * min(block, num_labels), device=target)
     masks = excluded_by_block(exclude, num_labels, block)

@@ -67,9 +67,11 @@ class Prescan:
         """Return a search, or None where the plain one is as fast: a GPU, few labels or queries, no bfloat16."""
         import torch
 
+        if device.type != "cpu" or not isinstance(labels, np.ndarray | torch.Tensor):
+            return None
         count, width = labels.shape
         large = count >= max(_MIN_LABELS, 64 * depth) and num_queries >= _MIN_QUERIES and width <= _MAX_WIDTH
-        if device.type != "cpu" or not large or not torch.backends.mkldnn.is_available() or not cpu_has_bf16():
+        if not large or not torch.backends.mkldnn.is_available() or not cpu_has_bf16():
             return None
         return cls(labels, depth)
 
