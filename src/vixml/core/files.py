@@ -67,7 +67,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise StateError("the file is missing", file=path) from err
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise StateError("the file is not valid JSON", file=path, found=str(err)) from err
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _PREVIEW_ROWS = 20
+_DAMAGED = (ValueError, LookupError, OSError, EOFError, TypeError, NotImplementedError, BadZipFile, zlib.error)
+"""What NumPy, SciPy and the zip reader raise for a file that is torn, edited or something else."""
 
 
 class CSRDataset(AbstractDataset["csr_matrix", "csr_matrix"]):
@@ -68,7 +72,7 @@ class CSRDataset(AbstractDataset["csr_matrix", "csr_matrix"]):
             matrix.check_format(full_check=True)
         except FileNotFoundError as err:
             raise StateError("the matrix is missing", file=self._filepath, remedy="run `ingestion`.") from err
-        except (ValueError, KeyError, OSError) as err:
+        except _DAMAGED as err:
             raise DataError(
                 "the file is not a sparse matrix of this project",
                 file=self._filepath,

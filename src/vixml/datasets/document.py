@@ -78,14 +78,14 @@ class JSONLinesDataset(AbstractDataset[Sequence[Mapping[str, Any]], list[dict[st
             StateError: The file is missing or a line is not JSON.
         """
         try:
-            text = self._filepath.read_text(encoding="utf-8")
+            content = self._filepath.read_bytes()
         except FileNotFoundError as err:
             raise StateError("the file is missing", file=self._filepath) from err
         records = []
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(content.splitlines(), start=1):
             try:
                 records.append(json.loads(line))
-            except ValueError as err:
+            except (ValueError, RecursionError) as err:
                 raise StateError("the line is not valid JSON", file=self._filepath, line=number, found=line) from err
         return records
 

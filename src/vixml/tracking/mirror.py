@@ -62,13 +62,13 @@ def curve_points(file: Path) -> Iterator[Point]:
     A mean over an epoch (`loss`) is called `epoch/loss` beside `batch/loss` and `validation/P@1`.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_bytes().splitlines()
     except FileNotFoundError:
         return
     for line in lines:
         try:
             record: Any = json.loads(line)
-        except ValueError:  # the line that is being written
+        except (ValueError, RecursionError):  # the line that is being written
             return
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             for name, value in record.items():

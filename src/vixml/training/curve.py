@@ -50,14 +50,17 @@ class Curve:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def records(self) -> list[dict[str, Any]]:
-        """Return all complete records; a torn last line is ignored."""
-        written = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
+        """Return all complete records; what comes behind a torn or damaged one is ignored."""
+        written = self.file.read_bytes().splitlines() if self.file.exists() else []
         records = []
         for line in [*written, *self._waiting]:
             try:
-                records.append(json.loads(line))
-            except ValueError:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+                break
+            records.append(record)
         return records
 
 
