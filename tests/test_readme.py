@@ -11,7 +11,7 @@ import pytest
 from kedro.framework.cli.utils import _split_params
 
 from vixml.config import ProjectConfigLoader
-from vixml.params.composition import VARIANTS, check_keys
+from vixml.params.composition import ALL_VARIANTS, check_keys
 from vixml.params.data import DataParams, FabricationParams
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
@@ -49,7 +49,7 @@ def test_kedro_command(words: list[str], project: Path) -> None:
     loader = ProjectConfigLoader(str(project / "conf"), runtime_params=given, **CONFIG_LOADER_ARGS)
     parameters = loader["parameters"]
     check_keys(parameters)
-    for name in VARIANTS:
+    for name in ALL_VARIANTS:
         VariantParams.model_validate(parameters[name])
     for section, model in (
         ("data", DataParams),

@@ -30,7 +30,7 @@ RAW = "raw"
 """The folder of raw files."""
 
 RESULT = "comparison_table"
-"""The data set that is printed at the end of a run that made it."""
+"""The data set, in whatever namespace, that is printed at the end of a run that made it."""
 
 
 class ProjectHooks:
@@ -75,11 +75,11 @@ class ProjectHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print the comparison table where the run made one."""
-        if RESULT in pipeline.all_outputs():
+        """Print the comparison tables that the run made."""
+        for name in sorted(name for name in pipeline.all_outputs() if name.rpartition(".")[2] == RESULT):
             from vixml.reporting.table import print_table
 
-            print_table(catalog.load(RESULT), report=catalog.load("comparison_report"))
+            print_table(catalog.load(name), report=catalog.load(name.removesuffix(RESULT) + "comparison_report"))
 
 
 def _check_input(name: str, pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -6,6 +6,7 @@ from kedro.pipeline import Pipeline
 
 from vixml.params.composition import VARIANTS
 from vixml.pipelines import (
+    ablation,
     archive,
     comparison,
     evaluation,
@@ -27,8 +28,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name.
 
     Stages over all variants (`--namespaces=encoder_text` picks one): `training`, `hard_negative_refresh`, `evaluation`.
-    Variants, end to end from the ingested data: `encoder_text`, ... `study` is everything from raw files that are
-    already there; `__default__` fabricates the demo's raw files first.
+    Variants, end to end from the ingested data: `encoder_text`, ...; `ablation` is one for every objective. `study` is
+    everything from raw files that are already there; `__default__` fabricates the demo's raw files first.
     """
     pipelines = {
         "fabrication": fabrication.create_pipeline(),
@@ -40,6 +41,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": variant.over_variants(evaluation, archive),
         **{name: variant.create_pipeline(name) for name in VARIANTS},
         "comparison": comparison.create_pipeline(),
+        "ablation": ablation.create_pipeline(),
         "index_report": variant.over_variants(index_report),
         "label_update": variant.over_variants(label_update),
         "prediction": prediction.create_pipeline(),

@@ -17,11 +17,11 @@ def built(folder: Path, name: str) -> Built:
 def test_runs_are_added_and_listed_newest_first_and_the_oldest_go(tmp_path):
     archive = RunArchiveDataset(filepath=str(tmp_path / "runs"), keep=2)
     assert not archive.exists()
-    assert archive.load() == []
+    assert archive.load().runs == []
     for name in ("2026a", "2026b", "2026c"):
         archive.save(built(tmp_path, name))
     assert archive.exists()
-    assert [run.id for run in archive.load()] == ["2026c", "2026b"]
+    assert [run.id for run in archive.load().runs] == ["2026c", "2026b"]
     assert archive.preview()["data"][0] == ["2026c", "", 50.0, 0.0, 0.0]
 
 
@@ -29,7 +29,7 @@ def test_a_folder_without_a_seal_does_not_count_and_a_torn_file_is_named(tmp_pat
     archive = RunArchiveDataset(filepath=str(tmp_path / "runs"))
     archive.save(built(tmp_path, "2026a"))
     (tmp_path / "runs" / "2026b").mkdir()
-    assert [run.id for run in archive.load()] == ["2026a"]
+    assert [run.id for run in archive.load().runs] == ["2026a"]
     (tmp_path / "runs/2026a/result.json").write_text("{", encoding="utf-8")
     with pytest.raises(DatasetError, match=r"result\.json"):
         archive.load()

@@ -28,7 +28,7 @@ def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run
 
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("vixml").experiment_id])
-    known = {run.info.run_id for run in runs if run.info.run_name == "encoder_text"}
+    known = {run.info.run_id for run in runs if run.info.run_name in ("encoder_text (first)", "encoder_text (second)")}
     assert {entry["mlflow_id"] for entry in report["runs"].values()} == known
     (comparison,) = (run for run in runs if run.info.run_name == "comparison")
     assert "report.html" in {file.path for file in client.list_artifacts(comparison.info.run_id)}

@@ -1,7 +1,19 @@
 import pytest
 
 from vixml.core.errors import ConfigError
-from vixml.params.composition import GROUPS, VARIANTS, VISION_VARIANTS, check_keys, compose, overlay
+from vixml.params.composition import (
+    ABLATION,
+    ALL_VARIANTS,
+    GROUPS,
+    VARIANTS,
+    VISION_VARIANTS,
+    check_keys,
+    compose,
+    overlay,
+    readable_name,
+    reads_images,
+)
+from vixml.params.objective import OBJECTIVES
 
 
 def test_overlay_merges_groups_and_replaces_values_without_touching_its_inputs():
@@ -53,9 +65,34 @@ def test_a_section_that_is_a_value_is_an_error():
         check_keys({"encoder": 3})
 
 
+def test_the_ablation_is_every_objective_with_and_without_images():
+    assert len(ABLATION) == 2 * len(OBJECTIVES)
+    assert sum(map(reads_images, ABLATION)) == len(OBJECTIVES)
+    assert readable_name("encoder_vision_decoupled_softmax") == "encoder_vision decoupled_softmax"
+    assert [readable_name(name) for name in VARIANTS] == list(VARIANTS)
+
+
+def test_an_ablation_variant_is_its_variant_with_its_objective():
+    """Whatever objective the variant itself is set to; its own section comes last."""
+    composed = compose(
+        {
+            "encoder": {"objective": {"name": "infonce", "margin": 0.2}, "training": {"epochs": 3}},
+            "encoder_vision": {"training": {"epochs": 4}},
+            "encoder_vision_ngame": {"objective": {"margin": 0.4}},
+        }
+    )
+    assert composed["encoder_vision_prime"] == {
+        "objective": {"name": "prime", "margin": 0.2},
+        "training": {"epochs": 4},
+    }
+    assert composed["encoder_vision_ngame"]["objective"] == {"name": "ngame", "margin": 0.4}
+    assert composed["encoder_text_dexa"]["training"] == {"epochs": 3}
+    assert compose(composed) == composed
+
+
 def test_every_variant_has_a_family_and_every_group_a_place():
     assert set(VISION_VARIANTS) < set(VARIANTS)
-    check_keys({name: dict.fromkeys(GROUPS) for name in (*VARIANTS, *VARIANTS.values())})
+    check_keys({name: dict.fromkeys(GROUPS) for name in (*ALL_VARIANTS, *VARIANTS.values())})
 
 
 def test_an_unknown_way_to_resume_is_refused_before_anything_runs():

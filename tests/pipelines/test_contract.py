@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
 from vixml.config import ProjectConfigLoader
-from vixml.params.composition import TOP_LEVEL, VARIANTS
+from vixml.params.composition import ABLATION, ALL_VARIANTS, TOP_LEVEL, VARIANTS
 from vixml.pipeline_registry import register_pipelines
 from vixml.pipelines.ingestion.nodes import INGESTED
 from vixml.settings import CONFIG_LOADER_ARGS
@@ -59,11 +59,12 @@ INPUTS = {
     "comparison": of(VARIANTS, ARCHIVE)
     | {"raw", "data_report", "items_train", "items_test", "items_label", "relevance_train", "image_bank"}
     | TESTED_ON,
+    "ablation": TRAINED_ON | TESTED_ON | {"image_bank", "raw", "data_report"},
     "index_report": of(VARIANTS, ["embeddings"]),
     "label_update": of(VARIANTS, ["predictor"]),
     "study": {"raw"},
     "prediction": of(VARIANTS, ["predictor"]),
-    "sync_tracking": of(VARIANTS, ["run_records", "metrics"]),
+    "sync_tracking": of(ALL_VARIANTS, ["run_records", "metrics"]),
     "__default__": set(),
 }
 OUTPUTS = {
@@ -76,10 +77,13 @@ OUTPUTS = {
     "evaluation": of(VARIANTS, EVALUATION | ARCHIVE),
     **{name: of([name], TRAINING | EVALUATION | ARCHIVE) for name in VARIANTS},
     "comparison": COMPARISON,
+    "ablation": of(ABLATION, TRAINING | EVALUATION | ARCHIVE)
+    | of(["ablation"], COMPARISON - {"baseline_metrics"})
+    | {"baseline_metrics"},
     "index_report": of(VARIANTS, ["index_report", "index_table", "index_plot"]),
     "label_update": of(VARIANTS, ["updated_predictor", "label_update_report"]),
     "prediction": {"prediction", "prediction_report"},
-    "sync_tracking": {*of(VARIANTS, ["sync_report"]), "sync_report"},
+    "sync_tracking": {*of(ALL_VARIANTS, ["sync_report"]), "sync_report"},
     "study": {
         *INGESTED,
         *REPORTS,
@@ -155,7 +159,7 @@ def test_layers_form_no_circle(catalog):
             assert max(map(order.index, inputs), default=0) <= after, f"{node.name}: {name} lies before its inputs"
     # Kedro-Viz draws a variant as one box at first: what goes into the box must not lie behind what comes out
     for name, pipeline in PIPELINES.items():
-        for variant in VARIANTS:
+        for variant in (*ALL_VARIANTS, "ablation"):
             box = Pipeline([node for node in pipeline.nodes if node.namespace == variant])
             inputs = {layer_of(catalog, data) for data in box.inputs() if not data.startswith("params:")}
             outputs = {layer_of(catalog, data) for data in box.outputs()}
@@ -203,7 +207,15 @@ def test_sections_of_parameters_are_typed_and_the_yaml_is_valid(loader):
                 sections[name.removeprefix("params:")] = kind
             elif name.startswith("params:"):
                 assert kind in (int, str), f"{node.name}: {name} is not typed"
-    assert set(sections) == {"fabrication", "data", "vision", "evaluation", "baselines", "prediction", *VARIANTS} | {
+    assert set(sections) == {
+        "fabrication",
+        "data",
+        "vision",
+        "evaluation",
+        "baselines",
+        "prediction",
+        *ALL_VARIANTS,
+    } | {
         "download",
         "index_report",
         "label_update",

@@ -13,6 +13,7 @@ STAGES = {
     "hard_negative_refresh",
     "evaluation",
     "comparison",
+    "ablation",
     "index_report",
     "label_update",
     "prediction",

@@ -70,7 +70,7 @@ class Study:
                 work=work,
             )
         )
-        self.archives[variant] = archive.load()
+        self.archives[variant] = archive.load().runs
         return self.archives[variant][0]
 
     @staticmethod

@@ -12,7 +12,7 @@ from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
 
 from vixml.datasets import JSONDocumentDataset
-from vixml.params.composition import VARIANTS
+from vixml.params.composition import ALL_VARIANTS
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,7 @@ def config(client, experiment, tmp_path):
 PARAMETERS = {
     "params:dataset": "toy",
     "params:seed": 7,
+    "params:run_name": "",
     "params:data": {"text_fields": "title"},
     "params:vision": {"model": "none"},
     "params:evaluation": {"ks": [1, 5]},
@@ -86,7 +87,7 @@ def drive(hooks, config, chain, *, names=("toy",), folder=None, extra=None):
     datasets = {**PARAMETERS, **(extra or {})}
     records = {
         f"{name}.run_records": JSONDocumentDataset(filepath=str(folder / name / "run_records.json"), missing_ok=True)
-        for name in VARIANTS
+        for name in ALL_VARIANTS
     }
     catalog = DataCatalog(
         {**{key: MemoryDataset(value, copy_mode="assign") for key, value in datasets.items()}, **records}

@@ -10,21 +10,24 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from vixml.core.directories import Built, is_sealed, publish
-from vixml.evaluation.archive import StoredRun, stored_runs
+from vixml.evaluation.archive import RunArchive, stored_runs
 
 
-class RunArchiveDataset(AbstractDataset[Built, list[StoredRun]]):
+class RunArchiveDataset(AbstractDataset[Built, RunArchive]):
     """A folder of runs: saving adds one and lets the oldest go, loading lists them, newest first.
 
     Args:
         filepath: The folder.
+        variant: Whose runs they are.
         keep: Most runs that are kept, at least 1.
         metadata: Kept for Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, keep: int = 30, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, filepath: str, variant: str = "", keep: int = 30, metadata: dict[str, Any] | None = None
+    ) -> None:
         self._filepath = Path(filepath)
-        self._keep = keep
+        self._variant, self._keep = variant, keep
         self.metadata = metadata
 
     def save(self, data: Built) -> None:
@@ -33,14 +36,14 @@ class RunArchiveDataset(AbstractDataset[Built, list[StoredRun]]):
         for path in sorted((p for p in self._filepath.iterdir() if is_sealed(p)), reverse=True)[self._keep :]:
             shutil.rmtree(path)
 
-    def load(self) -> list[StoredRun]:
+    def load(self) -> RunArchive:
         """List the runs, newest first; none where there is no folder."""
-        return stored_runs(self._filepath)
+        return RunArchive(self._variant, stored_runs(self._filepath))
 
     def preview(self) -> TablePreview:
         """Return the runs with their first metrics."""
         rows = []
-        for run in self.load():
+        for run in self.load().runs:
             metrics = run.document["result"]["metrics"]
             rows.append([run.id, run.document["name"], *(round(100 * metrics.get(key, 0.0), 2) for key in _SHOWN)])
         return TablePreview({"index": list(range(len(rows))), "columns": ["run", "name", *_SHOWN], "data": rows})

@@ -73,6 +73,19 @@ class StoredRun:
         return QueryMetrics(**parts)
 
 
+@dataclass(frozen=True)
+class RunArchive:
+    """All archived runs of a variant.
+
+    Args:
+        variant: Its name.
+        runs: The runs, newest first.
+    """
+
+    variant: str
+    runs: Sequence[StoredRun]
+
+
 def stored_runs(folder: Path) -> list[StoredRun]:
     """Return the complete runs in `folder`, newest first."""
     found = sorted((path for path in folder.glob("[!.]*") if is_sealed(path)), reverse=True)

@@ -126,6 +126,7 @@ def evaluate_variant(
         **result,
         "dataset": dataset,
         "backbone": params.backbone.name,
+        "objective": params.objective.name,
         "images": params.model.reads_images,
         "milliseconds_per_query": embeddings.meta["milliseconds_per_query"],
         "seconds": {"training": facts["training_seconds"]},

@@ -1,4 +1,4 @@
-"""The four variants, their families, and how a variant's settings come together.
+"""The four variants, their families, the ablation's variants, and how a variant's settings come together.
 
 A family (`encoder`, `decoder`) holds the settings that its two variants share; a variant's own section holds only what
 differs. `compose` lays one over the other AFTER all configuration files and the command line have been merged, so a
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vixml.core.errors import ConfigError
+from vixml.params.objective import OBJECTIVES, ObjectiveName
 from vixml.params.training import check_resume
 
 VARIANTS: dict[str, str] = {
@@ -26,6 +27,18 @@ VARIANTS: dict[str, str] = {
 
 VISION_VARIANTS = tuple(name for name in VARIANTS if name.endswith("_vision"))
 """The variants that read the image bank."""
+
+ABLATION: dict[str, tuple[str, ObjectiveName]] = {
+    f"{variant}_{objective}": (variant, objective)
+    for variant in ("encoder_text", "encoder_vision")
+    for objective in OBJECTIVES
+}
+"""Variants of the pipeline `ablation` (table 5 of the ViXML paper) -> the variant that each one is, and its objective.
+
+Its settings are that variant's; its own section holds only what differs besides the objective."""
+
+ALL_VARIANTS: dict[str, str] = {**VARIANTS, **{name: VARIANTS[variant] for name, (variant, _) in ABLATION.items()}}
+"""Every namespace that a model is trained in -> its family."""
 
 GROUPS = ("backbone", "model", "batching", "optim", "training", "objective", "retrieval")
 """The groups of settings of a family and of a variant."""
@@ -51,7 +64,7 @@ TOP_LEVEL = (
     "run_name",
     "comparison",
     *dict.fromkeys(VARIANTS.values()),
-    *VARIANTS,
+    *ALL_VARIANTS,
 )
 """Every top-level parameter."""
 
@@ -60,6 +73,17 @@ _SHORTCUTS = {
     "decoder_backbone": ("decoder", "backbone", "name"),
     "vision_backbone": ("vision", "model"),
 }
+
+
+def reads_images(name: str) -> bool:
+    """Return whether a variant, one of the ablation's included, reads the image bank."""
+    variant, _ = ABLATION.get(name, (name, None))
+    return variant in VISION_VARIANTS
+
+
+def readable_name(name: str) -> str:
+    """Return how a variant is called in tables: `encoder_text ngame` for one of the ablation's."""
+    return " ".join(ABLATION.get(name, (name,)))
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +102,7 @@ def compose(parameters: Mapping[str, Any]) -> dict[str, Any]:
         parameters: The merged configuration, sections as plain mappings.
 
     Returns:
-        The same with complete sections for all variants; applying `compose` again changes nothing.
+        The same with complete sections for all variants, the ablation's too; applying `compose` again changes nothing.
     """
     composed = dict(parameters)
     for shortcut, (section, *path) in _SHORTCUTS.items():
@@ -89,6 +113,9 @@ def compose(parameters: Mapping[str, Any]) -> dict[str, Any]:
             composed[section] = overlay(composed.get(section) or {}, value)
     for variant, family in VARIANTS.items():
         composed[variant] = overlay(composed.get(family) or {}, composed.get(variant) or {})
+    for name, (variant, objective) in ABLATION.items():
+        own = overlay({"objective": {"name": objective}}, composed.get(name) or {})
+        composed[name] = overlay(composed[variant], own)
     return composed
 
 
@@ -100,7 +127,7 @@ def check_keys(parameters: Mapping[str, Any]) -> None:
     """
     _check(parameters, TOP_LEVEL, prefix="")
     check_resume(parameters.get("resume", "auto"))
-    for section in (*dict.fromkeys(VARIANTS.values()), *VARIANTS):
+    for section in (*dict.fromkeys(VARIANTS.values()), *ALL_VARIANTS):
         groups = parameters.get(section) or {}
         if not isinstance(groups, Mapping):
             raise ConfigError(

@@ -25,6 +25,7 @@ from vixml.evaluation.slices import (
     query_slices,
 )
 from vixml.params.comparison import ComparisonParams
+from vixml.params.composition import readable_name
 from vixml.reporting.selection import Archives, ChosenRun, choose_runs, find_run, require_same_test_set
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def compare_runs(
         "variants": {entry.label: entry.run.document["result"] for entry in chosen},
         "runs": {entry.label: _identity(entry) for entry in chosen},
         "order": [entry.label for entry in chosen],
-        "missing": [name for name in archives if name not in {entry.variant for entry in chosen}],
+        "missing": [readable_name(name) for name in archives if name not in {entry.variant for entry in chosen}],
         "baselines": dict(baselines or {}),
         "metrics": names,
         "metric": params.metric,

@@ -10,6 +10,7 @@ from typing import Any
 
 from vixml.core.errors import StateError
 from vixml.evaluation.archive import StoredRun
+from vixml.params.composition import readable_name
 
 LATEST = "latest"
 _BACK = re.compile(r"(?P<name>.+)~(?P<back>\d+)$")
@@ -138,10 +139,10 @@ def _labelled(pairs: Sequence[tuple[str, StoredRun]]) -> list[ChosenRun]:
     variants = [variant for variant, _ in pairs]
     chosen: dict[str, ChosenRun] = {}
     for variant, run in pairs:
-        label, name = variant, run.document["name"]
+        label, name = readable_name(variant), run.document["name"]
         if variants.count(variant) > 1:
             own = name if name and name != variant else run.id.partition(".")[0]
-            label = f"{variant} ({own})" if f"{variant} ({own})" not in chosen else f"{variant} ({run.id})"
+            label = f"{label} ({own})" if f"{label} ({own})" not in chosen else f"{label} ({run.id})"
         chosen[label] = ChosenRun(label, variant, run)
     return list(chosen.values())
 

@@ -19,7 +19,9 @@ from vixml.serving.bundle import Bundle
 from vixml.serving.labels import LabelChanges, embed_labels, label_prototypes_for
 
 WAYS = (("mean", "mean"), ("mean", "zero"), ("nearest", "nearest"), ("nearest", "zero"), ("zero", "zero"))
-"""(free vector, centroid) of new labels that are compared."""
+"""(free vector, centroid) of new labels that are compared, as far as the model has them."""
+
+_WORDS = {"free": "free vector", "centroid": "centroid"}
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,13 @@ def cold_start_report(
     new = embed_labels(encoder, held_out.added, held_out.image_root)
     known = np.asarray(reduced.label_texts)
     trained_rows = reduced.labels["trained_row"].to_numpy()
-    for free, centroid in WAYS:
-        params = LabelUpdateParams(free=free, centroid=centroid)  # type: ignore[arg-type]
+    names = encoder.model.label_side.vector_names
+    for way in dict.fromkeys(tuple(zip(names, ways, strict=False)) for ways in WAYS) if names else ():
+        params = LabelUpdateParams.model_validate(dict(way))
         unseen = np.full(len(new), -1)
         added = label_prototypes_for(encoder.model, new, unseen, known, trained_rows, params)
         prototypes = np.concatenate([reduced.label_prototypes, shorten(added, encoder.short_dim)])[order]
-        what = f"added: free vector {free}, centroid {centroid}"
+        what = "added: " + ", ".join(f"{_WORDS[name]} {how}" for name, how in way)
         rows.append({"labels": what, **data.measure(reduced_queries, prototypes, cold)})
     prototypes = np.concatenate([reduced.label_prototypes, shorten(new, encoder.short_dim)])[order]
     rows.append({"labels": "added: the label's embedding itself", **data.measure(reduced_queries, prototypes, cold)})

@@ -20,7 +20,7 @@ from kedro.framework.hooks import hook_impl
 from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
 from vixml.core.redact import guard_logging
 from vixml.evaluation.archive import TRACKER_NOTE
-from vixml.params.composition import VARIANTS
+from vixml.params.composition import ALL_VARIANTS, readable_name
 from vixml.tracking.facts import data_fingerprint, flatten, git_state, headline, library_versions
 from vixml.tracking.record import RunRecords, fingerprint_of
 from vixml.tracking.store import Store, use
@@ -79,7 +79,7 @@ class TrackingHooks:
         self._runs, self._noted, self._facts = None, {}, {}
         names = run_params.get("pipeline_names") or ["__default__"]
         self._left = Counter(variant for node in pipeline.nodes if (variant := variant_of(node)))
-        compares = REPORT in pipeline.all_outputs()
+        compares = any(name.rpartition(".")[2] == REPORT for name in pipeline.all_outputs())
         if self._settings is None or not (self._left or compares):
             return
         params, store, untracked = self._settings
@@ -107,7 +107,9 @@ class TrackingHooks:
         if self._runs is None or variant is None:
             return
         if variant not in self._runs:
-            run = self._runs.open(variant, self._tags(variant, catalog), _params(variant, catalog))
+            run = self._runs.open(
+                variant, self._tags(variant, catalog), _params(variant, catalog), title=_title(variant, catalog)
+            )
             file = _file_of(f"{variant}.{RECORDS}", catalog)
             if file is not None:
                 self._noted[variant] = (RunRecords(file), run)
@@ -151,12 +153,12 @@ class TrackingHooks:
         if "data.fingerprint" not in self._facts:
             files = {name: path for name in _DATA if (path := _file_of(name, catalog)) is not None}
             self._facts["data.fingerprint"] = data_fingerprint(files)
-        backbone = getattr(catalog.load(f"params:{variant}"), "backbone", None)
+        settings = catalog.load(f"params:{variant}")
         return {
             **self._facts,
             "variant": variant,
-            "family": VARIANTS[variant],
-            "backbone": getattr(backbone, "name", None),
+            "family": ALL_VARIANTS[variant],
+            **{group: getattr(getattr(settings, group, None), "name", None) for group in ("backbone", "objective")},
         }
 
     def _log_output(self, run: str | None, name: str, value: Any, inputs: dict[str, Any]) -> None:
@@ -207,7 +209,13 @@ class TrackingHooks:
 def variant_of(node: Node) -> str | None:
     """Return the variant whose namespace the node is in."""
     first = (node.namespace or "").split(".")[0]
-    return first if first in VARIANTS else None
+    return first if first in ALL_VARIANTS else None
+
+
+def _title(variant: str, catalog: CatalogProtocol) -> str:
+    """Return the name of the variant's run, with the one that the user gave it."""
+    given = str(catalog.load("params:run_name"))
+    return f"{readable_name(variant)} ({given})" if given else readable_name(variant)
 
 
 def _params(variant: str, catalog: CatalogProtocol) -> dict[str, str]:

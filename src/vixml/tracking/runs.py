@@ -53,13 +53,19 @@ class VariantRuns:
         self.parent: str | None = None
 
     def open(
-        self, name: str, tags: Mapping[str, Any], params: Mapping[str, str] | None = None, *, parent: bool = False
+        self,
+        name: str,
+        tags: Mapping[str, Any],
+        params: Mapping[str, str] | None = None,
+        *,
+        title: str | None = None,
+        parent: bool = False,
     ) -> Run:
-        """Open the run `name`; with `parent`, the ones that follow are nested under it."""
+        """Open the run `name`, called `title` in the store; with `parent`, the ones that follow are nested under it."""
         above = self._runs.get(self.parent or "")
         record = {
             "key": uuid.uuid4().hex,
-            "name": name,
+            "name": title or name,
             "started": int(time.time() * 1000),
             "tags": dict(tags),
             "params": dict(params or {}),

@@ -10,9 +10,8 @@ from plotly.graph_objects import Figure
 from scipy.sparse import csr_matrix
 
 from vixml.core.directories import SealedDirectory
-from vixml.evaluation.archive import StoredRun
+from vixml.evaluation.archive import RunArchive
 from vixml.params.comparison import ComparisonParams
-from vixml.params.composition import VARIANTS
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 
 
@@ -53,14 +52,14 @@ def compare(
     relevance_test: csr_matrix,
     filter_test: csr_matrix,
     relevance_train: csr_matrix,
-    *archives: list[StoredRun],
+    *archives: RunArchive,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Put baselines and the chosen runs side by side; `archives` are in the order of `VARIANTS`."""
+    """Put baselines and the chosen runs side by side, in the order of `archives`."""
     from vixml.reporting.compare import TestSet, compare_runs
     from vixml.reporting.table import comparison_table
 
     report = compare_runs(
-        dict(zip(VARIANTS, archives, strict=True)),
+        {archive.variant: archive.runs for archive in archives},
         runs,
         params,
         data=TestSet(items_test, items_label, relevance_test, filter_test, relevance_train),
@@ -97,15 +96,15 @@ def write_report(
     relevance_test: csr_matrix,
     filter_test: csr_matrix,
     relevance_train: csr_matrix,
-    *archives: list[StoredRun],
+    *archives: RunArchive,
 ) -> str:
-    """Write the HTML report; `archives` are in the order of `VARIANTS`."""
+    """Write the HTML report."""
     from vixml.reporting.compare import TestSet
     from vixml.reporting.gallery import build_gallery
     from vixml.reporting.html import render
     from vixml.reporting.selection import compared_runs
 
-    chosen = compared_runs(dict(zip(VARIANTS, archives, strict=True)), report)
+    chosen = compared_runs({archive.variant: archive.runs for archive in archives}, report)
     data = TestSet(items_test, items_label, relevance_test, filter_test, relevance_train)
     gallery = build_gallery(chosen, data, params, root=raw, seed=seed)
     return render(report, table, data_report, gallery)

@@ -7,6 +7,8 @@ raw, items, data_report, comparison_report --> write_report --> report_html --> 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kedro.pipeline import Pipeline, node, pipeline
 
 from vixml.params.composition import VARIANTS
@@ -21,11 +23,15 @@ from vixml.pipelines.comparison.nodes import (
 from vixml.pipelines.stage import OPTIONAL
 
 _TEST_SET = ["items_test", "items_label", "relevance_test", "filter_test", "relevance_train"]
-_ARCHIVES = [f"{name}.runs" for name in VARIANTS]
 
 
-def create_pipeline() -> Pipeline:
-    """Return the pipeline that compares runs."""
+def create_pipeline(variants: Iterable[str] = VARIANTS) -> Pipeline:
+    """Return the pipeline that compares runs.
+
+    Args:
+        variants: Whose runs, in the order of the tables.
+    """
+    archives = [f"{name}.runs" for name in variants]
     return pipeline(
         [
             node(
@@ -53,7 +59,7 @@ def create_pipeline() -> Pipeline:
                     "params:dataset",
                     "baseline_metrics",
                     *_TEST_SET,
-                    *_ARCHIVES,
+                    *archives,
                 ],
                 outputs=["comparison_table", "comparison_report"],
                 name="compare",
@@ -81,7 +87,7 @@ def create_pipeline() -> Pipeline:
                     "data_report",
                     "raw",
                     *_TEST_SET,
-                    *_ARCHIVES,
+                    *archives,
                 ],
                 outputs="report_html",
                 name="write_report",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.params.composition import VARIANTS
+from vixml.params.composition import ALL_VARIANTS
 from vixml.pipelines.stage import OPTIONAL
 from vixml.pipelines.sync_tracking.nodes import gather_reports, sync_tracking
 
@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
             name=f"sync_{name}",
             tags=[OPTIONAL],
         )
-        for name in VARIANTS
+        for name in ALL_VARIANTS
     ]
-    reports = [f"{name}.sync_report" for name in VARIANTS]
+    reports = [f"{name}.sync_report" for name in ALL_VARIANTS]
     return pipeline([*sync, node(gather_reports, inputs=reports, outputs="sync_report", name="gather_sync_reports")])
