@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -74,6 +75,7 @@ def run(world, folder, retrieval, validation=True):
         model=model,
         **common,
         ranking=ranking,
+        items_test=pd.DataFrame({"text": ["a b"] * 60, "images": [["x.png"], []] * 30}),
         relevance_test=sides["test"][1],
         filter_test=no_pairs,
         work=WorkDirectory(folder / "w"),
@@ -92,6 +94,12 @@ def plain_metrics(world):
 def test_the_plain_ranking(world, tmp_path, kind):
     ranking, document, predictions = run(world, tmp_path, {"kind": kind})
     assert ranking["tuning"] is None
+    slices = document["slices"]
+    images = [slices["queries"][name] for name in ("with image", "without image")]
+    assert np.mean([part["P@1"] for part in images]) == pytest.approx(document["metrics"]["P@1"])
+    assert slices["never_predicted"]["@5"] == pytest.approx(
+        1 - len(np.unique(np.load(predictions.path / "labels.npy")[:, :5])) / NUM_LABELS
+    )
     assert document["metrics"] == pytest.approx(plain_metrics(world))
     assert "metrics_plain" not in document
     assert document["ranking"] == "none"
@@ -146,8 +154,6 @@ def test_candidate_indexes_are_measured(world, tmp_path):
     )
     rows = stages.measure_indexes(settings, params, embeddings, WorkDirectory(tmp_path / "w"))
     assert [row["recall@10"] for row in rows] == pytest.approx([1.0, 1.0])
-    import pandas as pd
-
     figure = recall_and_speed(pd.DataFrame(rows))
     assert list(figure.data[0].text) == ["exact", "faiss-flat"]
     assert list(figure.data[0].y) == [row["recall@10"] for row in rows]

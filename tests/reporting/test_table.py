@@ -42,3 +42,19 @@ def test_the_table_is_printed_whole(capsys):
     assert "50.00" in printed
     assert "Not evaluated yet: encoder_vision" in printed
     assert "nan" not in printed
+
+
+def test_slices_are_columns_of_the_table_and_printed_below(capsys):
+    slices = {
+        "labels": {"head": {"recall@10": 0.8}, "torso": {"recall@10": 0.5}, "tail": {"recall@10": None}},
+        "queries": {"with image": {"queries": 3, "P@1": 0.25}, "without image": {"queries": 0, "P@1": 0.0}},
+        "never_predicted": {"@10": 0.125},
+    }
+    table = comparison_table({"encoder_text": {**RESULT, "slices": slices}}, BASELINES)
+    expected = {"recall@10 head": 80.0, "recall@10 torso": 50.0, "P@1 with image": 25.0, "never predicted": 12.5}
+    assert table.loc[1, list(expected)].to_dict() == expected
+    assert not {"recall@10 tail", "P@1 without image"} & set(table.columns)
+    print_table(table, report={"dataset": "demo", "missing": []})
+    printed = capsys.readouterr().out
+    assert "where it works" in printed
+    assert "12.50" in printed

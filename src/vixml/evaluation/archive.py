@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, is_sealed, open_sealed, read_json, write_json
 from vixml.core.fingerprint import fingerprint_json
 from vixml.data.items import items_fingerprint
-from vixml.evaluation.metrics import QueryMetrics, query_metrics
+from vixml.evaluation.metrics import HEADLINE, QueryMetrics, query_metrics
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
@@ -30,9 +30,6 @@ KIND = "result"
 
 DEPTH = 10
 """Predictions kept of each query."""
-
-HEADLINE = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")
-"""Metrics kept of each query (those that were computed), in the order of the tables."""
 
 TRACKER_NOTE = "tracker.json"
 """File that the tracking shell leaves in the work directory: `run_id`, `git.commit` of the tracker's run."""

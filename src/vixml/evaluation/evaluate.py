@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.directories import Built, WorkDirectory
-from vixml.evaluation.metrics import query_metrics
+from vixml.evaluation.metrics import HEADLINE, query_metrics
 from vixml.evaluation.propensity import inverse_propensity
+from vixml.evaluation.slices import slice_report
 from vixml.params.evaluation import EvaluationParams
 from vixml.retrieval.augmentation import Ranker
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evaluate_ranking(
     ranker: Ranker,
     queries: NDArray[np.float32],
     *,
+    items: pd.DataFrame,
     relevance_test: sp.csr_matrix,
     relevance_train: sp.csr_matrix,
     filter_test: sp.csr_matrix,
@@ -31,6 +36,7 @@ def evaluate_ranking(
     Args:
         ranker: What ranks the labels.
         queries: Test query embeddings float32 [n, d].
+        items: Test queries with columns `text` and `images`, n rows, for the slices.
         relevance_test: Ground truth [n, L].
         relevance_train: Training relevance [N, L], for the propensities.
         filter_test: Pairs removed from the predictions [n, L].
@@ -38,16 +44,17 @@ def evaluate_ranking(
         work: Work directory of the predictions.
 
     Returns:
-        A result (`metrics` as fractions, `milliseconds_per_search`, `queries`, and `metrics_plain` of the prototypes
-        alone where the ranking is a blend), and the predictions: `labels.npy` int32 [n, k], `scores.npy` float32
-        [n, k], best first, -1 where fewer labels remain.
+        A result (`metrics` as fractions, `slices`, `milliseconds_per_search`, `queries`, and `metrics_plain` of the
+        prototypes alone where the ranking is a blend), and the predictions: `labels.npy` int32 [n, k], `scores.npy`
+        float32 [n, k], best first, -1 where fewer labels remain.
     """
     started = time.perf_counter()
     scores, labels = ranker.search(queries, params.top_k, exclude=filter_test)
     seconds = time.perf_counter() - started
     frequencies = np.diff(relevance_train.tocsc().indptr)
     weights = inverse_propensity(frequencies, relevance_train.shape[0], params.propensity_a, params.propensity_b)
-    metrics = {"metrics": query_metrics(labels, relevance_test, weights, params.ks).mean()}
+    measured = query_metrics(labels, relevance_test, weights, params.ks)
+    metrics = {"metrics": measured.mean()}
     if ranker.params.mode != "none":
         _, plain = ranker.labels.search(queries, params.top_k, exclude=filter_test)
         metrics["metrics_plain"] = query_metrics(plain, relevance_test, weights, params.ks).mean()
@@ -56,6 +63,15 @@ def evaluate_ranking(
     np.save(folder / "scores.npy", scores, allow_pickle=False)
     result = {
         **metrics,
+        "slices": slice_report(
+            labels,
+            measured,
+            items=items,
+            relevance=relevance_test,
+            frequencies=frequencies,
+            ks=params.ks,
+            names=HEADLINE,
+        ),
         "ranking": ranker.params.mode,
         "queries": len(queries),
         "labels": int(relevance_train.shape[1]),

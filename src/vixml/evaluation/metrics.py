@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 METRIC_NAMES = ("P", "PSP", "nDCG", "PSnDCG", "R", "Hit", "MRR", "MAP")
+HEADLINE = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R@100")
+"""Metrics of the tables and of slices (those that were computed), in the order of the tables."""
+
 _PAIRS_PER_BLOCK = 1 << 16
 
 

@@ -1,9 +1,9 @@
-"""Where a model is good: on frequent or rare labels, on queries with or without a picture."""
+"""Where a model is good: frequent or rare labels, queries with or without picture, of short or long text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from vixml.evaluation.metrics import QueryMetrics
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 GROUPS = ("head", "torso", "tail")
+IMAGES = ("with image", "without image")
+TEXTS = ("short text", "medium text", "long text")
 _BLOCK_ROWS = 16_384
 
 
@@ -87,3 +92,80 @@ def query_slices(metrics: QueryMetrics, masks: Mapping[str, NDArray[np.bool_]]) 
         masks: Slice -> bool [n].
     """
     return {name: {"queries": int(mask.sum()), "metrics": metrics.mean(mask)} for name, mask in masks.items()}
+
+
+def query_masks(items: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Return slice -> bool [n]: queries with and without image, and of short, medium and long text.
+
+    Args:
+        items: Test queries with columns `text` and `images`.
+    """
+    shown = np.array([len(files) > 0 for files in items["images"]], dtype=bool)
+    words = _words(items)
+    short, medium = text_bounds(items)
+    texts = (words <= short, (words > short) & (words <= medium), words > medium)
+    return {**dict(zip(IMAGES, (shown, ~shown), strict=True)), **dict(zip(TEXTS, texts, strict=True))}
+
+
+def text_bounds(items: pd.DataFrame) -> tuple[int, int]:
+    """Return the most words of a short and of a medium text: about a third of the queries each."""
+    words = _words(items)
+    if not len(words):
+        return 0, 0
+    short, medium = np.quantile(words, [1 / 3, 2 / 3], method="inverted_cdf")
+    return int(short), int(medium)
+
+
+def never_predicted(top_labels: NDArray[np.integer], num_labels: int) -> float:
+    """Return the share of all labels that are in no query's predictions [n, k] (-1 is padding)."""
+    predicted = np.unique(top_labels[top_labels >= 0])
+    return 1.0 - len(predicted) / max(1, num_labels)
+
+
+def slice_report(
+    top_labels: NDArray[np.integer],
+    metrics: QueryMetrics,
+    *,
+    items: pd.DataFrame,
+    relevance: sp.csr_matrix,
+    frequencies: NDArray[np.integer],
+    ks: Sequence[int],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """Return a ranking's results by slice, as fractions.
+
+    Args:
+        top_labels: Predicted labels, best first, int [n, k]; -1 is padding.
+        metrics: Metrics of every query.
+        items: Test queries with columns `text` and `images`, n rows.
+        relevance: Ground truth, CSR [n, L].
+        frequencies: Training points of each label, [L].
+        ks: Depths.
+        names: Metrics reported of the slices of queries; those that were not measured are left out.
+
+    Returns:
+        `queries` (slice -> number of queries, and metrics), `words` (most words of a short and a medium text), `labels`
+        (group -> number of labels, their least and most training points, share of their true pairs that were found at
+        each depth), `never_predicted` (share of all labels at each depth), and `found` (share of the labels to be found
+        that were found at least once, at each depth).
+    """
+    groups = label_groups(frequencies)
+    labels: dict[str, dict[str, Any]] = dict(zip(GROUPS, describe_groups(frequencies, groups), strict=True))
+    for k in ks:
+        for name, recall in zip(GROUPS, group_recall(top_labels[:, :k], relevance, groups), strict=True):
+            labels[name][f"recall@{k}"] = recall
+    queries = {
+        name: {"queries": found["queries"], **{key: found["metrics"][key] for key in names if key in found["metrics"]}}
+        for name, found in query_slices(metrics, query_masks(items)).items()
+    }
+    return {
+        "queries": queries,
+        "words": dict(zip(TEXTS, text_bounds(items), strict=False)),
+        "labels": labels,
+        "never_predicted": {f"@{k}": never_predicted(top_labels[:, :k], relevance.shape[1]) for k in ks},
+        "found": {f"@{k}": label_coverage(top_labels[:, :k], relevance) for k in ks},
+    }
+
+
+def _words(items: pd.DataFrame) -> NDArray[np.int64]:
+    return np.array([len(str(text).split()) for text in items["text"]], dtype=np.int64)

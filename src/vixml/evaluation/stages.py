@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -18,6 +18,9 @@ from vixml.params.variant import VariantParams
 from vixml.retrieval.augmentation import FILES, Ranker, open_ranker
 from vixml.retrieval.index import build_index
 from vixml.retrieval.report import index_report
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROTOTYPES = "label_prototypes.npy"
 
@@ -91,6 +94,7 @@ def evaluate_variant(
     embeddings: SealedDirectory,
     index: SealedDirectory,
     ranking: dict[str, Any],
+    items_test: pd.DataFrame,
     relevance_train: csr_matrix,
     relevance_test: csr_matrix,
     filter_test: csr_matrix,
@@ -106,6 +110,7 @@ def evaluate_variant(
         embeddings: Published embeddings with `test_queries.npy` float32 [n, d].
         index: Published label index.
         ranking: How labels are ranked, from `tune_ranking`.
+        items_test: Test queries with text and images, for the slices.
         relevance_train: Training relevance [N, L], for the propensities and blended rankings.
         relevance_test: Ground truth [n, L].
         filter_test: Pairs removed from the predictions [n, L].
@@ -115,6 +120,7 @@ def evaluate_variant(
     result, predictions = evaluate_ranking(
         _ranker(params, augmentation, embeddings, index, relevance_train),
         np.load(embeddings.path / "test_queries.npy", allow_pickle=False),
+        items=items_test,
         relevance_test=relevance_test,
         relevance_train=relevance_train,
         filter_test=filter_test,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import numpy_generator
-from vixml.evaluation.archive import DEPTH, HEADLINE, identify_test_set
-from vixml.evaluation.metrics import query_metrics
+from vixml.evaluation.archive import DEPTH, identify_test_set
+from vixml.evaluation.metrics import HEADLINE, query_metrics
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.evaluation.significance import Bootstrap, paired_bootstrap
 from vixml.evaluation.slices import (
@@ -22,7 +22,10 @@ from vixml.evaluation.slices import (
     group_recall,
     label_coverage,
     label_groups,
+    never_predicted,
+    query_masks,
     query_slices,
+    text_bounds,
 )
 from vixml.params.comparison import ComparisonParams
 from vixml.params.composition import readable_name
@@ -64,11 +67,6 @@ class TestSet:
     def frequencies(self) -> NDArray[np.int64]:
         """Training points of each label, [L]."""
         return np.bincount(self.relevance_train.indices, minlength=self.relevance_train.shape[1])
-
-    @property
-    def shown(self) -> NDArray[np.bool_]:
-        """Whether each query has a picture, bool [n]."""
-        return np.array([len(files) > 0 for files in self.items["images"]], dtype=bool)
 
 
 def select(
@@ -238,12 +236,13 @@ def _depths(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
 
 
 def _slices(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
-    groups, shown = label_groups(data.frequencies), data.shown
-    masks = {"with image": shown, "without image": ~shown}
+    groups, masks, num_labels = label_groups(data.frequencies), query_masks(data.items), len(data.frequencies)
     return {
         "groups": list(GROUPS),
         "described": describe_groups(data.frequencies, groups),
         "recall": {entry.label: group_recall(entry.run.labels, data.relevance, groups) for entry in chosen},
+        "words": list(text_bounds(data.items)),
+        "never": {entry.label: never_predicted(entry.run.labels[:, :5], num_labels) for entry in chosen},
         "coverage": {entry.label: label_coverage(entry.run.labels[:, :5], data.relevance) for entry in chosen},
         "queries": {entry.label: query_slices(entry.run.metrics, masks) for entry in chosen},
     }

@@ -7,13 +7,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import StateError
-from vixml.evaluation.archive import HEADLINE
+from vixml.evaluation.metrics import HEADLINE
+from vixml.evaluation.slices import GROUPS, IMAGES, TEXTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METRICS = HEADLINE
 """Metrics of the table, in its order; those that were not computed are left out."""
+
+SLICES = (
+    *(f"recall@10 {name}" for name in GROUPS),
+    *(f"P@1 {name}" for name in (*IMAGES, *TEXTS)),
+    "never predicted",
+)
+"""Slices of the table in percent: true pairs of head, torso and tail labels that are found; queries by image and text;
+and the labels that are in no query's first ten."""
 
 _COSTS = ("minutes", "GiB", "M parameters", "ms/query")
 _BOUNDS = ("low", "high")
@@ -51,6 +60,7 @@ def comparison_table(
             "model": name,
             "kind": "variant",
             **_percents(_metrics(document)),
+            **_slices(document),
             **_costs(document),
             **_bounds(name, intervals or {}),
         }
@@ -58,37 +68,42 @@ def comparison_table(
     ]
     table = pd.DataFrame(rows)
     bounds = [f"{name} {bound}" for name in METRICS for bound in _BOUNDS]
-    return table[["model", "kind", *(name for name in (*METRICS, *_COSTS, *bounds) if name in table)]]
+    return table[["model", "kind", *(name for name in (*METRICS, *SLICES, *_COSTS, *bounds) if name in table)]]
 
 
 def numeric_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns that a printed table shows behind the model: metrics and cost, without the bounds."""
+    """Return the columns that a printed table shows behind the model: metrics and cost, without slices and bounds."""
     return [name for name in (*METRICS, *_COSTS) if name in table]
 
 
 def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
-    """Print the comparison on standard output, the best variant of each metric in bold."""
+    """Print the comparison on standard output, the best variant of each metric in bold, and the variants' slices."""
     from rich.console import Console
     from rich.table import Table
 
-    numbers = numeric_columns(table)
-    shown = Table(title=f"{report['dataset']}: metrics in percent", title_justify="left")
-    shown.add_column("model", no_wrap=True)
-    for name in numbers:
-        shown.add_column(name, justify="right", no_wrap=True)
-    best = table.loc[table["kind"] == "variant", numbers].max()
-    for row in table.to_dict("records"):
-        cells = []
-        for name in numbers:
-            value = row[name]
-            bold = name in METRICS and row["kind"] == "variant" and value == best[name]
-            text = "" if math.isnan(value) else f"{value:.2f}"
-            cells.append(f"[bold]{text}[/bold]" if bold else text)
-        shown.add_row(str(row["model"]), *cells, style="dim" if row["kind"] == "baseline" else None)
     console = Console()
     if not console.is_terminal:  # in a file or a pipe nothing may be cut off
-        console = Console(width=max(console.width, 140))
-    console.print(shown)
+        console = Console(width=max(console.width, 160))
+
+    def show(rows: pd.DataFrame, title: str, numbers: list[str]) -> None:
+        shown = Table(title=f"{report['dataset']}: {title}", title_justify="left")
+        shown.add_column("model", no_wrap=True)
+        for name in numbers:
+            shown.add_column(name, justify="right", no_wrap=name in METRICS)
+        best = rows.loc[rows["kind"] == "variant", numbers].max()
+        for row in rows.to_dict("records"):
+            cells = []
+            for name in numbers:
+                value = row[name]
+                bold = name in METRICS and row["kind"] == "variant" and value == best[name]
+                text = "" if math.isnan(value) else f"{value:.2f}"
+                cells.append(f"[bold]{text}[/bold]" if bold else text)
+            shown.add_row(str(row["model"]), *cells, style="dim" if row["kind"] == "baseline" else None)
+        console.print(shown)
+
+    show(table, "metrics in percent", numeric_columns(table))
+    if slices := [name for name in SLICES if name in table]:
+        show(table[table["kind"] == "variant"], "where it works, percent", slices)
     if report["missing"]:
         console.print(f"Not evaluated yet: {', '.join(report['missing'])}.")
 
@@ -100,6 +115,18 @@ def _metrics(document: Mapping[str, Any]) -> Mapping[str, float]:
 
 def _percents(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: round(100 * float(metrics[name]), 2) for name in METRICS if name in metrics}
+
+
+def _slices(document: Mapping[str, Any]) -> dict[str, float]:
+    slices: Mapping[str, Any] = document.get("slices", {})
+    if not slices:
+        return {}
+    found: dict[str, float | None] = {
+        f"recall@10 {name}": part.get("recall@10") for name, part in slices["labels"].items()
+    }
+    found |= {f"P@1 {name}": part.get("P@1") for name, part in slices["queries"].items() if part["queries"]}
+    found["never predicted"] = slices["never_predicted"].get("@10")
+    return {name: round(100 * value, 2) for name in SLICES if (value := found.get(name)) is not None}
 
 
 def _bounds(model: str, intervals: Mapping[str, Mapping[str, tuple[float, float]]]) -> dict[str, float]:

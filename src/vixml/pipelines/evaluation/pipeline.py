@@ -71,6 +71,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
                     "embeddings",
                     "index",
                     "ranking",
+                    "items_test",
                     "relevance_train",
                     "relevance_test",
                     "filter_test",
