@@ -62,4 +62,4 @@ class ProjectConfigLoader(OmegaConfigLoader):
         OmegaConf.register_resolver("raw_folder", raw_folder, replace=True)
         OmegaConf.register_resolver("project_path", lambda: self._project, replace=True)
         value: dict[str, Any] = super().__getitem__(key)
-        return compose(value) if key == "parameters" else value
+        return compose(value, self.runtime_params) if key == "parameters" else value

@@ -5,6 +5,9 @@ differs. `compose` lays one over the other AFTER all configuration files and the
 family setting changes both twins wherever it comes from, and a variant setting only its own. (Interpolating whole
 sections in YAML does not do that: a setting of a family that comes with an environment, or after one of the variant on
 the command line, would be lost.)
+
+A recipe (`encoder_recipe`, `decoder_recipe`; `vixml.params.recipes`) is laid over what the files say of a family,
+and below what the command line says.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 
 from vixml.core.errors import ConfigError
 from vixml.params.objective import OBJECTIVES, ObjectiveName
+from vixml.params.recipes import overlay, resolve, split
 from vixml.params.training import check_resume
 
 VARIANTS: dict[str, str] = {
@@ -51,6 +55,8 @@ TOP_LEVEL = (
     "encoder_backbone",
     "decoder_backbone",
     "vision_backbone",
+    "encoder_recipe",
+    "decoder_recipe",
     "fabrication",
     "download",
     "data",
@@ -86,25 +92,30 @@ def readable_name(name: str) -> str:
     return " ".join(ABLATION.get(name, (name,)))
 
 
-def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `top` laid over it, group by group; neither is changed."""
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        merged[key] = overlay(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
-def compose(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in the shortcuts and lay every variant's section over its family's.
+def compose(parameters: Mapping[str, Any], runtime: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Lay recipes over families, fill in the shortcuts, and lay every variant's section over its family's.
 
     Args:
         parameters: The merged configuration, sections as plain mappings.
+        runtime: What of it the command line gave: it wins over a recipe, as a recipe wins over the files.
 
     Returns:
-        The same with complete sections for all variants, the ablation's too; applying `compose` again changes nothing.
+        The same with complete sections for all variants, the ablation's too, and without the recipes; applying
+        `compose` again changes nothing.
+
+    Raises:
+        ConfigError: There is no such recipe.
     """
     composed = dict(parameters)
+    recipes, runtime = composed.pop("recipes", None), runtime or {}
+    alone: dict[str, Mapping[str, Any]] = {}
+    for family in dict.fromkeys(VARIANTS.values()):
+        name = composed.get(f"{family}_recipe")
+        if name is not None and recipes is not None:
+            common, kinds = split(resolve(recipes, name))
+            given = runtime.get(family) or {}
+            composed[family] = overlay(overlay(composed.get(family) or {}, common), given)
+            alone.update({f"{family}_{kind}": overlay(part, given) for kind, part in kinds.items()})
     for shortcut, (section, *path) in _SHORTCUTS.items():
         if composed.get(shortcut) is not None:
             value: Any = composed[shortcut]
@@ -112,7 +123,8 @@ def compose(parameters: Mapping[str, Any]) -> dict[str, Any]:
                 value = {key: value}
             composed[section] = overlay(composed.get(section) or {}, value)
     for variant, family in VARIANTS.items():
-        composed[variant] = overlay(composed.get(family) or {}, composed.get(variant) or {})
+        shared = overlay(composed.get(family) or {}, alone.get(variant, {}))
+        composed[variant] = overlay(shared, composed.get(variant) or {})
     for name, (variant, objective) in ABLATION.items():
         own = overlay({"objective": {"name": objective}}, composed.get(name) or {})
         composed[name] = overlay(composed[variant], own)
