@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from vixml.core.directories import Built, SealedDirectory, WorkDirectory, publis
 from vixml.models.build import build_model, model_spec, save_model
 from vixml.models.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
+from vixml.params.objective import LabelSideKind
 from vixml.params.retrieval import RetrievalParams
 from vixml.params.vision import VisionParams
 from vixml.retrieval.exact import shorten
@@ -50,30 +52,38 @@ def items(root: Path, prefix: str) -> pd.DataFrame:
 
 
 def make_predictor(
-    root: Path, target: Path, variant: str, retrieval: RetrievalParams | None = None, **model_settings: object
+    root: Path,
+    target: Path,
+    variant: str,
+    retrieval: RetrievalParams | None = None,
+    *,
+    backbone: BackboneParams = BACKBONE,
+    label_side: LabelSideKind = "prototype",
+    **changes: Any,
 ) -> SealedDirectory:
-    """Publish an untrained model over the shop's 48 labels and 48 training queries as a predictor."""
+    """Publish an untrained model over the shop's 48 labels and 48 training queries as a predictor.
+
+    `changes` are settings of `ModelParams`.
+    """
     retrieval = retrieval or RetrievalParams()
     labels, train = items(root, "L"), items(root, "q")
     vision = VISION if variant.endswith("_vision") else None
-    tokenizer = make_tokenizer(BACKBONE, [*labels["text"], *train["text"]])
+    tokenizer = make_tokenizer(backbone, [*labels["text"], *train["text"]])
     work = WorkDirectory(target / f".{variant}")
-    prototype = {"num_heads": 2, "feedforward": 16, "free_vectors": 48}
-    params = ModelParams(
-        **{"use_images": vision is not None, "max_images": 2, "prototype": prototype, **model_settings}
-    )
+    small = {"max_images": 2, "prototype": {"num_heads": 2, "feedforward": 16, "free_vectors": 48}}
+    params = ModelParams.model_validate({**small, "use_images": vision is not None, **changes})
     image_dim = None
     if vision is not None:
         from vixml.models.vision import load_vision
 
         image_dim = load_vision(vision, 0).dim
-    shape = {"image_dim": image_dim, "num_labels": len(labels), "chunk_tokens": 512}
-    model = build_model(BACKBONE, params, tokenizer=tokenizer, seed=3, **shape).eval()
+    shape = {"image_dim": image_dim, "num_labels": len(labels), "chunk_tokens": 512, "label_side": label_side}
+    model = build_model(backbone, params, tokenizer=tokenizer, seed=3, **shape).eval()
     folder = work.fresh("model")
     tokenizer.save_pretrained(str(work.path / "tokenizer"))
-    save_model(model, folder, spec=model_spec(BACKBONE, params, **shape), tokenizer_folder=work.path / "tokenizer")
+    save_model(model, folder, spec=model_spec(backbone, params, **shape), tokenizer_folder=work.path / "tokenizer")
     published = publish(Built(folder, "model", {}), work.path / "published" / "model")
-    embeddings = _embeddings(published, vision, root, labels, train, work, retrieval.dim)
+    embeddings = _embeddings(published, vision, root, labels, train, work, backbone, retrieval.dim)
     folder = work.fresh("index")
     prototypes = np.load(embeddings.path / "label_prototypes.npy")
     build_index(prototypes, retrieval).save(folder)
@@ -95,13 +105,13 @@ def make_predictor(
     return publish(built, target / variant / "predictor")
 
 
-def _embeddings(model, vision, root, labels, train, work, dim) -> SealedDirectory:
+def _embeddings(model, vision, root, labels, train, work, backbone, dim) -> SealedDirectory:
     from vixml.models.build import open_model
     from vixml.serving.encoder import ItemEncoder
     from vixml.training.encode import label_prototypes
 
     dual, tokenizer = open_model(model.path)
-    encoder = ItemEncoder(dual, tokenizer, BACKBONE, vision=vision, max_images=2)
+    encoder = ItemEncoder(dual, tokenizer, backbone, vision=vision, max_images=2)
 
     def embed(table: pd.DataFrame) -> np.ndarray:
         return encoder.embed(table["text"].tolist(), [[root / file for file in files] for files in table["images"]])
