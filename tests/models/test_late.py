@@ -15,6 +15,8 @@ from vixml.models.late import LateFusion
 from vixml.models.sequence import ItemBatch
 from vixml.models.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
+from vixml.training.gradient_cache import CachedEmbeddings
+from vixml.training.inputs import take_items
 
 TEXTS = ["red ceramic vase", "blue lamp", "a wooden chair of oak", "vase", "lamp of glass"] * 4
 BACKBONE = BackboneParams(
@@ -94,3 +96,28 @@ def test_heads_must_divide_the_width() -> None:
     tokenizer = make_tokenizer(BACKBONE, TEXTS)
     with pytest.raises(ConfigError, match="late fusion must divide"):
         build_model(BACKBONE, wrong, tokenizer=tokenizer, image_dim=6, num_labels=3, chunk_tokens=64, seed=0)
+
+
+def test_gradients_with_the_cache_are_those_without() -> None:
+    """Chunk after chunk, dropout of the fusing layer included."""
+    tokenizer = make_tokenizer(BACKBONE, TEXTS)
+    model = build_model(BACKBONE, LATE, tokenizer=tokenizer, image_dim=6, num_labels=9, chunk_tokens=24, seed=1).train()
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4, len(TEXTS))
+    images = rng.standard_normal((counts.sum(), 6)).astype(np.float32)
+    batch = ItemBatch(tokenise(TEXTS, tokenizer, max_length=16, special_tokens=True), images, counts)
+    towards = torch.randn(len(TEXTS), 16, generator=torch.Generator().manual_seed(3))
+    torch.manual_seed(4)
+    cache = CachedEmbeddings(model, batch, precision="fp32")
+    (cache.embeddings * towards).sum().backward()
+    cache.backward()
+    found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    torch.manual_seed(4)
+    for rows, state in zip(cache._chunks, cache._random_states, strict=True):  # the same dropout, one graph
+        torch.set_rng_state(state[0])
+        (model.embed(take_items(batch, rows)) * towards[rows]).sum().backward()
+    for name, weight in model.named_parameters():
+        if weight.grad is not None:
+            torch.testing.assert_close(found[name], weight.grad, atol=1e-5, rtol=1e-5)
+    assert any(name.startswith("embedder.late") for name in found)

@@ -90,3 +90,15 @@ def test_the_cache_drops_the_same_images(tiny: SimpleNamespace, tmp_path: Path) 
         trainer.fit(2, desc="train")
         found.append(losses(trainer))
     assert found[0] == pytest.approx(found[1], abs=1e-4)
+
+
+def test_test_queries_can_be_asked_without_their_images(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """What `evaluation.query_images: false` measures: the same texts, no image, the vision network."""
+    queries = tiny.trainer(tmp_path).inputs.queries
+    rows = np.arange(20)
+    bare, full = queries.without_images().batch(rows), queries.batch(rows)
+    assert_array_equal(bare.tokens.values, full.tokens.values)
+    assert bare.images is not None
+    assert len(bare.images) == 0
+    assert bare.image_counts.tolist() == [0] * 20
+    assert full.image_counts.sum() > 0

@@ -30,9 +30,9 @@ READS: dict[str, dict[type[BaseModel], Any]] = {
             "model": True,
             "optim": True,
             "training": True,
-            "retrieval": {"train_queries", "augmentation"},
+            "retrieval": {"train_queries", "augmentation", "dim"},
         },
-        EvaluationParams: set(),
+        EvaluationParams: {"query_images"},
     },
 }
 """Name of a node's function -> model of a section -> what is read of it, in pydantic's form of `include`."""

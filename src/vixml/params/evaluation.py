@@ -21,6 +21,9 @@ class EvaluationParams(Params):
     propensity_b: float = Field(1.5, gt=0)
     """Offset B of the propensity model: 2.6 Amazon, 0.4 Wikipedia, 1.5 otherwise."""
 
+    query_images: bool = True
+    """Whether test queries are given their images; `false` measures a text + image model that is fed none."""
+
     @field_validator("ks")
     @classmethod
     def _sorted_depths(cls, ks: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class ItemSource:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def without_images(self) -> ItemSource:
+        """Return the same items as if none had an image."""
+        return self if self.image_rows is None else replace(self, image_rows=self.image_rows.truncate(0))
 
     def batch(self, rows: Ints) -> ItemBatch:
         """Gather the given items."""

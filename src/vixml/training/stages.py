@@ -229,7 +229,9 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     retrieval = inputs.params.retrieval
     folder, dim = work.fresh("embeddings"), retrieval.dim
     started = time.perf_counter()
-    queries = embed_all(dual, inputs.source("test"), precision=precision, desc="embed test queries")
+    asked = inputs.source("test")
+    asked = asked if inputs.evaluation.query_images else asked.without_images()
+    queries = embed_all(dual, asked, precision=precision, desc="embed test queries")
     seconds = time.perf_counter() - started
     texts = embed_all(dual, inputs.source("label"), precision=precision, desc="embed labels")
     np.save(folder / "test_queries.npy", shorten(queries, dim), allow_pickle=False)
