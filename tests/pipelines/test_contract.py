@@ -96,7 +96,7 @@ OUTPUTS = {
 
 
 def data(names):
-    return {name for name in names if not name.startswith("params:") and not name.endswith("_work")}
+    return {name for name in names if not name.startswith("params:") and not name.endswith("work")}
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_training_needs_nothing_that_comes_later():
     pipelines = register_pipelines()
     earlier = {o for name in ("fabrication", "ingestion", "image_embedding") for o in pipelines[name].all_outputs()}
     needed = {name for name in pipelines["training"].inputs() if not name.startswith("params:")}
-    assert {name for name in needed - earlier if not name.endswith("_work")} == set()
+    assert {name for name in needed - earlier if not name.endswith("work")} == set()
 
 
 def test_the_registry_loads_no_heavy_library():

@@ -52,6 +52,10 @@ class WorkDirectory:
 
     path: Path
 
+    def part(self, name: str) -> WorkDirectory:
+        """Return the folder `name` in it, as one producer's of several that share this one."""
+        return WorkDirectory(self.path / name)
+
     def fresh(self, name: str) -> Path:
         """Return the empty sub-folder `name`, removing what an earlier attempt left in it."""
         folder = self.path / name

@@ -31,8 +31,11 @@ KIND = "result"
 DEPTH = 10
 """Predictions kept of each query."""
 
+WORK = "runs_work"
+"""Part of a variant's work folder in which its run is archived."""
+
 TRACKER_NOTE = "tracker.json"
-"""File that the tracking shell leaves in the work directory: `run_id`, `git.commit` of the tracker's run."""
+"""File that the tracking shell leaves in that part: `run_id`, `git.commit` of the tracker's run."""
 
 _CURVE_RECORDS = 2_000
 

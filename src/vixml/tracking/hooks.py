@@ -19,7 +19,7 @@ from kedro.framework.hooks import hook_impl
 
 from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
 from vixml.core.redact import guard_logging
-from vixml.evaluation.archive import TRACKER_NOTE
+from vixml.evaluation import archive
 from vixml.params.composition import ALL_VARIANTS, readable_name
 from vixml.tracking.facts import data_fingerprint, flatten, git_state, headline, library_versions
 from vixml.tracking.record import RunRecords, fingerprint_of
@@ -118,10 +118,11 @@ class TrackingHooks:
         if isinstance(work, WorkDirectory):
             self._note(variant, trained=True)
             self._runs.follow(variant, work.path / CURVE_FILE)
-        work = inputs.get(f"{variant}.runs_work")
-        if isinstance(work, WorkDirectory) and variant in self._noted:  # archived results are found by the run's id
+        work = inputs.get(f"{variant}.work")
+        if f"{variant}.runs" in node.outputs and isinstance(work, WorkDirectory) and variant in self._noted:
+            # archived results are found by the run's id
             note = {"run_id": self._noted[variant][1].id or "", "git.commit": self._facts.get("git.commit", "")}
-            write_json(work.path / TRACKER_NOTE, note)
+            write_json(work.path / archive.WORK / archive.TRACKER_NOTE, note)
 
     @hook_impl
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:

@@ -43,5 +43,5 @@ def archive_run(
         relevance_train=relevance_train,
         relevance_test=relevance_test,
         test_set=archive.identify_test_set(items_test, items_label, relevance_test, filter_test),
-        work=work,
+        work=work.part(archive.WORK),
     )

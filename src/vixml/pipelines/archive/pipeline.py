@@ -30,6 +30,6 @@ def create_pipeline(*, images: bool) -> Pipeline:
         "relevance_train",
         "relevance_test",
         "filter_test",
-        "runs_work",
+        "work",
     ]
     return pipeline([node(archive_run, inputs=inputs, outputs="runs", name="archive_run")])

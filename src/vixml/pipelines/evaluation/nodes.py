@@ -38,14 +38,14 @@ def embed(
         filter_validation,
         image_bank=image_bank,
     )
-    return embed_test_and_labels(inputs, model, work)
+    return embed_test_and_labels(inputs, model, work.part("embeddings_work"))
 
 
 def index(params: VariantParams, embeddings: SealedDirectory, work: WorkDirectory) -> Built:
     """Build the label index."""
     from vixml.evaluation.stages import index_labels
 
-    return index_labels(embeddings, params.retrieval, work)
+    return index_labels(embeddings, params.retrieval, work.part("index_work"))
 
 
 def tune_ranking(
@@ -95,7 +95,7 @@ def bundle(
         items_label=items_label,
         items_train=items_train,
         relevance_train=relevance_train,
-        work=work,
+        work=work.part("predictor_work"),
     )
 
 
@@ -128,5 +128,5 @@ def evaluate(
         relevance_train=relevance_train,
         relevance_test=relevance_test,
         filter_test=filter_test,
-        work=work,
+        work=work.part("predictions_work"),
     )

@@ -22,11 +22,11 @@ def create_pipeline(*, images: bool) -> Pipeline:
         [
             node(
                 embed,
-                inputs=with_images([*COMMON, "model", "embeddings_work"], images=images),
+                inputs=with_images([*COMMON, "model", "work"], images=images),
                 outputs="embeddings",
                 name="embed",
             ),
-            node(index, inputs=["params:variant", "embeddings", "index_work"], outputs="index", name="index"),
+            node(index, inputs=["params:variant", "embeddings", "work"], outputs="index", name="index"),
             node(
                 tune_ranking,
                 inputs=[
@@ -54,7 +54,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
                         "items_train",
                         "items_label",
                         "relevance_train",
-                        "predictor_work",
+                        "work",
                     ],
                     images=images,
                 ),
@@ -75,7 +75,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
                     "relevance_train",
                     "relevance_test",
                     "filter_test",
-                    "predictions_work",
+                    "work",
                 ],
                 outputs=["metrics", "predictions"],
                 name="evaluate",

@@ -37,4 +37,4 @@ def refresh_hard_negatives(
         filter_validation,
         image_bank=image_bank,
     )
-    return refresh(inputs, warmup, work)
+    return refresh(inputs, warmup, work.part("hard_negatives_work"))

@@ -21,7 +21,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
         [
             node(
                 refresh_hard_negatives,
-                inputs=with_images([*COMMON, "warmup", "hard_negatives_work"], images=images),
+                inputs=with_images([*COMMON, "warmup", "work"], images=images),
                 outputs=["hard_negatives", "refresh_report"],
                 name="refresh_hard_negatives",
             )

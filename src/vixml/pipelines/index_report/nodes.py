@@ -18,7 +18,7 @@ def measure_indexes(
     """Build every candidate over the variant's labels and compare it with exact search."""
     from vixml.evaluation.stages import measure_indexes as measure
 
-    rows = measure(params, variant, embeddings, work)
+    rows = measure(params, variant, embeddings, work.part("index_report_work"))
     return {"dataset": dataset, "indexes": rows}, pd.DataFrame(rows)
 
 

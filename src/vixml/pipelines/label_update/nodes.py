@@ -16,4 +16,4 @@ def update_labels(
     from vixml.serving.labels import LabelChanges
     from vixml.serving.labels import update_labels as update
 
-    return update(Bundle.open(predictor.path), LabelChanges.read(params), params, work)
+    return update(Bundle.open(predictor.path), LabelChanges.read(params), params, work.part("label_update_work"))

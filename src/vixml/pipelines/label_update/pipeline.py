@@ -21,7 +21,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
         [
             node(
                 update_labels,
-                inputs=["params:label_update", "predictor", "label_update_work"],
+                inputs=["params:label_update", "predictor", "work"],
                 outputs=["updated_predictor", "label_update_report"],
                 name="update_labels",
             )

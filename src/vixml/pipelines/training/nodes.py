@@ -26,7 +26,7 @@ def tokenise(
     from vixml.training.stages import tokenise_sides
 
     items = {"train": items_train, "validation": items_validation, "test": items_test, "label": items_label}
-    return tokenise_sides(items, params.backbone, work)
+    return tokenise_sides(items, params.backbone, work.part("tokens_work"))
 
 
 def train_warmup(

@@ -21,7 +21,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
     items = [f"items_{side}" for side in ("train", "validation", "test", "label")]
     return pipeline(
         [
-            node(tokenise, inputs=["params:variant", *items, "tokens_work"], outputs="tokens", name="tokenise"),
+            node(tokenise, inputs=["params:variant", *items, "work"], outputs="tokens", name="tokenise"),
             node(
                 train_warmup,
                 inputs=with_images([*COMMON, "params:resume", "training_work"], images=images),
