@@ -15,6 +15,7 @@ from tests.oracles import centroids as centroids_oracle
 from tests.oracles import clustering as clustering_oracle
 from torch.nn.functional import normalize
 
+from vixml.negatives import clustering
 from vixml.negatives.batches import cluster_batches, random_batches
 from vixml.negatives.centroids import label_centroids
 from vixml.negatives.clustering import balanced_clusters
@@ -38,6 +39,20 @@ def test_clusters_are_a_balanced_partition(count: int, size: int) -> None:
     assert max(sizes) <= size
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 3), st.integers(0, 2**32 - 1))
+def test_the_half_that_leans_most(nodes: int, longest: int, levels: int, seed: int) -> None:
+    """Half of each node's members, those with the largest values; of equal ones the first; sizes one apart."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = longest - torch.randint(0, min(2, longest), (nodes,), generator=generator)
+    real = torch.arange(longest) < sizes[:, None]
+    lean = torch.randint(-levels, levels + 1, (nodes, longest), generator=generator).float()
+    side = clustering._larger_half(lean, real)
+    for row, count, found in zip(lean, sizes.tolist(), side, strict=True):
+        order = torch.sort(row[:count], descending=True, stable=True).indices
+        assert found.nonzero()[:, 0].tolist() == sorted(order[: (count + 1) // 2].tolist())
+
+
 def test_clusters_find_groups_and_repeat() -> None:
     """Well separated groups come out whole, and the same seed gives the same clusters."""
     centres = torch.eye(8)[:4]
@@ -48,8 +63,15 @@ def test_clusters_find_groups_and_repeat() -> None:
 
 
 @pytest.mark.parametrize(("count", "size"), [(257, 200), (700, 16), (1300, 16), (2049, 300)])
-def test_large_nodes_split_as_well_as_node_by_node(count: int, size: int) -> None:
-    """Nodes beyond the sample: a balanced partition, the same again, and no looser than the slow way."""
+@pytest.mark.parametrize("cached", [16_384, 300])
+@pytest.mark.parametrize("half", [True, False])
+def test_large_nodes_split_as_well_as_node_by_node(
+    count: int, size: int, cached: int, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes beyond cache and sample: a balanced partition, the same again, and no looser than the slow way."""
+    monkeypatch.setattr(clustering, "_CACHED", cached)
+    monkeypatch.setattr(clustering, "_SAMPLE", 256)
+    monkeypatch.setattr(clustering, "cpu_has_bf16", lambda: half)
     topics = _points(20, 3)
     points = normalize(topics[torch.arange(count) % 20] + 0.5 * _points(count, 4), dim=-1)
     first, second = (balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(2)) for _ in range(2))

@@ -1,8 +1,9 @@
 """Balanced spherical clustering: a binary tree of 2-means splits, many nodes of a level at once (NGAME, WSDM 2023).
 
-What costs is reading the points from memory, so nodes are taken in chunks that stay in the processor's cache while
-2-means iterates. A node of at most 256 points needs them only once: its Gram matrix holds all that 2-means asks for,
-and the Gram matrices of its descendants are parts of it.
+What costs is reading the points from memory. Nodes that do not fit into the processor's cache are split by a direction
+that a sample finds and a few passes over all members refine, in half precision where the processor multiplies it.
+Smaller ones are taken in chunks that stay in the cache while 2-means iterates. A node of at most 256 points needs them
+only once: its Gram matrix holds all that 2-means asks for, and the Gram matrices of its descendants are parts of it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ import math
 import torch
 from torch import Tensor
 
+from vixml.models.device import cpu_has_bf16
+
 _GRAM = 256  # most points of a node that is split through its Gram matrix
 _CHUNK = 1 << 21  # most numbers of a chunk of nodes: 8 MB
+_CACHED = 16_384  # most points of a node that 2-means reads again and again; on a GPU, where launches cost, more
+_CACHED_GPU = 131_072
+_SAMPLE, _PASSES = 8192, 6  # members that find a large node's direction; passes over all of them that refine it
 
 
 def balanced_clusters(
@@ -33,8 +39,73 @@ def balanced_clusters(
     Returns:
         Point indices int64 of each cluster, on the CPU, a partition of 0..n-1.
     """
-    points = embeddings.float()
-    depth = max(0, math.ceil(math.log2(len(points) / size))) if len(points) > size else 0
+    count = len(embeddings)
+    depth = max(0, math.ceil(math.log2(count / size))) if count > size else 0
+    cached = _CACHED_GPU if embeddings.is_cuda else _CACHED
+    large = min(depth, max(0, math.ceil(math.log2(max(count, 1) / cached))))
+    order, sizes = torch.arange(count, device=embeddings.device), torch.tensor([count])
+    kind = torch.float32
+    if large:
+        kind = torch.bfloat16 if embeddings.is_cuda or cpu_has_bf16() else kind
+        order, sizes = _split_large(embeddings.to(kind, copy=True), large, generator, max_iterations, tolerance)
+    orders, parts = [], []
+    for group in order.split(sizes.tolist()):
+        points = (embeddings.index_select(0, group) if large else embeddings).to(kind)
+        inner, leaves = _split_cached(points, depth - large, generator, max_iterations, tolerance)
+        orders.append(group[inner])
+        parts.append(leaves)
+    return list(torch.cat(orders).cpu().split(torch.cat(parts).tolist()))
+
+
+def _split_large(
+    points: Tensor, levels: int, generator: torch.Generator, max_iterations: int, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Split all points `levels` times; return their order and the sizes of the nodes.
+
+    The points are put into the order of the nodes at every level, so that each node is read in one go. They are
+    overwritten.
+    """
+    spare = torch.empty_like(points)
+    order, sizes = torch.arange(len(points), device=points.device), torch.tensor([len(points)])
+    for _ in range(levels):
+        moves, start = [], 0
+        for count in sizes.tolist():
+            side = _halve(points[start : start + count], generator, max_iterations, tolerance)
+            moves.append(start + torch.argsort((~side).to(torch.uint8), stable=True))
+            start += count
+        move = torch.cat(moves)
+        torch.index_select(points, 0, move, out=spare)
+        points, spare = spare, points
+        order, sizes = order[move], _halves(sizes)
+    return order, sizes
+
+
+def _halve(points: Tensor, generator: torch.Generator, max_iterations: int, tolerance: float) -> Tensor:
+    """Split one large node [m, d]; return which members are on side A [m]."""
+    count = len(points)
+    seeds = _seeds(torch.tensor([count]), generator)[0].to(points.device)
+    direction = (points[seeds[0]] - points[seeds[1]]).float()[None]
+    sample = points[:: -(-count // _SAMPLE)].contiguous()
+    side = torch.ones(count, dtype=torch.bool, device=points.device)
+    for members, iterations in ((sample, max_iterations), (points, _PASSES)):
+        exist, previous = torch.ones(1, len(members), dtype=torch.bool, device=points.device), -math.inf
+        total = _sums(members[None])
+        for _ in range(iterations):
+            side = _larger_half(_products(members[None], direction), exist)
+            sum_a = _sums_of_side(members[None], side)
+            norm_a, norm_b = (s.norm(dim=1, keepdim=True).clamp(min=1e-12) for s in (sum_a, total - sum_a))
+            direction = sum_a / norm_a - (total - sum_a) / norm_b
+            current = float((norm_a + norm_b) / len(members))
+            if current - previous < tolerance:
+                break
+            previous = current
+    return side[0]
+
+
+def _split_cached(
+    points: Tensor, depth: int, generator: torch.Generator, max_iterations: int, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Split points `depth` times; return their order and the sizes of the leaves."""
     order = torch.arange(len(points), device=points.device)
     sizes = torch.tensor([len(points)])
     level = 0
@@ -43,7 +114,7 @@ def balanced_clusters(
         small = longest <= _GRAM
         per_chunk = max(1, _CHUNK // (longest * (longest if small else points.shape[1])))
         orders, parts = [], []
-        for chunk in zip(order.split(_sums(sizes, per_chunk)), sizes.split(per_chunk), strict=True):
+        for chunk in zip(order.split(_lengths(sizes, per_chunk)), sizes.split(per_chunk), strict=True):
             if small:
                 new = _split_to_the_leaves(points, *chunk, depth - level, generator, max_iterations, tolerance)
             else:
@@ -52,7 +123,7 @@ def balanced_clusters(
             parts.append(new[1])
         order, sizes = torch.cat(orders), torch.cat(parts)
         level = depth if small else level + 1
-    return list(order.cpu().split(sizes.tolist()))
+    return order, sizes
 
 
 def _split_once(
@@ -63,12 +134,12 @@ def _split_once(
     block = _gather(points, members, real)
     seeds = _seeds(sizes, generator).to(points.device)
     centres = block.gather(1, seeds[..., None].expand(-1, -1, block.shape[2]))
-    direction = centres[:, 0] - centres[:, 1]
-    total, previous = block.sum(dim=1), -math.inf
+    direction = (centres[:, 0] - centres[:, 1]).float()
+    total, previous = _sums(block), -math.inf
     side = real
     for _ in range(max_iterations):
         side = _larger_half(_products(block, direction), real)
-        sum_a = _products(block.mT, side.float())
+        sum_a = _sums_of_side(block, side)
         sum_b = total - sum_a
         norm_a, norm_b = (s.norm(dim=1, keepdim=True).clamp(min=1e-12) for s in (sum_a, sum_b))
         direction = sum_a / norm_a - sum_b / norm_b
@@ -94,7 +165,7 @@ def _split_to_the_leaves(
     """Split some small nodes `levels` times; return the new order of their points and the sizes of the leaves."""
     members, real = _members(order, sizes)
     block = _gather(points, members, real)
-    gram = torch.bmm(block, block.mT)
+    gram = torch.bmm(block, block.mT).float()
     steps = torch.arange(members.shape[1], device=points.device)
     for level in range(levels):
         rank = _side_by_side(_two_means(gram, real, sizes, generator, max_iterations, tolerance), real)
@@ -147,7 +218,7 @@ def _two_means(
     return side
 
 
-def _sums(sizes: Tensor, per_chunk: int) -> list[int]:
+def _lengths(sizes: Tensor, per_chunk: int) -> list[int]:
     """Return how many points each chunk of nodes holds."""
     return [int(part.sum()) for part in sizes.split(per_chunk)]
 
@@ -169,7 +240,8 @@ def _members(order: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
 def _gather(points: Tensor, members: Tensor, real: Tensor) -> Tensor:
     """Return the members [nodes, m, d], zero where they do not exist."""
     block = points.index_select(0, members.reshape(-1)).view(*members.shape, -1)
-    block[~real] = 0
+    if not bool(real.all()):
+        block.view(-1, block.shape[2]).index_fill_(0, (~real).reshape(-1).nonzero()[:, 0], 0)
     return block
 
 
@@ -183,20 +255,39 @@ def _seeds(sizes: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _products(block: Tensor, vectors: Tensor) -> Tensor:
-    """Return the products of each node's matrix [nodes, m, d] with its vector [nodes, d], as [nodes, m]."""
-    if block.is_cuda:
-        return torch.bmm(block, vectors[..., None])[..., 0]
+    """Return the products float32 of each node's matrix [nodes, m, d] with its vector [nodes, d], as [nodes, m]."""
+    if block.is_cuda or block.dtype == torch.bfloat16:
+        return torch.bmm(block, vectors.to(block.dtype)[..., None])[..., 0].float()
     # The nodes are large here and few; a CPU's batched product of this shape is three times slower than this.
     return torch.stack([torch.mv(matrix, vector) for matrix, vector in zip(block, vectors, strict=True)])
+
+
+def _sums(block: Tensor) -> Tensor:
+    """Return the sum float32 of each node's members [nodes, m, d], as [nodes, d]."""
+    if block.dtype == torch.bfloat16:
+        return _sums_of_side(block, torch.ones(block.shape[:2], dtype=torch.bool, device=block.device))
+    return block.sum(dim=1)
+
+
+def _sums_of_side(block: Tensor, side: Tensor) -> Tensor:
+    """Return the sum float32 of each node's members [nodes, m, d] that are marked [nodes, m], as [nodes, d]."""
+    if block.is_cuda or block.dtype == torch.bfloat16:
+        return torch.bmm(side.to(block.dtype)[:, None], block)[:, 0].float()
+    return _products(block.mT, side.float())
 
 
 def _larger_half(lean: Tensor, real: Tensor) -> Tensor:
     """Mark the half of each node's members that leans most to side A; of equal ones, the first."""
     half = (real.sum(dim=1, keepdim=True) + 1) // 2
-    lean = lean.masked_fill(~real, -torch.inf)
-    edge = torch.topk(lean, (lean.shape[1] + 1) // 2, dim=1).values.gather(1, (half - 1).clamp(min=0))
-    above, tie = lean > edge, lean == edge
-    return (above | (tie & (tie.cumsum(dim=1) <= half - above.sum(dim=1, keepdim=True)))) & real
+    middle = (lean.shape[1] + 1) // 2
+    # A node that is one shorter has one place less to give away where the middle is one less: its gap takes that place.
+    lean = torch.where(real, lean, torch.where(half < middle, torch.inf, -torch.inf))
+    edge = torch.topk(lean, middle, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
+    side = (lean >= edge) & real
+    if bool((side.sum(dim=1, keepdim=True) == half).all()):
+        return side
+    above, tie = (lean > edge) & real, (lean == edge) & real
+    return above | (tie & (tie.cumsum(dim=1) <= half - above.sum(dim=1, keepdim=True)))
 
 
 def _side_by_side(side: Tensor, real: Tensor) -> Tensor:
