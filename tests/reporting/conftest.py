@@ -55,7 +55,7 @@ class Study:
                 EVALUATION,
                 seed=seed,
                 name=name,
-                result=self.result(labels, data, images=variant.endswith("vision")),
+                result=self.result(labels, data, images="vision" in variant),
                 predictions=predictions,
                 curve=[
                     {"step": step, "epoch": step, "loss": 1 / step, "validation/P@1": step / 9} for step in range(1, 9)

@@ -2,7 +2,6 @@
 // Helpers that all parts share. Text reaches the page through text nodes only.
 const D = JSON.parse(document.getElementById("payload").textContent);
 const SVG = "http://www.w3.org/2000/svg";
-const KNOWN = ["encoder_text", "encoder_vision", "decoder_text", "decoder_vision"];
 
 function el(tag, attributes, ...children) {
   const node = tag.startsWith("svg:") ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
@@ -21,14 +20,15 @@ const signed = (value, digits = 1) => (value >= 0 ? "+" : "−") + Math.abs(valu
 const count = (value) => Number(value).toLocaleString("en-US");
 const percent = (value, digits = 1) => (100 * value).toFixed(digits);
 
-// One colour a run: the four variants have their own, others take what is left.
-const taken = new Set();
+// One colour a run: a pair with and without images shares a hue, the encoder's is always the same; others take what is left.
+const COLORS = 12, taken = new Set();
+const hueOf = (run) => run.variant.replace(/_(text|vision)(?=_|$)/, "");
+const hues = [...new Set(["encoder", "decoder", ...D.runs.map(hueOf)])].filter((name) => D.runs.some((run) => hueOf(run) === name));
 D.runs.forEach((run, index) => {
-  const own = KNOWN.indexOf(run.variant);
-  let place = own >= 0 && !taken.has(own) ? own : 4;
-  while (taken.has(place)) place += 1;
+  let place = (2 * hues.indexOf(hueOf(run)) + (run.images ? 1 : 0)) % COLORS;
+  for (let other = COLORS - 1; taken.has(place) && other >= 0; other -= 1) if (!taken.has(other)) place = other;
   taken.add(place);
-  run.color = `var(--c${place % 8})`;
+  run.color = `var(--c${place})`;
   run.index = index;
 });
 

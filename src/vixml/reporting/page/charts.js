@@ -97,7 +97,7 @@ function wrapped(text, width) {
 
 // groups: names; series: [{label, color, dashed, values: [number or null a group]}]
 function barChart(options) {
-  const top = Math.max(1e-9, ...options.series.flatMap((one) => one.values.filter((value) => value !== null)));
+  const top = Math.max(0, ...options.series.flatMap((one) => one.values.filter((value) => value !== null))) || 1;
   return chart(options, (svg, size) => {
     const room = (size.width - size.left - size.right) / options.groups.length;
     const names = options.groups.map((group) => wrapped(group, room));
