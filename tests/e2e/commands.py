@@ -106,7 +106,9 @@ class Scratch:
         raw = self.project / "data" / "01_raw" / "demo"
         for name in ("my-shop", "mm-icontags", "my-official"):
             shutil.copytree(raw, self.folder / "files" / name)
-        _write_embeddings(self.folder / "files" / "my-official")
+        _write_embeddings(self.folder / "files" / "my-official", "official")
+        shutil.copytree(raw, raw.parent / "LF-AmazonTitles-131K")
+        _write_embeddings(raw.parent / "LF-AmazonTitles-131K", ".")
         self._web = _serve_pictures(raw)
         pictures = [f"http://127.0.0.1:{self._web.server_port}/{file.name}" for file in sorted(raw.rglob("*.png"))[:10]]
         for place in ("tables/my-shop", "files/my-tables"):
@@ -290,20 +292,20 @@ def _write_tables(folder: Path, pictures: list[str]) -> None:
     )
 
 
-def _write_embeddings(raw: Path) -> None:
+def _write_embeddings(raw: Path, folder: str) -> None:
     """Pre-computed image embeddings beside a raw folder's texts, in the authors' form: one image an item."""
     import numpy as np
 
-    (raw / "official").mkdir()
+    (raw / folder).mkdir(exist_ok=True)
     for side, name in (("trn", "train"), ("tst", "test"), ("lbl", "labels")):
         file = next(raw.glob(f"{side}.json*"))
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
             count = sum(1 for _ in lines)
         rows = np.empty(count, dtype=object)
         rows[:] = [[row] for row in range(count)]
-        np.save(raw / "official" / f"{name}_imgs_384_3_map.npy", rows, allow_pickle=True)
+        np.save(raw / folder / f"{name}_imgs_384_3_map.npy", rows, allow_pickle=True)
         vectors = np.random.default_rng(count).standard_normal((count, 1152), dtype=np.float32)
-        np.save(raw / "official" / f"{side}_embs_imgs_3_1152_siglip2.npy", vectors)
+        np.save(raw / folder / f"{side}_embs_imgs_3_1152_siglip2.npy", vectors)
 
 
 def _write_queries_and_labels(project: Path, raw: Path) -> None:

@@ -23,6 +23,7 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 COMMANDS = documented(PAGES)
 NEED_A_NETWORK = {
     r"^python3 -m venv|^pip install": "makes an environment; `make run` is tried on clean machines",
+    r"--env=lf_\w+ --pipeline=(encoder_vision|comparison)": "trains a published checkpoint; tests/test_reproduce.py",
     r"hf-hub:timm/|decoder_backbone=Qwen/": "downloads a model; tests/test_readme.py checks its names and parameters",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vixml.params.base import Params
 
@@ -45,6 +45,11 @@ class PromptParams(Params):
     """Words before the images; used only by items that have images."""
     end: str = "<|endoftext|>"
     """End token of a decoder; where the vocabulary lacks it, the tokenizer's own end-of-sequence token is used."""
+
+    @field_validator("text", "image", "end", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: object) -> object:
+        return "" if value is None else value  # the command line turns an empty text into null
 
 
 class LoraParams(Params):

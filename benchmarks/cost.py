@@ -1,0 +1,97 @@
+"""What a published run asks of one GPU, estimated and not measured: the hours and gigabytes of docs/reproduce.md.
+
+Hours: floating point operations at the rate that the paper's own longest run implies (`RATE`), every sequence taken at
+its full length. A trained weight costs 6 operations a token (2 forward, 4 backward); a frozen one below adapters 4, and
+with recomputed activations (gradient checkpointing) or gradient caching 2 more each.
+
+Memory: weights in float32; gradient and two moments of what is trained; free vectors; centroids of all labels;
+activations of a whole batch (both sides): 34 bytes a position, layer and width in 16-bit arithmetic with all kept
+(Korthikanti et al., 2022, without attention matrices), or the 4 bytes of a layer's input where the rest is recomputed;
+of one chunk where gradients are cached. Image and embedding banks lie in main memory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vixml.params.variant import VariantParams
+
+RATE = 2.4e14
+"""Operations a second: 40 epochs of Qwen2.5-3B with images on LF-AmazonTitles-1.3M in 178 hours, rounded."""
+
+_PROMPT_TEXT, _PROMPT_IMAGE = 4, 3  # tokens of "This product text" with the end token, and of "and its image"
+_KEPT, _RECOMPUTED = 34, 4  # bytes of activations a position, layer and width
+
+
+@dataclass(frozen=True)
+class Network:
+    """A checkpoint, as its published configuration says.
+
+    Args:
+        weights: All of the headless network.
+        blocks: Those outside of the embeddings.
+        layers: Transformer layers.
+        width: Of the embeddings.
+        adapters: Weights of adapters of rank 256 on all linear layers.
+    """
+
+    weights: float
+    blocks: float
+    layers: int
+    width: int
+    adapters: float = 0.0
+
+
+NETWORKS = {
+    "sentence-transformers/paraphrase-MiniLM-L3-v2": Network(17.4e6, 5.3e6, 3, 384),
+    "sentence-transformers/msmarco-distilbert-base-v4": Network(66.4e6, 42.5e6, 6, 768),
+    "intfloat/e5-base-v2": Network(109e6, 85e6, 12, 768),
+    "Qwen/Qwen2.5-0.5B-Instruct": Network(0.494e9, 0.358e9, 24, 896, 0.141e9),
+    "Qwen/Qwen2.5-3B-Instruct": Network(3.09e9, 2.77e9, 36, 2048, 0.479e9),
+    "Qwen/Qwen2.5-7B-Instruct": Network(7.07e9, 6.53e9, 28, 3584, 0.646e9),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimate of one training.
+
+    Args:
+        hours: On one GPU that does `RATE` operations a second.
+        gigabytes: Of that GPU's memory, every sequence at its full length.
+    """
+
+    hours: float
+    gigabytes: float
+
+
+def cost(params: VariantParams, num_queries: int, num_labels: int) -> Cost:
+    """Estimate the cost of training a variant.
+
+    Args:
+        params: The variant.
+        num_queries: Training queries.
+        num_labels: Labels.
+
+    Raises:
+        KeyError: The facts of its checkpoint are not known here.
+    """
+    backbone, network = params.backbone, NETWORKS[params.backbone.name]
+    decoder, images = backbone.family == "decoder", params.model.max_images if params.model.use_images else 0
+    words = (_PROMPT_TEXT + (_PROMPT_IMAGE if images else 0)) if decoder else 0
+    positions = 2 * params.batching.batch_size * (backbone.max_length + words + images)
+    cached = params.batching.gradient_cache
+    again = 2 * (backbone.gradient_checkpointing + cached)  # one more forward pass each
+    if backbone.lora is None:
+        operations, trained = (6 + again) * network.blocks, network.weights
+    else:
+        operations = (4 + again) * network.blocks + (6 + again) * network.adapters
+        trained = network.adapters
+    steps = params.training.epochs * math.ceil(num_queries / params.batching.batch_size)
+    kept = _RECOMPUTED if backbone.gradient_checkpointing else _KEPT
+    frozen = 0 if backbone.lora is None else network.weights
+    memory = 4 * frozen + 16 * trained + 16 * params.model.prototype.free_vectors * network.width
+    held = min(positions, params.batching.chunk_tokens) if cached else positions
+    memory += 4 * num_labels * network.width + kept * held * network.layers * network.width
+    return Cost(steps * positions * operations / RATE / 3600, memory / 1e9)
