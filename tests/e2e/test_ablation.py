@@ -7,13 +7,11 @@ import pytest
 
 from vixml.core.directories import read_json
 
-from .test_main_job import TINY as tiny
-
 pytestmark = pytest.mark.e2e
 CHOSEN = ("encoder_text_ngame", "encoder_vision_dexa", "encoder_vision_infonce")
 
 
-def test_chosen_objectives_are_trained_and_compared(kedro_run, project, capsys):
+def test_chosen_objectives_are_trained_and_compared(kedro_run, project, capsys, tiny):
     """A subset by namespace; the four variants' own results are not touched."""
     from mlflow import MlflowClient
 
