@@ -16,7 +16,7 @@ from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
 from vixml.retrieval.exact import top_k
 
-EVALUATION = EvaluationParams(ks=(1, 5), top_k=10)
+EVALUATION = EvaluationParams(ks=(1, 5, 10), top_k=10)
 FACTS = ("training_seconds", "parameters", "trained_parameters", "peak_memory_bytes", "epochs", "steps", "device")
 NUM_LABELS, NUM_TRAIN = 40, 120
 
@@ -87,7 +87,7 @@ def plain_metrics(world):
     sides, poor, _ = world
     frequencies = np.diff(sides["train"][1].tocsc().indptr)
     _, top = top_k(sides["test"][0], poor, 10)
-    return ranking_metrics(top, sides["test"][1], inverse_propensity(frequencies, NUM_TRAIN, 0.55, 1.5), (1, 5))
+    return ranking_metrics(top, sides["test"][1], inverse_propensity(frequencies, NUM_TRAIN, 0.55, 1.5), EVALUATION.ks)
 
 
 @pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
@@ -122,11 +122,53 @@ def test_the_tuned_weights_are_the_best_that_were_tried(world, tmp_path):
     ranking, _, _ = run(world, tmp_path, {"augmentation": {"mode": "fused", "fusion": fusion}})
     tuning, chosen = ranking["tuning"], ranking["augmentation"]["fusion"]
     best = max(tuning["tried"], key=lambda row: row["gain"])
-    assert (chosen["text"], chosen["retrieval"]) == (best["text"], best["retrieval"])
-    assert len(tuning["tried"]) == 9
-    assert tuning["tried"][0] == {"text": 0.0, "retrieval": 0.0, "gain": pytest.approx(1.0), **tuning["plain"]}
+    names = ("text", "retrieval", "prototype_temperature", "text_temperature", "retrieval_temperature", "neighbours")
+    assert {name: chosen[name] for name in names} == {name: best.get(name) for name in names}
+    assert [best[name] for name in names if name in best], "something was chosen"
+    assert len(tuning["tried"]) <= 9 + 24 + 6 + 6 + 9
+    start = {"prototype": 1.0, "text": 0.0, "retrieval": 0.0, "gain": pytest.approx(1.0)}
+    assert tuning["tried"][0] == {**start, **tuning["plain"]}
     assert tuning["gain"] > 1
     assert run(world, tmp_path / "again", {"augmentation": {"mode": "fused", "fusion": fusion}})[0] == ranking
+
+
+def test_what_was_tuned_is_carried_over_by_configuration(world, tmp_path):
+    """The tuned settings of one run, written into the configuration of another without validation split, rank alike."""
+    _, tuned, _ = run(world, tmp_path / "tuned", {"augmentation": {"mode": "fused"}})
+    ranking, _, _ = run(world, tmp_path / "again", {"augmentation": {"mode": "fused"}})
+    _, carried, _ = run(world, tmp_path / "carried", {"augmentation": ranking["augmentation"]}, validation=False)
+    assert carried["metrics"] == tuned["metrics"]
+    assert carried["ranking"] == "fused"
+
+
+def test_the_tuned_ranking_measures_as_it_was_tuned(world, tmp_path):
+    """The search that predictions use gives the metrics of the best trial; too many queries are thinned."""
+    from vixml.evaluation import tuning
+    from vixml.params.retrieval import AugmentationParams
+    from vixml.retrieval.augmentation import open_ranker
+
+    ranking, _, _ = run(world, tmp_path, {"augmentation": {"mode": "fused"}})
+    sides = world[0]
+    ranker = open_ranker(
+        tmp_path / "index",
+        tmp_path / "embeddings",
+        AugmentationParams.model_validate(ranking["augmentation"]),
+        relevance_train=sides["train"][1],
+    )
+    weights = inverse_propensity(np.diff(sides["train"][1].tocsc().indptr), NUM_TRAIN, 0.55, 1.5)
+    queries, relevance = sides["validation"]
+    _, top = ranker.search(queries, 10)
+    metrics = ranking_metrics(top, relevance, weights, EVALUATION.ks)
+    best = max(ranking["tuning"]["tried"], key=lambda row: row["gain"])
+    for name in ("P@1", "P@5", "PSP@5"):
+        assert best[name] == pytest.approx(metrics[name])
+    no_pairs = sp.csr_matrix((60, NUM_LABELS), dtype=np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning, "_MOST", 7)
+        few, _ = tuning.tune_fusion(
+            ranker, queries, relevance=relevance, exclude=no_pairs, inverse_propensity=weights, ks=EVALUATION.ks
+        )
+    assert few.mode == "fused"
 
 
 def test_without_validation_queries_the_configured_weights_count(world, tmp_path):

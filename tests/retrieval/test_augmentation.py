@@ -94,6 +94,22 @@ def test_fusion_adds_three_softmaxes() -> None:
     np.testing.assert_allclose(_dense(ranker, queries), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_each_part_has_its_own_sharpness_and_the_neighbours_are_counted() -> None:
+    sharp = {"prototype_temperature": 0.3, "text_temperature": 0.02, "retrieval_temperature": 0.5, "neighbours": 4}
+    fusion = FusionParams(prototype=1.0, text=0.5, retrieval=2.0, **sharp)
+    queries, ranker = _unit(6, 9), _ranker(mode="fused", depth=12, temperature=0.1, fusion=fusion)
+
+    def dense_softmax(vectors: np.ndarray, count: int, temperature: float) -> np.ndarray:
+        scores = queries.astype(np.float64) @ vectors.T
+        edge = np.sort(scores, axis=1)[:, -count][:, None]
+        weights = np.where(scores >= edge, np.exp(scores / temperature), 0)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    expected = dense_softmax(_unit(25, 1), 12, 0.3) + 0.5 * dense_softmax(_unit(25, 2), 12, 0.02)
+    expected += 2.0 * dense_softmax(_unit(30, 3), 4, 0.5) @ _relevance().toarray()
+    np.testing.assert_allclose(_dense(ranker, queries), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_without_weight_no_search_is_run() -> None:
     """A fused ranking of prototypes alone is the plain one, and needs neither texts nor training queries."""
     fusion = FusionParams(text=0.0, retrieval=0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vixml.params.base import Params
 
@@ -12,7 +12,7 @@ IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf", "faiss-ivf
 
 
 class FusionParams(Params):
-    """Weights of the three parts of a fused ranking."""
+    """Weights and sharpness of the three parts of a fused ranking; what a validation run chose can be set here."""
 
     prototype: float = Field(1.0, ge=0)
     """Weight of the similarity to the label prototypes."""
@@ -20,10 +20,23 @@ class FusionParams(Params):
     """Weight of the similarity to the labels' own text and images; 0 leaves that search out."""
     retrieval: float = Field(0.5, ge=0)
     """Weight of the labels of the nearest training queries; 0 leaves that search out."""
+    prototype_temperature: float | None = Field(None, gt=0)
+    """Softmax temperature over the prototypes; `null` is `augmentation.temperature`."""
+    text_temperature: float | None = Field(None, gt=0)
+    """Softmax temperature over the labels' own text and images; likewise."""
+    retrieval_temperature: float | None = Field(None, gt=0)
+    """Softmax temperature over the nearest training queries; likewise."""
+    neighbours: int | None = Field(None, ge=1)
+    """Training queries that hand on their labels; `null` is `augmentation.depth`."""
     tune: bool = True
-    """Choose `text` and `retrieval` from `grid` on the validation split; without one the weights above are used."""
+    """Choose `text`, `retrieval`, the temperatures and `neighbours` on the validation split; without one the values
+    above are used."""
     grid: tuple[float, ...] = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
     """Weights tried, each at least 0."""
+    temperatures: tuple[float, ...] = (0.02, 0.05, 0.07, 0.1, 0.15, 0.2)
+    """Temperatures tried for each part; none: they stay as they are."""
+    neighbour_grid: tuple[int, ...] = (10, 20, 50, 100)
+    """Numbers of neighbours tried; none: they stay as they are."""
     metrics: tuple[str, ...] = ("P@1", "P@5", "PSP@5", "R@10")
     """What the weights are tuned for: the mean of these relative to the plain ranking's; k must be in evaluation.ks."""
 
@@ -33,6 +46,12 @@ class FusionParams(Params):
         if not grid or min(grid) < 0:
             raise ValueError("grid needs at least one weight, each 0 or more")
         return grid
+
+    @model_validator(mode="after")
+    def _sensible_grids(self) -> FusionParams:
+        if min(self.temperatures, default=1.0) <= 0 or min(self.neighbour_grid, default=1) < 1:
+            raise ValueError("temperatures must be above 0 and neighbour_grid at least 1")
+        return self
 
 
 class AugmentationParams(Params):
@@ -50,6 +69,11 @@ class AugmentationParams(Params):
     rest."""
     fusion: FusionParams = FusionParams()
     """Weights of `fused`."""
+
+    def temperature_of(self, part: str) -> float:
+        """Return the softmax temperature of a part of `fused`: `prototype`, `text` or `retrieval`."""
+        own: float | None = getattr(self.fusion, f"{part}_temperature")
+        return self.temperature if own is None else own
 
     @property
     def tuned(self) -> bool:

@@ -78,7 +78,8 @@ class Ranker:
         """Return the blended scores of one block of queries, CSR [n, L]; labels that no search found are absent."""
         params = self.params
         if params.mode == "fused":
-            return self.fuse(self.parts(queries, exclude=exclude))
+            found = self.find(queries, exclude=exclude)
+            return self.fuse({name: self.spread(name, *result, exclude=exclude) for name, result in found.items()})
         depth = params.depth * (2 if params.mode == "joint" else 1)
         label_score, label = self.labels.search(queries, depth, exclude=exclude)
         query_score, query = self._queries.search(queries, depth)
@@ -92,32 +93,43 @@ class Ranker:
         weight = params.query_weight
         return without_pairs(sp.csr_matrix((1 - weight) * by_label + weight * by_query), exclude)
 
-    def parts(
-        self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None, everything: bool = False
-    ) -> dict[str, sp.csr_matrix]:
-        """Return the mass that each search gives to the labels, CSR [n, L], by the name of its weight.
+    def find(
+        self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None, everything: int = 0
+    ) -> dict[str, Found]:
+        """Run the searches of a fused ranking; return scores and ids, best first, by the name of the part's weight.
 
         Args:
             queries: One block of query vectors [n, d].
             exclude: Pairs to leave out.
-            everything: Also run the searches whose weight is 0.
+            everything: Also run the searches whose weight is 0, and look for at least so many training queries.
         """
         params, fusion = self.params, self.params.fusion
-
-        def labels_of(index: LabelIndex) -> sp.csr_matrix:
-            score, label = index.search(queries, params.depth, exclude=exclude)
-            return to_csr(softmax(score, params.temperature), label, self.size)
-
-        found = {"prototype": labels_of(self.labels)}
+        found = {"prototype": self.labels.search(queries, params.depth, exclude=exclude)}
         if fusion.text or everything:
             if self.texts is None:
                 raise ConfigError("a fused ranking needs the embeddings of the label texts")
-            found["text"] = labels_of(self.texts)
+            found["text"] = self.texts.search(queries, params.depth, exclude=exclude)
         if fusion.retrieval or everything:
-            score, query = self._queries.search(queries, params.depth)
-            mass = to_csr(softmax(score, params.temperature), query, self._queries.size) @ self._relevance
-            found["retrieval"] = without_pairs(sp.csr_matrix(mass), exclude)
+            found["retrieval"] = self._queries.search(queries, max(self._neighbours, everything))
         return found
+
+    def spread(
+        self, part: str, score: NDArray[np.float32], ids: NDArray[np.int64], *, exclude: sp.csr_matrix | None = None
+    ) -> sp.csr_matrix:
+        """Return the mass that a search's results [n, k] give to the labels, CSR [n, L].
+
+        Args:
+            part: `prototype`, `text` or `retrieval`.
+            score: Similarities, best first.
+            ids: Labels, or training queries for `retrieval`.
+            exclude: Pairs to leave out.
+        """
+        temperature = self.params.temperature_of(part)
+        if part != "retrieval":
+            return to_csr(softmax(score, temperature), ids, self.size)
+        near = slice(None, self._neighbours)
+        mass = to_csr(softmax(score[:, near], temperature), ids[:, near], self._queries.size) @ self._relevance
+        return without_pairs(sp.csr_matrix(mass), exclude)
 
     def fuse(self, parts: dict[str, sp.csr_matrix]) -> sp.csr_matrix:
         """Return the weighted sum of the parts."""
@@ -127,6 +139,10 @@ class Ranker:
     def nearest_queries(self, queries: NDArray[Any], k: int) -> Found:
         """Return similarities float32 [n, k] and rows int64 [n, k] of the nearest training queries."""
         return self._queries.search(queries, k)
+
+    @property
+    def _neighbours(self) -> int:
+        return self.params.fusion.neighbours or self.params.depth
 
     @property
     def _queries(self) -> LabelIndex:
