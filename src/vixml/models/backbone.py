@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vixml.core.errors import ConfigError
 from vixml.models.fitness import check_fit, is_causal
+from vixml.models.hub import check_download
 from vixml.models.tokenizer import from_hub_or_folder
 from vixml.params.model import BackboneParams, LoraParams
 
@@ -31,6 +32,13 @@ def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *,
     if params.name == "tiny":
         model = AutoModel.from_config(_tiny_config(params, len(tokenizer), max_positions))
     else:
+        if not Path(params.name).expanduser().exists():
+            check_download(
+                params.name,
+                params.max_download_gb,
+                weights="model",
+                setting=f"{params.family}.backbone.max_download_gb",
+            )
         loaded = from_hub_or_folder(AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True)
         model = text_tower(loaded)
     check_fit(model, params, vocabulary=len(tokenizer), max_positions=max_positions)

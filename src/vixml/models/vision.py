@@ -23,6 +23,7 @@ from vixml.core.directories import hash_file
 from vixml.core.errors import ConfigError
 from vixml.core.fingerprint import fingerprint_json
 from vixml.core.seeding import derive_seed, numpy_generator
+from vixml.models.hub import check_download
 from vixml.params.vision import TINY, VisionParams
 
 if TYPE_CHECKING:
@@ -184,9 +185,19 @@ def _load_open_clip(params: VisionParams) -> tuple[Any, Any, Mapping[str, Any]]:
     else:
         pretrained = _resolve_tag(name, pretrained)
         source = {"model": name, "pretrained": pretrained}
+    repository = name.removeprefix("hf-hub:") if pretrained is None else _repository(name, pretrained)
     try:
         with _no_waiting_for_the_network(folder is None), _no_pickle():
+            if folder is None and repository:
+                check_download(
+                    repository,
+                    params.max_download_gb,
+                    weights="open_clip_model",
+                    setting="vision.max_download_gb",
+                )
             model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=pretrained)
+    except ConfigError:
+        raise
     except Exception as err:
         raise ConfigError(
             "the vision model could not be loaded",
@@ -239,6 +250,14 @@ def _resolve_tag(name: str, pretrained: str | None) -> str:
             remedy="weights in a folder of your own are named by vision.model: local-dir:FOLDER.",
         )
     return pretrained
+
+
+def _repository(name: str, tag: str) -> str:
+    """Return where on the hub the weights of a named model lie; the empty text where they are elsewhere."""
+    import open_clip
+
+    place = str(open_clip.get_pretrained_cfg(name.replace("/", "-"), tag).get("hf_hub", ""))
+    return "/".join(place.split("/")[:2])
 
 
 @contextmanager

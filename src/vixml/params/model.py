@@ -74,6 +74,8 @@ class BackboneParams(Params):
     """Attention of a decoder: causal as it was pretrained, or over all positions; an encoder's is bidirectional."""
     name: str = "tiny"
     """Hub name, local folder, or `tiny` for a small random network (see `tiny`)."""
+    max_download_gb: float = Field(40.0, gt=0)
+    """Largest weights that are fetched from the hub, in GB; a larger model is refused before that."""
     max_length: int = Field(32, ge=4, le=8192)
     """Longest text in tokens; an encoder's special tokens count, a decoder's prompt does not."""
     pooling: Literal["mean", "last"] = "mean"

@@ -12,7 +12,7 @@ from vixml.params.vision import VisionParams
 
 SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
     VariantParams: {
-        "backbone": {"gradient_checkpointing"},
+        "backbone": {"gradient_checkpointing", "max_download_gb"},
         "batching": {"chunk_tokens", "gradient_cache", "measure_every"},
         "training": {
             "device",
@@ -24,7 +24,13 @@ SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
         },
         "retrieval": {"query_block", "label_block"},
     },
-    VisionParams: {"device": True, "batch_size": True, "shard_size": True, "workers": True},
+    VisionParams: {
+        "device": True,
+        "batch_size": True,
+        "shard_size": True,
+        "workers": True,
+        "max_download_gb": True,
+    },
     BaselineParams: {"query_block": True},
 }
 """Model of a section -> fields to leave out, in pydantic's form of `exclude`. A model that is not named has none."""

@@ -19,6 +19,8 @@ class VisionParams(Params):
     """An open_clip model name, `hf-hub:ORG/MODEL`, `local-dir:FOLDER`, or `tiny` (random weights, no download)."""
     pretrained: str | None = None
     """Tag of the weights of a named model (`webli`, `openai`, ...); may be left out where there is only one."""
+    max_download_gb: float = Field(10.0, gt=0)
+    """Largest weights that are fetched from the hub, in GB; a larger model is refused before that."""
     tiny_image_size: int = Field(64, ge=32, le=512)
     """Pixels a side that the model `tiny` reads; other models bring their own size."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
