@@ -43,13 +43,13 @@ VARIANTS = ("encoder_text", "encoder_vision", "decoder_text", "decoder_vision")
 FAMILY = {
     "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 64}},
     "model": {"prototype": {"num_heads": 2, "feedforward": 32, "free_vectors": 64}, "image_dropout": 0.2},
-    "batching": {"batch_size": 64, "start_epoch": 2, "update_every": 2, "cluster_size": 4, "double_at": [4]},
+    "batching": {"batch_size": 48, "start_epoch": 2, "update_every": 2, "cluster_size": 4, "double_at": [4]},
     # a checkpoint every 0.06 s: kills fall into writing them, and reruns go on in the middle of an epoch
-    "training": {"epochs": 6, "checkpoint_every": 1, "checkpoint_minutes": 0.001, "validate_every": 3},
+    "training": {"epochs": 5, "checkpoint_every": 1, "checkpoint_minutes": 0.001, "validate_every": 3},
 }
 MINED = {"mined_per_query": 2, "mine_every": 1}
 PARAMS: dict[str, Any] = {
-    "fabrication": {"num_train": 240, "num_test": 60, "num_labels": 80, "image_pixels": 32},
+    "fabrication": {"num_train": 160, "num_test": 40, "num_labels": 60, "image_pixels": 32},
     "data": {"validation_fraction": 0.1},
     "vision": {"shard_size": 64, "tiny_image_size": 32},
     "evaluation": {"ks": [1, 5], "top_k": 10},
@@ -260,9 +260,13 @@ def torture(variant: str, raw: Path, folder: Path, *, kills: int, seed: int) -> 
 
 
 def prepare(folder: Path) -> Path:
-    """Rehearse in a process of its own, import what it imported, and return the raw files that it fabricated."""
-    project = new_project(folder / "rehearsal")
-    finish(project, REHEARSAL)
+    """Rehearse in a process of its own, import what it imported, and return the raw files that it fabricated.
+
+    A folder where that was done before is used again.
+    """
+    project = folder / "rehearsal"
+    if not (folder / MODULES).exists():
+        finish(new_project(project), REHEARSAL)
     for module in (folder / MODULES).read_text(encoding="utf-8").splitlines():
         with suppress(ImportError):  # some exist in a running project only
             importlib.import_module(module)
@@ -276,7 +280,7 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--kills", type=int, default=20, help="trials of each variant")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder otherwise")
+    parser.add_argument("--folder", type=Path, help="where to work, again and again; a temporary folder otherwise")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="vixml-torture-"))
     folder.mkdir(parents=True, exist_ok=True)
