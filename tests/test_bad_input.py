@@ -618,6 +618,16 @@ def _(at):
 
 
 # ---- parameters ----
+@row("pipeline-unknown")
+def _(at):
+    at.fixture("kedro_run")("encoder_txt")
+
+
+@row("node-unknown")
+def _(at):
+    at.fixture("kedro_run")("encoder_text", node_names=["train_softly"])
+
+
 @row("key-unknown-top")
 def _(at):
     at.fixture("kedro_run")("ingestion", params={"evaluaton": {"top_k": 5}})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner, Task
 
+from vixml.core.errors import ConfigError
 from vixml.core.storage import storage_error
 from vixml.freshness.contents import path_of
 from vixml.freshness.origin import why_stale
@@ -28,6 +29,9 @@ class FreshRunner(SequentialRunner):
     Kedro decides by existence and before anything runs. Here a node is looked at when its turn comes, so that a node
     whose input was made anew, but equal, does not run. A full disk is told as such (`StorageError`).
     """
+
+    began = False
+    """Whether there was something to run."""
 
     def __str__(self) -> str:
         # Kedro-Viz shows the status of runs of Kedro's sequential runner only, and asks for its name
@@ -50,7 +54,7 @@ class FreshRunner(SequentialRunner):
             run_id: Name of the run.
             only_missing_outputs: Skip the nodes whose outputs are there and fresh.
         """
-        self._skip_fresh = only_missing_outputs
+        self.began, self._skip_fresh = True, only_missing_outputs
         return super().run(pipeline, catalog, hook_manager, run_id)
 
     def _run(
@@ -86,7 +90,11 @@ class ProjectSession(KedroSession):
     """Kedro's session; its default runner is `FreshRunner`."""
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run pipelines, see `KedroSession.run`."""
+        """Run pipelines, see `KedroSession.run`.
+
+        Raises:
+            ConfigError: There is no such pipeline, node or namespace.
+        """
         runner = kwargs.get("runner")
         if runner is None or (type(runner) is SequentialRunner and not runner._is_async):
             kwargs["runner"] = FreshRunner()
@@ -95,7 +103,15 @@ class ProjectSession(KedroSession):
                 "%s goes by existence alone: outputs that are out of date stay. The default runner knows better.",
                 type(runner).__name__,
             )
-        result: dict[str, Any] = super().run(*args, **kwargs)
+        try:
+            result: dict[str, Any] = super().run(*args, **kwargs)
+        except ValueError as err:
+            if type(err) is not ValueError or getattr(kwargs["runner"], "began", True):
+                raise
+            raise ConfigError(  # Kedro's own, which it raises where it finds nothing of the name that was typed
+                " ".join(str(err).split()),
+                remedy="`kedro registry list` names all pipelines, `kedro registry describe NAME` the nodes of one.",
+            ) from err
         return result
 
 
