@@ -1,8 +1,8 @@
 """Prediction of a file of queries: speed, and that memory does not grow with their number.
 
-    python benchmarks/prediction.py data/06_models/demo/encoder_vision [--sizes 10000 100000] [--images FOLDER]
+    python benchmarks/prediction.py data/06_models/demo/encoder_vision [--sizes 10000 50000 100000] [--images FOLDER]
 
-Each size runs in a process of its own and prints queries per second and the peak resident memory.
+Each size runs in a process of its own and prints queries per second, processor seconds and the peak resident memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -40,15 +41,18 @@ def measure(model: Path, count: int, images: Path | None, block_size: int) -> No
         params = PredictionParams(
             queries=str(file), block_size=block_size, images_root=None if images is None else str(images)
         )
+        began = time.process_time()
         _, report = predict_file(predictor, params, WorkDirectory(Path(folder) / "work"))
+        spent = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**{k: report[k] for k in ("queries", "seconds", "queries_per_second")}, "peak_MiB": round(peak)}))
+    found = {name: report[name] for name in ("queries", "predictions", "seconds", "queries_per_second")}
+    print(json.dumps({**found, "cpu_seconds": round(spent, 1), "peak_MiB": round(peak)}), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000, 100_000])
     parser.add_argument("--images", type=Path, help="folder of PNG files that the queries show, one each")
     parser.add_argument("--block-size", type=int, default=2048)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, atomic_file, hash_file
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.fingerprint import fingerprint_json
+from vixml.core.memory import release_memory
 from vixml.core.progress import progress
 from vixml.data.pictures import read_bytes
 from vixml.params.prediction import PredictionParams
@@ -90,6 +91,7 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
         hashes.append(hash_ids(block.ids))
         if predicted is not None:
             _write_part(files[-1], predicted)
+            release_memory()
             done += len(block)
     folder = work.fresh(KIND)
     output = folder / f"predictions.{params.format}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
+import os
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
     Raises:
         StateError: There is no complete predictor, or the target exists.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it copies a folder
     import mlflow
 
     bundle = Bundle.open(source)
