@@ -24,17 +24,17 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from benchmarks.architectures import NAMES, backbone
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
-from vixml.models.sequence import Frame
 from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
 from vixml.training.checkpoint import save_checkpoint
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
-from vixml.training.precision import uses_bf16
+from vixml.training.precision import to_device, uses_bf16
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import Validation, validate
 
@@ -62,10 +62,10 @@ def main() -> None:
         around(trainer, seconds["step"], device)
 
 
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or `words`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="tiny", help="tiny, qwen2.5-3b (random weights, LoRA), or a folder")
+    parser.add_argument("--backbone", default="tiny", help=f"{', '.join(NAMES)} (random weights), or a folder")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--images", action="store_true", help="up to three images an item")
@@ -75,14 +75,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--titles", type=Path, help=".json(.gz) lines with a `title`; else made-up lengths")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def make_trainer(options: argparse.Namespace, device: torch.device, work: Path) -> Trainer:
     """A trainer over made-up tokens of real lengths, with one epoch of `steps` batches and three to warm up."""
     rng = np.random.default_rng(0)
     count = options.batch * (options.steps + 3)
-    model = make_model(options).to(device)
+    model = to_device(make_model(options), device, options.precision)
     vocabulary = model.embedder.backbone.get_input_embeddings().num_embeddings
     vectors = rng.standard_normal((4096, IMAGE_DIM)).astype(np.float16) if options.images else None
     lengths = title_lengths(options.titles, rng)
@@ -116,37 +116,9 @@ def make_trainer(options: argparse.Namespace, device: torch.device, work: Path) 
 
 def make_model(options: argparse.Namespace) -> DualModel:
     """The network: a folder's weights, or random ones of a known architecture."""
-    from transformers import AutoModel, BertConfig, Qwen2Config
-
-    frame = Frame()
-    if options.backbone == "tiny":
-        backbone = AutoModel.from_config(
-            BertConfig(
-                vocab_size=4096, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256
-            )
-        )
-    elif options.backbone == "qwen2.5-3b":
-        from peft import LoraConfig, get_peft_model
-
-        config = Qwen2Config(
-            vocab_size=151_936,
-            hidden_size=2048,
-            num_hidden_layers=36,
-            num_attention_heads=16,
-            num_key_value_heads=2,
-            intermediate_size=11_008,
-            use_cache=False,
-        )
-        base = AutoModel.from_config(config, dtype=torch.bfloat16)
-        targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        backbone = get_peft_model(base, LoraConfig(r=64, lora_alpha=64, target_modules=targets, use_rslora=True))
-        frame = Frame(
-            images_first=False, reserved=0, text_prompt=(100, 101, 102), image_prompt=(103, 104, 105), end=(106,)
-        )
-    else:
-        backbone = AutoModel.from_pretrained(options.backbone, local_files_only=True)
+    network, frame = backbone(options.backbone)
     embedder = Embedder(
-        backbone,
+        network,
         image_dim=IMAGE_DIM if options.images else None,
         frame=frame,
         chunk_tokens=options.chunk_tokens,

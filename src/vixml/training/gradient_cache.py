@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vixml.models.device import send
 from vixml.models.dual import DualModel
 from vixml.models.sequence import ItemBatch, chunks_by_length
 from vixml.training.inputs import take_items
@@ -49,7 +50,7 @@ class CachedEmbeddings:
             return self._model.embed(take_items(self._items, rows))
 
     def _index(self, rows: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(rows).to(self._model.device)
+        return send(rows, self._model.device)
 
 
 def _random_state(device: torch.device) -> list[torch.Tensor]:

@@ -24,6 +24,7 @@ from vixml.params.variant import VariantParams
 from vixml.training.identity import flatten, library_versions
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
+from vixml.training.precision import to_device
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import Validation
 
@@ -131,7 +132,7 @@ class StageInputs:
             label_side=self.params.objective.label_side,
             seed=self.seed,
         )
-        return model.to(resolve_device(self.params.training.device))
+        return to_device(model, resolve_device(self.params.training.device), self.params.optim.precision)
 
     def trainer(self, work: WorkDirectory) -> Trainer:
         """A trainer at step 0."""

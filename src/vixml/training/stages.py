@@ -26,6 +26,7 @@ from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, label_prototypes
 from vixml.training.initialise import initialise
+from vixml.training.precision import to_device
 from vixml.training.stage_inputs import StageInputs
 
 if TYPE_CHECKING:
@@ -224,8 +225,8 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     fused ranking is tuned on.
     """
     dual, _ = open_model(model.path)
-    dual.to(resolve_device(inputs.params.training.device))
     precision = inputs.params.optim.precision
+    to_device(dual, resolve_device(inputs.params.training.device), precision)
     retrieval = inputs.params.retrieval
     folder, dim = work.fresh("embeddings"), retrieval.dim
     started = time.perf_counter()
