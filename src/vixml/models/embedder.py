@@ -120,7 +120,7 @@ class Embedder(nn.Module):
                 remedy="run image_embedding with the vision model of the training, or train the variant again.",
             )
         # Widened there: half as much to transfer.
-        images: Tensor = self.projection(send(np.require(vectors, requirements="CW"), self.device).float())
+        images: Tensor = self.projection(send(np.require(vectors, requirements=["C", "W"]), self.device).float())
         return images
 
     def _encode_chunk(self, flat: Tensor, layout: Layout, rows: np.ndarray) -> Tensor:
