@@ -47,7 +47,8 @@ def prime_loss(
     terms = {
         "loss_text": triplet(text_scores, target),
         "loss_prototype": triplet(prototype_scores, target),
-        "loss_reverse": triplet(text_scores.T, target.T),
+        # A mined label need not be relevant for any query of the batch; such a row must not dilute the mean.
+        "loss_reverse": triplet(text_scores.T, target.T) / target.any(dim=0).float().mean().clamp(min=1e-6),
         "regulariser": prototype_regulariser(
             text_scores,
             prototype_scores,

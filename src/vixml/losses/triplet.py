@@ -48,8 +48,7 @@ def triplet_loss(
         margin_min: Lower bound of the margin.
         margin_max: Upper bound of the margin.
         temperature: Softmax temperature of the weights over a row's violating negatives; `None` weighs all by 1.
-        reduction: `sum_rows` sums over negatives and averages over the rows with a positive; `mean` averages over
-            all pairs.
+        reduction: `sum_rows` sums over negatives and averages over rows; `mean` averages over all pairs.
         generator: Draws the positive; `None` takes the first.
 
     Returns:
@@ -73,5 +72,4 @@ def triplet_loss(
         hinge = hinge * torch.softmax(logits, dim=1)
     if reduction == "mean":
         return hinge.mean()
-    # Over the rows that have a positive: a mined label has none in the reverse term, and must not dilute it.
-    return hinge.sum(dim=1).sum() / has_positive.sum().clamp(min=1)
+    return hinge.sum(dim=1).mean()
