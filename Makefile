@@ -54,7 +54,9 @@ lint: install-dev            ## ruff and the layers contract
 	$(BIN)/lint-imports
 
 audit: install-dev            ## known vulnerabilities of the installed packages (asks a public database)
-	$(BIN)/pip-audit --local --skip-editable $(ARGS)
+	@mkdir -p build
+	$(BIN)/python -m pip freeze --local --exclude-editable > build/installed.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r build/installed.txt $(ARGS)
 
 secrets: install-dev            ## secrets in tracked files, as a test does too
 	$(BIN)/python -m pytest tests/security/test_secrets.py -q
