@@ -51,9 +51,9 @@ class Curve:
 
     def records(self) -> list[dict[str, Any]]:
         """Return all complete records; what comes behind a torn or damaged one is ignored."""
-        written = self.file.read_bytes().splitlines() if self.file.exists() else []
-        records = []
-        for line in [*written, *self._waiting]:
+        lines: list[bytes | str] = [*self.file.read_bytes().splitlines()] if self.file.exists() else []
+        records: list[dict[str, Any]] = []
+        for line in [*lines, *self._waiting]:
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
