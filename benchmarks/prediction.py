@@ -2,7 +2,8 @@
 
     python benchmarks/prediction.py data/06_models/demo/encoder_vision [--sizes 10000 50000 100000] [--images FOLDER]
 
-Each size runs in a process of its own and prints queries per second, processor seconds and the peak resident memory.
+Each size runs in a process of its own and prints queries per second, processor seconds and the peak resident memory
+while it predicts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,10 +28,13 @@ def write_queries(file: Path, count: int, texts: list[str], images: list[str]) -
 
 
 def measure(model: Path, count: int, images: Path | None, block_size: int) -> None:
+    import torch
+
     from vixml import Predictor
     from vixml.core.directories import WorkDirectory
     from vixml.params.prediction import PredictionParams
     from vixml.serving.batch import predict_file
+    from vixml.training.memory import peak_memory, reset_peak_memory
 
     predictor = Predictor.open(model)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,10 +44,11 @@ def measure(model: Path, count: int, images: Path | None, block_size: int) -> No
         params = PredictionParams(
             queries=str(file), block_size=block_size, images_root=None if images is None else str(images)
         )
+        reset_peak_memory(torch.device("cpu"))  # what opening a model takes at its peak is another matter
         began = time.process_time()
         _, report = predict_file(predictor, params, WorkDirectory(Path(folder) / "work"))
         spent = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory(torch.device("cpu")) / 2**20
     found = {name: report[name] for name in ("queries", "predictions", "seconds", "queries_per_second")}
     print(json.dumps({**found, "cpu_seconds": round(spent, 1), "peak_MiB": round(peak)}), flush=True)
 

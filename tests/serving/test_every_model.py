@@ -31,6 +31,8 @@ MODELS = {
     "late fusion": {"fusion": "late", "late": {"num_heads": 2, "feedforward": 16}},
     "no image slot": {"max_images": 0},
     "short vectors": {"matryoshka": (8,), "retrieval": RetrievalParams(dim=8)},
+    "faiss-hnsw": {"retrieval": RetrievalParams(kind="faiss-hnsw")},
+    "faiss-ivf fused": {"retrieval": RetrievalParams(kind="faiss-ivf", ivf_lists=4, ivf_probes=4, **FUSED)},
     "fused": {"retrieval": RetrievalParams(**FUSED)},
     "fused texts": {"label_side": "text", "retrieval": RetrievalParams(**FUSED)},
     "fused short": {"matryoshka": (8,), "retrieval": RetrievalParams(dim=8, **FUSED)},
@@ -43,6 +45,8 @@ K = 7
 def folder(request, root, tmp_path_factory):
     from serving_shop import make_predictor
 
+    if "faiss" in request.param:
+        pytest.importorskip("faiss")
     target = tmp_path_factory.mktemp("every")
     make_predictor(root, target, "encoder_vision", **MODELS[request.param])
     return target / "encoder_vision"
