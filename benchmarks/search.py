@@ -38,6 +38,7 @@ def run(*, quick: bool) -> list[Row]:
             seconds, oracle_seconds, peak, ours, theirs = race(
                 lambda k=k, exclude=exclude: top_k(queries.numpy(), labels.numpy(), k, exclude=exclude),
                 lambda k=k, rival=rival: rival(k) if rival is whole else rival(queries.numpy(), k),
+                repeats=2,
             )
             np.testing.assert_allclose(ours[0], np.asarray(theirs[0]), atol=1e-5)
             size = f"{count:,} x {num_labels:,} x {width}, k = {k}"

@@ -102,7 +102,7 @@ def test_a_scan_in_half_precision_loses_nothing(
         labels *= np.float32(1e37)
     pairs = sparse.random(num_queries, num_labels, excluded, format="csr", random_state=seed % 1000, dtype=np.float32)
     with (
-        mock.patch.multiple(prescan, _MIN_LABELS=1, _MIN_QUERIES=1, _SAMPLE=256, cpu_has_bf16=lambda: True),
+        mock.patch.multiple(prescan, _MIN_LABELS=1, _MIN_QUERIES=1, _SPARSE=64, _SAMPLE=256, cpu_has_bf16=lambda: True),
         mock.patch.object(prescan.Prescan, "search", autospec=True, side_effect=prescan.Prescan.search) as search,
     ):
         scores, ids = top_k(queries, labels, k, exclude=pairs)

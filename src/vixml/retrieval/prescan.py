@@ -27,7 +27,8 @@ from vixml.retrieval.blocks import (
 if TYPE_CHECKING:
     import torch
 
-_MIN_LABELS, _MIN_QUERIES, _MAX_WIDTH = 16_384, 256, 4096
+_MIN_LABELS, _MIN_QUERIES, _MAX_WIDTH = 65_536, 256, 4096
+_SPARSE = 400  # times as many labels as are wanted, at least: else too many are candidates
 _SAMPLE = 8192  # labels whose scores give a first guess of the score to beat
 _GROUPS, _BLOCK = 64, 2048  # a block is looked at through the largest score of each of its groups
 _RESCORED = 1 << 21  # numbers of label vectors gathered at once: 8 MB
@@ -70,7 +71,7 @@ class Prescan:
         if device.type != "cpu" or not isinstance(labels, np.ndarray | torch.Tensor):
             return None
         count, width = labels.shape
-        large = count >= max(_MIN_LABELS, 64 * depth) and num_queries >= _MIN_QUERIES and width <= _MAX_WIDTH
+        large = count >= max(_MIN_LABELS, _SPARSE * depth) and num_queries >= _MIN_QUERIES and width <= _MAX_WIDTH
         if not large or not torch.backends.mkldnn.is_available() or not cpu_has_bf16():
             return None
         return cls(labels, depth)
