@@ -22,7 +22,7 @@ from vixml.pipeline_registry import register_pipelines
 PIPELINES = ("fabrication", "ingestion", "image_embedding", "encoder_vision")
 EXEMPT = {("EvaluationParams", "ks")}  # read by a training, but on purpose no reason to train again
 # Mining makes an index of its own after `batching.mining_index`, not after the variant's `retrieval`.
-MINING = dict.fromkeys(("refresh_hard_negatives", "train_hard"), {("RetrievalParams", "kind")})
+MINING = {name: {("RetrievalParams", "kind")} for name in ("refresh_hard_negatives", "train_hard")}
 
 
 def outputs_of(project):
