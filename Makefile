@@ -85,7 +85,7 @@ docs-serve: docs            ## the documentation site in the browser, following 
 	$(BIN)/mkdocs serve $(ARGS)
 
 mlflow: install            ## MLflow's user interface on the project's store
-	$(BIN)/kedro mlflow ui $(ARGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/kedro mlflow ui $(ARGS)
 
 torture: install-dev            ## SIGKILL every variant's run at 20 random moments each, rerun, compare (ARGS="--kills 4")
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python tests/e2e/torture.py $(ARGS)
