@@ -35,7 +35,9 @@ def test_the_first_signal_asks_and_the_second_does_what_it_always_did(number, mo
 
 def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
     earlier = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    interrupt = signal.getsignal(signal.SIGINT)
+    # Set here: a shell starts its background jobs with SIGINT ignored.
+    before, interrupt = signal.getsignal(signal.SIGINT), signal.default_int_handler
+    signal.signal(signal.SIGINT, interrupt)
     try:
         with StopRequest():
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
@@ -43,6 +45,7 @@ def test_handlers_are_put_back_and_ignored_signals_stay_ignored():
         assert signal.getsignal(signal.SIGINT) is interrupt
     finally:
         signal.signal(signal.SIGTERM, earlier)
+        signal.signal(signal.SIGINT, before)
 
 
 def test_another_thread_changes_no_handler():
