@@ -628,6 +628,11 @@ def _(at):
     at.fixture("kedro_run")("encoder_text", node_names=["train_softly"])
 
 
+@row("seed-wrong")
+def _(at):
+    at.fixture("kedro_run")("ingestion", params={"seed": "abc"})
+
+
 @row("key-unknown-top")
 def _(at):
     at.fixture("kedro_run")("ingestion", params={"evaluaton": {"top_k": 5}})

@@ -132,12 +132,16 @@ def compose(parameters: Mapping[str, Any], runtime: Mapping[str, Any] | None = N
 
 
 def check_keys(parameters: Mapping[str, Any]) -> None:
-    """Make sure that no setting is misspelt above the level that the parameter models check.
+    """Make sure that no setting is misspelt or of a wrong type above the level that the parameter models check.
 
     Raises:
-        ConfigError: An unknown top-level key, or an unknown group of a family or variant; the nearest is named.
+        ConfigError: An unknown top-level key, or an unknown group of a family or variant; the nearest is named. A seed
+            that is no whole number.
     """
     _check(parameters, TOP_LEVEL, prefix="")
+    seed = parameters.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ConfigError("`seed` is not a whole number", found=seed, expected="a whole number, for instance 0")
     check_resume(parameters.get("resume", "auto"))
     for section in (*dict.fromkeys(VARIANTS.values()), *ALL_VARIANTS):
         groups = parameters.get(section) or {}
