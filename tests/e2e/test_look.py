@@ -106,6 +106,9 @@ def see_mlflow(project: Path, page: Any) -> None:
         page.goto(f"{site}/experiments/{experiment}/runs?orderByKey=metrics.%60P_at_1%60&compareRunsMode=CHART")
         for name in VARIANTS:
             page.get_by_text(f"{name} (batch/loss)").first.wait_for()
+        page.get_by_text("epoch/loss", exact=True).first.wait_for()
+        # final metrics are below the curves; what is out of sight is not drawn
+        page.get_by_placeholder("Search metric charts").fill("Hit_at_1")
         page.get_by_text("Hit_at_1", exact=True).first.wait_for()
 
         chosen = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
