@@ -146,6 +146,6 @@ def test_a_stopped_run_says_what_to_type(project):
     ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr
-    assert "Stopped in ingest_raw. Complete in this run: 0 of 3 nodes." in ended.stderr
+    assert "Stopped in ingest_raw. Complete in this run: 0 of 4 nodes." in ended.stderr
     assert "    kedro run --pipelines=ingestion --params data_root=shop --only-missing-outputs\n" in ended.stderr
     assert "line 1" in ended.stderr
