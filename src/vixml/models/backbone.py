@@ -88,14 +88,17 @@ def linear_names(model: nn.Module) -> list[str]:
 
 
 def _prepare(model: PreTrainedModel, params: BackboneParams) -> None:
-    """Take out what never contributes, a BERT-like pooler and a decoder's cache; open a decoder's attention if asked.
+    """Take out what never contributes, a BERT-like pooler and a decoder's cache; set the attention.
 
     With `is_causal` off, transformers masks the padding alone; each attention layer has a flag of its own besides, for
     batches without padding, which come without a mask.
     """
+    from vixml.models.attention import use_short_attention
+
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     model.config.use_cache = False
+    use_short_attention(model)
     if params.family == "decoder" and params.attention == "bidirectional":
         model.config.is_causal = False
         for module in model.modules():

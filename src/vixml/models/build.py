@@ -194,6 +194,7 @@ def _assemble(
     chunk_tokens: int,
     label_side: LabelSideKind,
 ) -> DualModel:
+    from vixml.models.dropout import use_fast_dropout
     from vixml.models.dual import DualModel
     from vixml.models.embedder import Embedder
     from vixml.models.label_side import make_label_side
@@ -219,4 +220,6 @@ def _assemble(
             found=f"model.prototype.num_heads {model.prototype.num_heads}, width {embedder.dim}",
             remedy="choose another number of heads.",
         )
-    return DualModel(embedder, make_label_side(label_side, embedder.dim, model.prototype, num_labels=num_labels))
+    dual = DualModel(embedder, make_label_side(label_side, embedder.dim, model.prototype, num_labels=num_labels))
+    use_fast_dropout(dual)
+    return dual

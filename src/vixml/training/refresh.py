@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-_WATCHED = 4096
+_WATCHED = 1024
 
 
 def watched_queries(rows: Ints, seed: int) -> Ints:
