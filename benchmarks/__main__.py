@@ -13,7 +13,18 @@ from pathlib import Path
 
 from benchmarks.harness import REPOSITORY, Row, table
 
-NAMES = ("encoding", "batches", "clustering", "centroids", "search", "metrics", "tokens", "reading", "images")
+NAMES = (
+    "encoding",
+    "attention",
+    "batches",
+    "clustering",
+    "centroids",
+    "search",
+    "metrics",
+    "tokens",
+    "reading",
+    "images",
+)
 
 
 def main() -> int:

@@ -52,10 +52,11 @@ def test_equals_the_fused_kernel(t: int, kind: str) -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
 
 
-def test_in_half_precision() -> None:
+@pytest.mark.parametrize("t", [13, 16, 21, 32, 33])
+def test_in_half_precision(t: int) -> None:
     """In bfloat16 it is as near to the exact result as torch's attention."""
-    exact = inputs(20, 4, 13, 16)
-    mask = masks("both", 20, 13)
+    exact = inputs(20, 4, t, 16)
+    mask = masks("both", 20, t)
     expected = scaled_dot_product_attention(*exact, attn_mask=mask)
     half = [x.bfloat16() for x in exact]
     ours = attend(*half, mask, scale=0.25)
