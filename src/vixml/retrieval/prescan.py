@@ -31,7 +31,7 @@ _MIN_LABELS, _MIN_QUERIES, _MAX_WIDTH = 65_536, 256, 4096
 _SPARSE = 400  # times as many labels as are wanted, at least: else too many are candidates
 _SAMPLE = 8192  # labels whose scores give a first guess of the score to beat
 _GROUPS, _BLOCK = 64, 2048  # a block is looked at through the largest score of each of its groups
-_RESCORED = 1 << 21  # numbers of label vectors gathered at once: 8 MB
+_RESCORED = 1 << 18  # numbers of label vectors gathered at once: 1 MB, which stays in the cache of a core
 _CROWD = 32  # times as many candidates as labels wanted: then the plain search is as fast
 # Rounding to 8 significant bits errs by at most 2^-9 of a number; sums are taken in float32, which errs by at most
 # width * 2^-23 of the product of the norms, in the rounded score and in the exact one.
