@@ -17,6 +17,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -62,8 +63,21 @@ SERVERS = {
     "kedro viz run": ("/api/main", ("--no-browser",)),
     "kedro mlflow ui": ("/health", ()),
     "mlflow models serve": ("/ping", ()),
+    "make viz": ("/api/main", ("--no-browser",)),
+    "make mlflow": ("/health", ()),
 }
 """Commands that do not end: the address that answers once they are up, and options that keep browsers shut."""
+
+
+TARGETS = {
+    "run": ("project", "--pipeline=fabrication"),
+    "viz": ("project", ""),
+    "mlflow": ("project", ""),
+    "test": ("repository", "--collect-only --quiet"),
+    "bench": ("repository", "--quick --only centroids"),
+    "torture": ("repository", "--kills 1 --variants encoder_text"),
+}
+"""Targets of the Makefile: where they are tried, and what makes them small."""
 
 
 def documented(pages: list[Path]) -> list[tuple[str, str]]:
@@ -139,7 +153,8 @@ class Scratch:
         for pattern, small in LARGE.items():
             command = re.sub(pattern, small, command)
         command = re.sub(r"(?<=127\.0\.0\.1:)\d{4}", lambda port: str(self._port(port[0])), command)
-        return shlex.split(command)
+        words = shlex.split(command)
+        return _make(words[1]) if words[0] == "make" else words
 
     def run(self, page: str, command: str) -> int | None:
         """Run a command to its end; return its exit code."""
@@ -159,7 +174,11 @@ class Scratch:
         words = self.adapt("", re.sub(r" (-p|--port) \d+", "", command))
         asked = re.search(r" (?:-p|--port) (\d+)", command)
         port = self._port(asked[1] if asked else "8000")
-        self._server = self._start([*words, *options, "--port", str(port)])
+        options = (*options, "--port", str(port))
+        if words[0] == "make":
+            words[-1] = f"ARGS={shlex.join(options)}"
+            options = ()
+        self._server = self._start([*words, *options])
         _wait(lambda: _answers(f"http://127.0.0.1:{port}{path}"), self._server.is_alive, seconds=900)
 
     def stop(self) -> None:
@@ -190,6 +209,15 @@ class Scratch:
         process.start()
         _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=900)
         return process
+
+
+def _make(target: str) -> list[str]:
+    """Return the words that make a target with the environment that the tests run in, as if it were just installed."""
+    where, args = TARGETS[target]
+    environment = Path(sys.prefix)
+    installed = [word for name in ("run", "dev") for word in ("-o", str(environment / f".installed-{name}"))]
+    place = ["-f", str(REPOSITORY / "Makefile")] if where == "project" else ["-C", str(REPOSITORY)]
+    return ["make", *place, *installed, f"VENV={environment}", target, f"ARGS={args}"]
 
 
 def free_port() -> int:
@@ -232,6 +260,8 @@ def _program(words: list[str]) -> Any:
     if words[0] == "python":
         sys.argv = words[1:]
         return runpy.run_path(words[1], run_name="__main__") and 0
+    if words[0] == "make":
+        return subprocess.run(words, check=False).returncode
     return _entry(words[0])()
 
 
