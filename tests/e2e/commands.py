@@ -50,6 +50,7 @@ TINY: dict[str, Any] = {
 """Laid over `conf/base` of the scratch project, so that the literal commands take seconds."""
 
 LARGE = {
+    r"encoder_recipe=minilm-\d+k": r"\g<0>,encoder.training.epochs=2,encoder.batching.start_epoch=1",
     r"training\.epochs=\d+": "training.epochs=2",
     r"batching\.start_epoch=\d+": "batching.start_epoch=1",
     r"=cuda(:\d)?\b": "=cpu",

@@ -129,6 +129,45 @@ class TestWhoWins:
         found = variant(load(encoder_recipe="minilm-l3"), "minilm-l3", "text")
         assert (found.backbone.name, found.training.epochs) == (RECIPES["minilm-l3"]["checkpoint"], 300)
 
+    @pytest.mark.parametrize(
+        ("name", "spelt_out"),
+        [
+            (
+                "minilm-10k",
+                {
+                    "optim": {"lr": 1e-4, "lr_other": 5e-4},
+                    "batching": {"start_epoch": 5},
+                    "training": {"epochs": 12},
+                    "retrieval": {
+                        "augmentation": {
+                            "mode": "fused",
+                            "fusion": {
+                                "text": 0.1,
+                                "retrieval": 0.5,
+                                "neighbours": 20,
+                                "retrieval_temperature": 0.07,
+                                "prototype_temperature": 0.1,
+                            },
+                        }
+                    },
+                },
+            ),
+            (
+                "minilm-40k",
+                {
+                    "backbone": {"max_length": 48},
+                    "optim": {"lr": 1e-4, "lr_other": 5e-4},
+                    "batching": {"start_epoch": 2, "update_every": 2},
+                    "training": {"epochs": 4},
+                    "retrieval": {"augmentation": {"mode": "fused", "fusion": {"text": 0.5, "retrieval": 0.5}}},
+                },
+            ),
+        ],
+    )
+    def test_recipes_of_small_data_are_what_was_measured(self, name, spelt_out):
+        given = {"encoder_backbone": "minilm-l6"}
+        assert load(encoder_recipe=name, **given) == {**load(encoder=spelt_out, **given), "encoder_recipe": name}
+
     def test_composing_twice_changes_nothing(self):
         once = load("lf_amazontitles_131k")
         assert compose(once) == once
