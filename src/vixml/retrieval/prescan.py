@@ -7,6 +7,7 @@ times the labels asked for, is scored again in float32.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,7 @@ _MIN_LABELS, _MIN_QUERIES, _MAX_WIDTH = 65_536, 256, 4096
 _SPARSE = 400  # times as many labels as are wanted, at least: else too many are candidates
 _SAMPLE = 8192  # labels whose scores give a first guess of the score to beat
 _GROUPS, _BLOCK = 64, 2048  # a block is looked at through the largest score of each of its groups
-_RESCORED = 1 << 18  # numbers of label vectors gathered at once: 1 MB, which stays in the cache of a core
+_RESCORED = 1 << 18  # numbers of label vectors gathered at once where they must be widened: 1 MB
 _CROWD = 32  # times as many candidates as labels wanted: then the plain search is as fast
 # Rounding to 8 significant bits errs by at most 2^-9 of a number; sums are taken in float32, which errs by at most
 # width * 2^-23 of the product of the norms, in the rounded score and in the exact one.
@@ -54,6 +55,7 @@ class Prescan:
         import torch
 
         self._labels, self._depth = labels, depth
+        self._plain = _plain(labels)
         self._norm = self._error = 0.0  # the largest of a label, and of its rounding error
         cpu = torch.device("cpu")
         for start in range(0, len(labels), _BLOCK):
@@ -161,14 +163,50 @@ class Prescan:
         rough, query_bd = rough[settled], query_bd[settled]
         row, place = torch.nonzero(scores_of(rough) >= edge[settled], as_tuple=True)
         label = scores_and_labels(rough[row, place])[1]
-        score = torch.empty(len(row))
-        for part in torch.arange(len(row)).split(max(1, _RESCORED // query_bd.shape[1])):
-            index = label[part].numpy() if isinstance(self._labels, np.ndarray) else label[part]
-            # Sums row by row: equal vectors get equal scores, wherever they stand.
-            score[part] = (floats(self._labels[index], query_bd.device) * query_bd[row[part]]).sum(dim=1)
+        score = self._exact(query_bd, row, label)
         best = torch.topk(side_by_side(row, keys_of(score, label), len(rough)), self._depth, dim=1).values
         done, found = settled.numpy(), scores_and_labels(best)
         scores[done, : self._depth], ids[done, : self._depth] = (part.numpy() for part in found)
+
+    def _exact(self, query_bd: torch.Tensor, row: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return the float32 scores of pairs of a query (in rising order) and a label [n]."""
+        import torch
+
+        if self._plain is not None:
+            return _products(query_bd, self._plain, row, label)
+        score = torch.empty(len(row))
+        for part in torch.arange(len(row)).split(max(1, _RESCORED // query_bd.shape[1])):
+            index = label[part].numpy() if isinstance(self._labels, np.ndarray) else label[part]
+            widened = floats(self._labels[index], query_bd.device)
+            score[part] = _products(query_bd, widened, row[part], torch.arange(len(part)))
+        return score
+
+
+def _plain(labels: Any) -> torch.Tensor | None:
+    """Return the labels as a float32 tensor where that takes no copy, or None."""
+    import torch
+
+    if isinstance(labels, np.ndarray):
+        shared = labels.flags.writeable and labels.flags.c_contiguous and labels.dtype == np.float32
+        return torch.from_numpy(labels) if shared else None
+    return labels if labels.dtype == torch.float32 and labels.is_contiguous() else None
+
+
+def _products(a: torch.Tensor, b: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+    """Return the inner products of the pairs (a[row], b[column]) [n], `row` rising; no row is gathered.
+
+    Each is summed by itself in one order: equal vectors get equal scores, wherever they stand.
+    """
+    import torch
+
+    start = torch.zeros(len(a) + 1, dtype=torch.int64)
+    torch.cumsum(torch.bincount(row, minlength=len(a)), dim=0, out=start[1:])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        pairs = torch.sparse_csr_tensor(
+            start, column, torch.zeros(len(row)), size=(len(a), len(b)), check_invariants=False
+        )
+        return torch.sparse.sampled_addmm(pairs, a, b.T, beta=0.0).values()
 
 
 def _surely_below(score: torch.Tensor, margin: torch.Tensor) -> torch.Tensor:
