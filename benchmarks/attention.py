@@ -17,15 +17,10 @@ HEADS, WIDTH = 12, 32  # MiniLM's
 
 
 def run(*, quick: bool) -> list[Row]:
-    """Titles of 13 and 28 positions with and without dropout in both precisions, and a feed-forward layer's dropout."""
+    """Titles of 13 to 64 positions with and without dropout in both precisions, and a feed-forward layer's dropout."""
     positions = 400 if quick else 3400
-    cases = [
-        (13, 0.1, "bfloat16"),
-        (28, 0.1, "bfloat16"),
-        (13, 0.0, "bfloat16"),
-        (13, 0.1, "float32"),
-        (13, 0.0, "float32"),
-    ]
+    dropped = [(t, 0.1, "bfloat16") for t in (13, 28, 64)] + [(13, 0.1, "float32")]
+    cases = [*dropped, (13, 0.0, "bfloat16"), (64, 0.0, "bfloat16"), (13, 0.0, "float32")]
     return [*(_attention(positions // t, t, p, getattr(torch, kind)) for t, p, kind in cases), _dropout(positions)]
 
 

@@ -155,7 +155,7 @@ class Scratch:
             command = re.sub(pattern, small, command)
         command = re.sub(r"(?<=127\.0\.0\.1:)\d{4}", lambda port: str(self._port(port[0])), command)
         words = shlex.split(command)
-        return _make(words[1]) if words[0] == "make" else words
+        return _make(words[1:]) if words[0] == "make" else words
 
     def run(self, page: str, command: str) -> int | None:
         """Run a command to its end; return its exit code."""
@@ -212,13 +212,15 @@ class Scratch:
         return process
 
 
-def _make(target: str) -> list[str]:
+def _make(words: list[str]) -> list[str]:
     """Return the words that make a target with the environment that the tests run in, as if it were just installed."""
-    where, args = TARGETS[target]
+    assert words[0] in TARGETS, f"how is `make {words[0]}` tried? say so in TARGETS"
+    where, small = TARGETS[words[0]]
+    given = next((word.removeprefix("ARGS=") for word in words if word.startswith("ARGS=")), "")
     environment = Path(sys.prefix)
     installed = [word for name in ("run", "dev") for word in ("-o", str(environment / f".installed-{name}"))]
     place = ["-f", str(REPOSITORY / "Makefile")] if where == "project" else ["-C", str(REPOSITORY)]
-    return ["make", *place, *installed, f"VENV={environment}", target, f"ARGS={args}"]
+    return ["make", *place, *installed, f"VENV={environment}", words[0], f"ARGS={given} {small}"]
 
 
 def free_port() -> int:
@@ -262,7 +264,9 @@ def _program(words: list[str]) -> Any:
         sys.argv = words[1:]
         return runpy.run_path(words[1], run_name="__main__") and 0
     if words[0] == "make":
-        return subprocess.run(words, check=False).returncode
+        outer = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}  # of a make that runs these tests
+        inner = {name: value for name, value in os.environ.items() if name not in outer}
+        return subprocess.run(words, check=False, env=inner).returncode
     return _entry(words[0])()
 
 

@@ -26,6 +26,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"vocab_size": 40, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 64},
     ),
     "roberta": ("RobertaConfig", {**SIZE, "max_position_embeddings": 66, "pad_token_id": 1}),
+    "xlm-roberta": ("XLMRobertaConfig", {**SIZE, "max_position_embeddings": 66, "pad_token_id": 1}),
     "mpnet": ("MPNetConfig", {**SIZE, "max_position_embeddings": 66, "pad_token_id": 1}),
     "albert": ("AlbertConfig", {**SIZE, "embedding_size": 16, "max_position_embeddings": 64}),
     "electra": ("ElectraConfig", {**SIZE, "embedding_size": 16, "max_position_embeddings": 64}),

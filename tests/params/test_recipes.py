@@ -166,7 +166,10 @@ class TestWhoWins:
     )
     def test_recipes_of_small_data_are_what_was_measured(self, name, spelt_out):
         given = {"encoder_backbone": "minilm-l6"}
-        assert load(encoder_recipe=name, **given) == {**load(encoder=spelt_out, **given), "encoder_recipe": name}
+        found = load(encoder_recipe=name, **given)
+        assert found == {**load(encoder=spelt_out, **given), "encoder_recipe": name}
+        for kind in ("text", "vision"):
+            assert VariantParams.model_validate(found[f"encoder_{kind}"]).retrieval.augmentation.mode == "fused"
 
     def test_composing_twice_changes_nothing(self):
         once = load("lf_amazontitles_131k")

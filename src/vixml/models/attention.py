@@ -20,47 +20,59 @@ LONGEST, LONGEST_IF_SLOW = 32, 256
 """Longest sequences, in positions, that are attended to here: beyond, the blocks of torch's kernel pay off.
 
 The second one counts where that kernel is slow at any length: it takes no dropout, and its backward pass in bfloat16 is
-four to nine times as slow as ours (200 sequences of 64 positions or fewer, AVX-512). The limit is for memory then.
+several times as slow as ours (benchmarks/attention.py). The limit is for memory then.
 """
 
-_FEWEST_KEYS, _FEWEST_IN_HALF = 16, 32
-"""Shorter sequences get empty keys up to here: a softmax over fewer numbers than a vector register holds is calculated
-one by one, and products in bfloat16 of a width between 16 and 32 take half as long again as those of 32.
-"""
+MODEL_TYPES = frozenset(
+    {
+        "bert", "distilbert", "roberta", "xlm-roberta", "mpnet", "albert", "electra",
+        "qwen2", "qwen3", "llama", "gemma3_text",
+    }
+)  # fmt: skip
+"""Architectures that a test compares with torch's kernel. Others keep it: a few look at its name and would change."""
+
+_FEWEST_KEYS = 16  # a softmax over fewer numbers than a vector register holds is calculated one by one
 
 
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, dropout: float = 0.0
 ) -> Tensor:
-    """Return softmax(scale * QK^T + mask) V as products of many small matrices.
+    """Return softmax(scale * QK^T + mask) V as products of many small matrices, in float32 or better.
 
-    The same as `torch.nn.functional.scaled_dot_product_attention` but for rounding and for the numbers that dropout
-    draws.
+    The same as `torch.nn.functional.scaled_dot_product_attention` but for rounding, for the numbers that dropout draws,
+    and for queries that see no key: they get a mean of all values here, which is as meaningless as torch's zero.
 
     Args:
-        query: [b, h, t, d].
+        query: [b, h, t, d], any float type.
         key: [b, h, s, d].
-        value: [b, h, s, d].
-        mask: True where a query sees a key, bool broadcastable to [b, h, t, s]; None for everywhere.
+        value: [b, h, s, e].
+        mask: True where a query sees a key, bool [1 or b, 1 or h, 1 or t, s]; None for everywhere.
         scale: Factor of the similarities.
         dropout: Probability that a weight is dropped, 0 to 1.
 
     Returns:
-        [b, h, t, d].
+        [b, h, t, e], of the values' type.
     """
-    b, h, t, d = query.shape
-    s = key.shape[2]
-    in_half = query.dtype == torch.bfloat16 and s > _FEWEST_KEYS
-    more = (_FEWEST_IN_HALF if in_half else _FEWEST_KEYS) - s
-    if more > 0:
-        key, value = pad(key, (0, 0, 0, more)), pad(value, (0, 0, 0, more))
-        seen = torch.ones(1, 1, 1, s, dtype=torch.bool, device=key.device) if mask is None else mask
-        mask, s = pad(seen, (0, more)), s + more
-    queries, keys, values = (x.reshape(b * h, -1, d) for x in (query, key, value))
-    hidden = _hidden(mask, (b, h, t, s), query)
-    scores = torch.baddbmm(hidden, queries, keys.mT, beta=0 if mask is None else 1, alpha=scale)
-    weights = drop(torch.softmax(scores, dim=-1), dropout)
-    return torch.bmm(weights, values).view(b, h, t, d)
+    (b, h, t, d), s, width = query.shape, key.shape[2], value.shape[3]
+    working = torch.promote_types(query.dtype, torch.float32)
+    # In half precision so small products are hardly faster, and rounded scores would be off by whole per cents.
+    with torch.autocast("cpu", enabled=False):
+        query, key, upper = (_unfold(x, working) for x in (query, key, value))
+        more = _FEWEST_KEYS - s
+        if more > 0:
+            key, upper = pad(key, (0, 0, 0, more)), pad(upper, (0, 0, 0, more))
+            seen = torch.ones(1, 1, 1, s, dtype=torch.bool, device=key.device) if mask is None else mask
+            mask, s = pad(seen, (0, more)), s + more
+        queries, keys, values = query.view(b * h, t, d), key.view(b * h, s, d), upper.view(b * h, s, width)
+        hidden = _hidden(mask, (b, h, t, s), queries)
+        scores = torch.baddbmm(hidden, queries, keys.mT, beta=0 if mask is None else 1, alpha=scale)
+        weights = drop(torch.softmax(scores, dim=-1), dropout)
+        return torch.bmm(weights, values).view(b, h, t, width).to(value.dtype)
+
+
+def _unfold(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the values as a contiguous tensor of a type, with one copy at most."""
+    return values.to(dtype, memory_format=torch.contiguous_format).contiguous()
 
 
 def _hidden(mask: Tensor | None, shape: tuple[int, int, int, int], like: Tensor) -> Tensor:
@@ -77,14 +89,14 @@ def _hidden(mask: Tensor | None, shape: tuple[int, int, int, int], like: Tensor)
 def use_short_attention(model: PreTrainedModel) -> None:
     """Let a transformers model attend to short sequences on a CPU with `attend`; all else goes where it went.
 
-    Models whose attention is not torch's fused one (because they cap their scores, say) stay as they are.
+    Models of other types than `MODEL_TYPES`, or whose attention is not torch's fused one, stay as they are.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
     AttentionInterface.register(NAME, _attention_of_a_layer)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    if getattr(model.config, "_attn_implementation", None) == "sdpa" and model._can_set_attn_implementation():
+    if model.config.model_type in MODEL_TYPES and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(NAME)
 
 
@@ -104,7 +116,7 @@ def _attention_of_a_layer(
 
     extra = any(others.get(name) is not None for name in ("position_bias", "softcap", "cache", "s_aux"))
     plain = attention_mask is None or attention_mask.dtype == torch.bool
-    longest = LONGEST_IF_SLOW if dropout or query.dtype == torch.bfloat16 else LONGEST
+    longest = LONGEST_IF_SLOW if dropout or _in_half(value) else LONGEST
     short = query.shape[2] == key.shape[2] <= longest
     if query.device.type != "cpu" or not short or extra or not plain:
         return cast(
@@ -123,3 +135,8 @@ def _attention_of_a_layer(
     scale = query.shape[3] ** -0.5 if scaling is None else scaling
     found = attend(query, key, value, attention_mask, scale=scale, dropout=dropout)
     return found.transpose(1, 2).contiguous(), None
+
+
+def _in_half(values: Tensor) -> bool:
+    """Tell whether torch's kernel would work in bfloat16; autocast may still have the tensors in float32."""
+    return values.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")

@@ -11,8 +11,8 @@ _STEPS = 1 << 16  # a number's fate is one of 2^16 equally likely ones: p is kep
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout` with a faster mask on a CPU; elsewhere it is torch's own.
 
-    p is rounded to the next multiple of 2^-16, and so is the factor of what stays; the mask comes from torch's default
-    generator, so that `torch.manual_seed` and the saved state of the generator repeat it.
+    p is rounded to the nearest multiple of 2^-16, and so is the factor of what stays; the mask comes from torch's
+    default generator, so that `torch.manual_seed` and the saved state of the generator repeat it.
     """
 
     def forward(self, input: Tensor) -> Tensor:
