@@ -55,6 +55,7 @@ LARGE = {
     r"batching\.start_epoch=\d+": "batching.start_epoch=1",
     r"=cuda(:\d)?\b": "=cpu",
     r"P_at_1 > 0\.5": "P_at_1 >= 0",
+    r"^python3 ": "python ",
     r"^(python -m benchmarks(\.gpu)?)(?= |$)": r"\1 --quick",
 }
 """What is made smaller in a command itself."""
@@ -69,6 +70,9 @@ SERVERS = {
 }
 """Commands that do not end: the address that answers once they are up, and options that keep browsers shut."""
 
+
+RESOLVE = ("--dry-run", "--quiet", "--no-build-isolation")
+"""Makes `pip install` look whether the environment of the tests is what it would install, and install nothing."""
 
 TARGETS = {
     "run": ("project", "--pipeline=fabrication"),
@@ -119,7 +123,7 @@ class Scratch:
         self._copy_project()
         assert self.run("README.md", "kedro run --pipeline=fabrication") == 0, self.said()
         raw = self.project / "data" / "01_raw" / "demo"
-        for name in ("my-shop", "mm-icontags", "my-official"):
+        for name in ("my-shop", "mm-icontags", "lf-tatesubjects", "my-official"):
             shutil.copytree(raw, self.folder / "files" / name)
         _write_embeddings(self.folder / "files" / "my-official", "official")
         shutil.copytree(raw, raw.parent / "LF-AmazonTitles-131K")
@@ -155,6 +159,8 @@ class Scratch:
             command = re.sub(pattern, small, command)
         command = re.sub(r"(?<=127\.0\.0\.1:)\d{4}", lambda port: str(self._port(port[0])), command)
         words = shlex.split(command)
+        if words[:2] == ["pip", "install"]:
+            return ["python", "-m", *words[:2], *RESOLVE, *(_in_repository(word) for word in words[2:])]
         return _make(words[1:]) if words[0] == "make" else words
 
     def run(self, page: str, command: str) -> int | None:
@@ -210,6 +216,13 @@ class Scratch:
         process.start()
         _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=900)
         return process
+
+
+def _in_repository(word: str) -> str:
+    """Return a word of a command that a person types at the top of the repository, to be used anywhere."""
+    if word.startswith(".["):
+        return f"{REPOSITORY}{word[1:]}"
+    return str(REPOSITORY / word) if (REPOSITORY / word).is_file() else word
 
 
 def _make(words: list[str]) -> list[str]:
