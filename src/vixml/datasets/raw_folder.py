@@ -54,7 +54,8 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
         raise DataError(
             "the folder holds files of yours; demo data is never written over it",
             file=folder,
-            remedy="for your own raw files run `kedro run --pipelines=study --params data_root=FOLDER`; "
+            remedy="for your own raw files run `kedro run --pipelines=study --params data_root=FOLDER`, or with an "
+            "environment that `vixml init-data` wrote `kedro run --env=NAME --pipeline=study`; "
             "for demo data leave out `data_root` or name a new folder.",
         )
 
