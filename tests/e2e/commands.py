@@ -56,7 +56,12 @@ LARGE = {
     r"=cuda(:\d)?\b": "=cpu",
     r"P_at_1 > 0\.5": "P_at_1 >= 0",
     r"^python3 ": "python ",
-    r"^(python -m benchmarks(\.gpu)?)(?= |$)": r"\1 --quick",
+    r"^vixml init-data \S+/from-pandas$": r"\g<0> --name from_pandas",
+    r"^pip (?=show )": "python -m pip ",
+    r"^python \S+benchmarks/prediction.py .*": r"\g<0> --sizes 50",
+    r"^python \S+benchmarks/load.py .*": r"\g<0> --seconds 1 --clients 2",
+    r"^(python -m benchmarks(\.gpu|\.gradient_cache)?)(?= |$)": r"\1 --quick",
+    r"^python -m benchmarks.train_step": r"\g<0> --batch 16 --steps 2 --labels 500",
 }
 """What is made smaller in a command itself."""
 
@@ -74,6 +79,11 @@ SERVERS = {
 RESOLVE = ("--dry-run", "--quiet", "--no-build-isolation")
 """Makes `pip install` look whether the environment of the tests is what it would install, and install nothing."""
 
+NAMES = {"vixml init-data", "vixml serve", "mlflow models serve", "make audit", "make viz-site"}
+"""What a sentence says of a program, without what the program must be told; what asks a public database; and a target
+whose one command stands in a block beside it.
+"""
+
 TARGETS = {
     "run": ("project", "--pipeline=fabrication"),
     "viz": ("project", ""),
@@ -81,12 +91,18 @@ TARGETS = {
     "test": ("repository", "--collect-only --quiet"),
     "bench": ("repository", "--quick --only centroids"),
     "torture": ("repository", "--kills 1 --variants encoder_text"),
+    "install": ("repository", ""),
+    "docs": ("repository", ""),
+    "secrets": ("repository", ""),
 }
 """Targets of the Makefile: where they are tried, and what makes them small."""
 
 
 def documented(pages: list[Path]) -> list[tuple[str, str]]:
-    """Return (page, command) of the `bash` blocks' lines and the `python` blocks, each distinct one once, in order."""
+    """Return (page, command) of the `bash` blocks' lines and the `python` blocks, then of those within sentences.
+
+    Each distinct one once, in order. Within sentences those with a gap to fill in are left out.
+    """
     found: dict[str, str] = {}
     for page in pages:
         text = page.read_text(encoding="utf-8")
@@ -98,6 +114,13 @@ def documented(pages: list[Path]) -> list[tuple[str, str]]:
                 words = shlex.split(line, comments=True)
                 if words:
                     found.setdefault(shlex.join(words), page.name)
+    for page in pages:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for command in re.findall(r"`((?:kedro|make|mlflow|pip|python|vixml)\s[^`]+)`", text):
+            published = "_recipe=" in command or "--env=lf_" in command  # a table of them: tests/test_reproduce.py
+            gap = re.search(r"\.\.\.|=$|=\s|\b[A-Z]{4,}\b", command)
+            if not published and not gap and " ".join(command.split()) not in NAMES:
+                found.setdefault(shlex.join(shlex.split(command)), page.name)
     return [(page, command) for command, page in found.items()]
 
 
@@ -139,7 +162,8 @@ class Scratch:
 
         from vixml.params.composition import overlay
 
-        (self.project / "src").mkdir(parents=True)
+        for name in ("src", "docs"):
+            (self.project / name).mkdir(parents=True)
         shutil.copytree(REPOSITORY / "conf", self.project / "conf", ignore=shutil.ignore_patterns("local"))
         (self.project / "conf" / "local").mkdir()
         shutil.copy(REPOSITORY / "pyproject.toml", self.project)
