@@ -5,9 +5,6 @@ A fork server imports everything once; a command then costs its work and not its
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 import multiprocessing
 import os
 import random
@@ -19,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 import urllib.error
@@ -27,10 +23,10 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.e2e.documented_files import serve_pictures, write_embeddings, write_queries_and_labels, write_tables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAMILY = {
@@ -56,6 +52,7 @@ LARGE = {
     r"=cuda(:\d)?\b": "=cpu",
     r"P_at_1 > 0\.5": "P_at_1 >= 0",
     r"^python3 ": "python ",
+    r"^vixml init-data \S+/from-pandas$": r"\g<0> --name from_pandas",
     r"^pip (?=show )": "python -m pip ",
     r"^python \S+benchmarks/prediction.py .*": r"\g<0> --sizes 50",
     r"^python \S+benchmarks/load.py .*": r"\g<0> --seconds 1 --clients 2",
@@ -78,17 +75,8 @@ SERVERS = {
 RESOLVE = ("--dry-run", "--quiet", "--no-build-isolation")
 """Makes `pip install` look whether the environment of the tests is what it would install, and install nothing."""
 
-NAMES = {
-    "vixml init-data",
-    "vixml serve",
-    "mlflow models serve",
-    "vixml init-data /data/from-pandas",
-    "make audit",
-    "make viz-site",
-}
-"""What a sentence says of a program without what the program must be told, or what a block beside it does already; and
-what asks a public database.
-"""
+NAMES = {"vixml init-data", "vixml serve", "mlflow models serve", "make audit"}
+"""What a sentence says of a program without what the program must be told; and what asks a public database."""
 
 TARGETS = {
     "run": ("project", "--pipeline=fabrication"),
@@ -100,8 +88,14 @@ TARGETS = {
     "install": ("repository", ""),
     "docs": ("repository", ""),
     "secrets": ("repository", ""),
+    "viz-site": ("project", ""),
 }
 """Targets of the Makefile: where they are tried, and what makes them small."""
+
+
+def server_of(command: str) -> str | None:
+    """Return which of the servers a command starts, if any."""
+    return next((name for name in SERVERS if f"{command} ".startswith(f"{name} ")), None)
 
 
 def documented(pages: list[Path]) -> list[tuple[str, str]]:
@@ -154,14 +148,14 @@ class Scratch:
         raw = self.project / "data" / "01_raw" / "demo"
         for name in ("my-shop", "mm-icontags", "lf-tatesubjects", "my-official"):
             shutil.copytree(raw, self.folder / "files" / name)
-        _write_embeddings(self.folder / "files" / "my-official", "official")
+        write_embeddings(self.folder / "files" / "my-official", "official")
         shutil.copytree(raw, raw.parent / "LF-AmazonTitles-131K")
-        _write_embeddings(raw.parent / "LF-AmazonTitles-131K", ".")
-        self._web = _serve_pictures(raw)
+        write_embeddings(raw.parent / "LF-AmazonTitles-131K", ".")
+        self._web = serve_pictures(raw)
         pictures = [f"http://127.0.0.1:{self._web.server_port}/{file.name}" for file in sorted(raw.rglob("*.png"))[:10]]
         for place in ("tables/my-shop", "files/my-tables"):
-            _write_tables(self.folder / place, pictures)
-        _write_queries_and_labels(self.project, raw)
+            write_tables(self.folder / place, pictures)
+        write_queries_and_labels(self.project, raw)
 
     def _copy_project(self) -> None:
         import yaml
@@ -206,7 +200,8 @@ class Scratch:
             RuntimeError: It ended, or did not answer in time.
         """
         self.stop()
-        kind = next(name for name in SERVERS if command.startswith(name))
+        kind = server_of(command)
+        assert kind is not None
         path, options = SERVERS[kind]
         words = self.adapt("", re.sub(r" (-p|--port) \d+", "", command))
         asked = re.search(r" (?:-p|--port) (\d+)", command)
@@ -345,61 +340,3 @@ def _wait(reached: Callable[[], bool], alive: Callable[[], bool], *, seconds: fl
                 return
             raise RuntimeError("the process ended or did not answer in time")
         time.sleep(0.05)
-
-
-def _serve_pictures(raw: Path) -> ThreadingHTTPServer:
-    """A web server on this machine with the pictures of a raw folder, for `image_download`."""
-    folder = next(raw.rglob("*.png")).parent
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def _write_tables(folder: Path, pictures: list[str]) -> None:
-    """Tables of a user's own: products with addresses of pictures, categories, links, and new queries."""
-    folder.mkdir(parents=True)
-    names = [f"{colour} {thing}" for colour in ("red", "green", "blue") for thing in ("shoe", "hat", "ring", "bag")]
-    photos = [*pictures, *[""] * 90]
-    rows = [[f"{i:05d}", f"new {names[i % len(names)]}", "with a bow", photos[i]] for i in range(90)]
-    _write_csv(folder / "products.csv", [["Product ID", "Title", "Description", "photo"], *rows])
-    _write_csv(folder / "categories.csv", [["nr", "Name"], *[[f"c{i}", name] for i, name in enumerate(names)]])
-    links = [[row[0], f"c{i % len(names)}"] for i, row in enumerate(rows)]
-    _write_csv(folder / "links.csv", [["product", "category"], *links])
-    _write_csv(
-        folder / "new.csv", [["Product ID", "Title", "Description"], ["n1", "red shoe", ""], ["n2", "hat", "blue"]]
-    )
-
-
-def _write_embeddings(raw: Path, folder: str) -> None:
-    """Pre-computed image embeddings beside a raw folder's texts, in the authors' form: one image an item."""
-    import numpy as np
-
-    (raw / folder).mkdir(exist_ok=True)
-    for side, name in (("trn", "train"), ("tst", "test"), ("lbl", "labels")):
-        file = next(raw.glob(f"{side}.json*"))
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
-            count = sum(1 for _ in lines)
-        rows = np.empty(count, dtype=object)
-        rows[:] = [[row] for row in range(count)]
-        np.save(raw / folder / f"{name}_imgs_384_3_map.npy", rows, allow_pickle=True)
-        vectors = np.random.default_rng(count).standard_normal((count, 1152), dtype=np.float32)
-        np.save(raw / folder / f"{side}_embs_imgs_3_1152_siglip2.npy", vectors)
-
-
-def _write_queries_and_labels(project: Path, raw: Path) -> None:
-    """New queries and pictures, and changes to the demo's labels, under the names that the documentation uses."""
-    for name in ("jacket.png", "vase.png"):
-        shutil.copy(next(raw.rglob("*.png")), project / name)
-    file = next(raw.glob("lbl.json*"))
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        ids = [json.loads(line)["uid"] for line in lines]
-    for place in (project / "my-queries.csv", project / "new.csv"):
-        _write_csv(place, [["id", "text"], ["1", "red vase"], ["2", "desk lamp"]])
-    _write_csv(project / "new_labels.csv", [["id", "text"], ["new-1", "striped vase"], ["new-2", "tall lamp"]])
-    _write_csv(project / "better_titles.csv", [["id", "text"], [ids[0], "a better title"]])
-    _write_csv(project / "sold_out.csv", [["id"], [ids[1]]])
-
-
-def _write_csv(file: Path, rows: list[list[str]]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows(rows)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.commands import REPOSITORY, SERVERS, Scratch, documented
+from tests.e2e.commands import REPOSITORY, Scratch, documented, server_of
 
 pytestmark = pytest.mark.e2e
 
@@ -64,7 +64,7 @@ def test_command(page: str, command: str, scratch: Scratch) -> None:
         answer = subprocess.run(scratch.adapt(page, command), capture_output=True, text=True, check=True)
         assert "label" in answer.stdout, answer.stdout
         json.loads(answer.stdout)
-    elif any(command.startswith(name) for name in SERVERS):
+    elif server_of(command):
         scratch.serve(command)
     else:
         assert scratch.run(page, command) == 0, scratch.said()
