@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import io
 import json
 import os
+import random
 import signal
 import socket
 import statistics
@@ -21,6 +23,7 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,9 +39,12 @@ def picture() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    # Below the clients' own range: one that knocks too early at a port of that range may be connected with itself.
+    for port in random.sample(range(20_000, 32_000), 50):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    sys.exit("no port is free")
 
 
 def body(number: int, image: str, mlflow: bool) -> bytes:
@@ -61,7 +67,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310
                 return
-        except OSError:
+        except (OSError, http.client.HTTPException):
             time.sleep(0.3)
     sys.exit("the server did not come up")
 

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import re
 import runpy
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import traceback
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.documented_files import serve_pictures, write_embeddings, write_queries_and_labels, write_tables
+from tests.servers import answers, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAMILY = {
@@ -211,7 +208,7 @@ class Scratch:
             words[-1] = f"ARGS={shlex.join(options)}"
             options = ()
         self._server = self._start([*words, *options])
-        _wait(lambda: _answers(f"http://127.0.0.1:{port}{path}"), self._server.is_alive, seconds=900)
+        _wait(lambda: answers(f"http://127.0.0.1:{port}{path}"), self._server.is_alive, seconds=900)
 
     def stop(self) -> None:
         """Stop the server, and whatever it started."""
@@ -259,15 +256,6 @@ def _make(words: list[str]) -> list[str]:
     installed = [word for name in ("run", "dev") for word in ("-o", str(environment / f".installed-{name}"))]
     place = ["-f", str(REPOSITORY / "Makefile")] if where == "project" else ["-C", str(REPOSITORY)]
     return ["make", *place, *installed, f"VENV={environment}", words[0], f"ARGS={given} {small}"]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on; below 49152, which Kedro-Viz insists on."""
-    for port in random.sample(range(20_000, 49_000), 50):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no port is free")
 
 
 def _command(words: list[str], folder: Path, log: Path) -> None:
@@ -322,14 +310,6 @@ def _leads_a_group(pid: int | None) -> bool:
         return pid is not None and os.getpgid(pid) == pid
     except ProcessLookupError:
         return True
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _wait(reached: Callable[[], bool], alive: Callable[[], bool], *, seconds: float) -> None:

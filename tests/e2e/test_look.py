@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.commands import _answers, _wait, free_port
+from tests.e2e.commands import _wait
+from tests.servers import answers, free_port
 
 from vixml.params.composition import VARIANTS
 from vixml.pipeline_registry import register_pipelines
@@ -96,7 +97,7 @@ def see_mlflow(project: Path, page: Any) -> None:
     with (project / "mlflow.log").open("w") as log:
         server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _wait(lambda: _answers(f"http://127.0.0.1:{port}/health"), lambda: server.poll() is None, seconds=900)
+        _wait(lambda: answers(f"http://127.0.0.1:{port}/health"), lambda: server.poll() is None, seconds=900)
         client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("vixml").experiment_id
         runs = client.search_runs([experiment], "tags.variant != ''")

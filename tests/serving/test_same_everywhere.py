@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.servers import answers, free_port
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import StateError
@@ -130,9 +130,7 @@ def post(url, body):
 @contextmanager
 def served(command, path, tmp_path):
     """Start `python -m <command> <free port>` and give its address once it answers; stop it afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (tmp_path / "log").open("w+") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", *command, str(port)],
@@ -153,14 +151,12 @@ def served(command, path, tmp_path):
 def wait_for(url, server, log):
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
+        if answers(url):
+            return
         try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            try:
-                server.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                continue
-            break
+            server.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            continue
+        break
     log.seek(0)
     pytest.fail("the server did not come up:\n" + log.read()[-3000:])
