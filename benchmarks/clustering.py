@@ -24,7 +24,7 @@ def run(*, quick: bool) -> list[Row]:
     seconds, oracle_seconds, peak, ours, theirs = race(
         lambda: balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(1)),
         lambda: oracle.balanced_clusters(points, size=size, generator=torch.Generator().manual_seed(1)),
-        repeats=1,
+        repeats=3,
     )
     assert torch.equal(torch.cat(ours).sort().values, torch.arange(count)), "no partition"
     assert max(map(len, ours)) - min(map(len, ours)) <= 1, "unbalanced"

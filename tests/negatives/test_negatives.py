@@ -47,7 +47,9 @@ def test_the_half_that_leans_most(nodes: int, longest: int, levels: int, seed: i
     sizes = longest - torch.randint(0, min(2, longest), (nodes,), generator=generator)
     real = torch.arange(longest) < sizes[:, None]
     lean = torch.randint(-levels, levels + 1, (nodes, longest), generator=generator).float()
-    side = clustering._larger_half(lean, real)
+    half = clustering._Half(real)
+    side, rough = half.exactly(lean), half.roughly(lean)
+    assert bool((rough | ~side).all()), "where no sample is taken, the rough half holds the exact one"
     for row, count, found in zip(lean, sizes.tolist(), side, strict=True):
         order = torch.sort(row[:count], descending=True, stable=True).indices
         assert found.nonzero()[:, 0].tolist() == sorted(order[: (count + 1) // 2].tolist())

@@ -2,13 +2,16 @@
 
 What costs is reading the points from memory. Nodes that do not fit into the processor's cache are split by a direction
 that a sample finds and a few passes over all members refine, in half precision where the processor multiplies it.
-Smaller ones are taken in chunks that stay in the cache while 2-means iterates. A node of at most 256 points needs them
-only once: its Gram matrix holds all that 2-means asks for, and the Gram matrices of its descendants are parts of it.
+Smaller ones are taken in chunks that stay in the cache while 2-means iterates, a thread each. A node of at most 256
+points needs them only once: its Gram matrix holds all that 2-means asks for, and the Gram matrices of its descendants
+are parts of it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -16,14 +19,15 @@ from torch import Tensor
 from vixml.models.device import cpu_has_bf16
 
 _GRAM = 256  # most points of a node that is split through its Gram matrix
-_CHUNK = 1 << 21  # most numbers of a chunk of nodes: 8 MB
+_CHUNK = 1 << 22  # most numbers of a chunk of nodes: 8 MB in half precision
 _CACHED = 16_384  # most points of a node that 2-means reads again and again; on a GPU, where launches cost, more
 _CACHED_GPU = 131_072
+_MIDDLE = 512  # so many members at least tell where the middle is, until the last split
 _SAMPLE, _PASSES = 8192, 6  # members that find a large node's direction; passes over all of them that refine it
 
 
 def balanced_clusters(
-    embeddings: Tensor, *, size: int, generator: torch.Generator, max_iterations: int = 20, tolerance: float = 7e-5
+    embeddings: Tensor, *, size: int, generator: torch.Generator, max_iterations: int = 20, tolerance: float = 5e-5
 ) -> list[Tensor]:
     """Split points into clusters whose sizes differ by at most one.
 
@@ -48,13 +52,35 @@ def balanced_clusters(
     if large:
         kind = torch.bfloat16 if embeddings.is_cuda or cpu_has_bf16() else kind
         order, sizes = _split_large(embeddings.to(kind, copy=True), large, generator, max_iterations, tolerance)
-    orders, parts = [], []
-    for group in order.split(sizes.tolist()):
+    groups, streams = order.split(sizes.tolist()), [generator]
+    if large:  # a stream for each group, whichever thread comes first
+        seeds = torch.randint(1 << 62, (len(groups),), generator=generator)
+        streams = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
+
+    def split(group: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         points = (embeddings.index_select(0, group) if large else embeddings).to(kind)
-        inner, leaves = _split_cached(points, depth - large, generator, max_iterations, tolerance)
-        orders.append(group[inner])
-        parts.append(leaves)
+        inner, leaves = _split_cached(points, depth - large, stream, max_iterations, tolerance)
+        return group[inner], leaves
+
+    orders, parts = zip(*_on_threads(split, groups, streams), strict=True)
     return list(torch.cat(orders).cpu().split(torch.cat(parts).tolist()))
+
+
+def _on_threads(
+    split: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]],
+    groups: Sequence[Tensor],
+    streams: Sequence[torch.Generator],
+) -> list[tuple[Tensor, Tensor]]:
+    """Split groups side by side on a CPU, each on one thread: their operations are too small to share one out."""
+    threads = min(torch.get_num_threads(), len(groups))
+    if threads == 1 or groups[0].is_cuda:
+        return list(map(split, groups, streams))
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, "clusters", torch.set_num_threads, (1,)) as pool:
+            return list(pool.map(split, groups, streams))
+    finally:
+        torch.set_num_threads(before)  # what a thread sets is what new ones begin with
 
 
 def _split_large(
@@ -86,20 +112,19 @@ def _halve(points: Tensor, generator: torch.Generator, max_iterations: int, tole
     seeds = _seeds(torch.tensor([count]), generator)[0].to(points.device)
     direction = (points[seeds[0]] - points[seeds[1]]).float()[None]
     sample = points[:: -(-count // _SAMPLE)].contiguous()
-    side = torch.ones(count, dtype=torch.bool, device=points.device)
     for members, iterations in ((sample, max_iterations), (points, _PASSES)):
-        exist, previous = torch.ones(1, len(members), dtype=torch.bool, device=points.device), -math.inf
+        half, previous = _Half(torch.ones(1, len(members), dtype=torch.bool, device=points.device)), -math.inf
         total = _sums(members[None])
         for _ in range(iterations):
-            side = _larger_half(_products(members[None], direction), exist)
-            sum_a = _sums_of_side(members[None], side)
+            lean = _products(members[None], direction)
+            sum_a = _sums_of_side(members[None], half.roughly(lean))
             norm_a, norm_b = (s.norm(dim=1, keepdim=True).clamp(min=1e-12) for s in (sum_a, total - sum_a))
             direction = sum_a / norm_a - (total - sum_a) / norm_b
             current = float((norm_a + norm_b) / len(members))
             if current - previous < tolerance:
                 break
             previous = current
-    return side[0]
+    return half.exactly(lean)[0]
 
 
 def _split_cached(
@@ -135,20 +160,19 @@ def _split_once(
     seeds = _seeds(sizes, generator).to(points.device)
     centres = block.gather(1, seeds[..., None].expand(-1, -1, block.shape[2]))
     direction = (centres[:, 0] - centres[:, 1]).float()
-    total, previous = _sums(block), -math.inf
-    side = real
+    half, total, previous = _Half(real), _sums(block), -math.inf
     for _ in range(max_iterations):
-        side = _larger_half(_products(block, direction), real)
-        sum_a = _sums_of_side(block, side)
+        lean = _products(block, direction)
+        sum_a = _sums_of_side(block, half.roughly(lean))
         sum_b = total - sum_a
         norm_a, norm_b = (s.norm(dim=1, keepdim=True).clamp(min=1e-12) for s in (sum_a, sum_b))
         direction = sum_a / norm_a - sum_b / norm_b
         # The norm of a side's sum is the sum of its members' similarities to their centre.
-        current = float((norm_a + norm_b).sum() / real.sum())
+        current = float((norm_a + norm_b).sum()) / len(order)
         if current - previous < tolerance:
             break
         previous = current
-    new_order = members.gather(1, _side_by_side(side, real))[real]
+    new_order = members.gather(1, _side_by_side(half.exactly(lean), real))[real]
     halves = _halves(sizes)
     return new_order, halves[halves > 0]
 
@@ -203,19 +227,20 @@ def _two_means(
     """
     seeds = _seeds(sizes, generator).to(gram.device)
     sides = torch.zeros(len(real), 2, real.shape[1], device=gram.device).scatter_(2, seeds[..., None], 1.0)
-    previous, side = -math.inf, real
+    half, members, previous = _Half(real), float(sizes.sum()), -math.inf
     for iteration in range(max_iterations):
         products = torch.bmm(sides, gram)  # of each member with the sums of both sides
         norms = (products * sides).sum(dim=2).clamp(min=1e-12).sqrt()
         lean = products / norms[..., None]
-        side = _larger_half(lean[:, 0] - lean[:, 1], real)
-        current = float(norms.sum() / real.sum())
+        lean = lean[:, 0] - lean[:, 1]
+        current = float(norms.sum()) / members
         # The first two "sides" are single points, which are no split of the node yet.
         if iteration > 1 and current - previous < tolerance:
             break
         previous = current
-        sides = torch.stack([side, real & ~side], dim=1).float()
-    return side
+        side = half.roughly(lean)
+        torch.stack([side & real, ~side & real], dim=1, out=sides)
+    return half.exactly(lean)
 
 
 def _lengths(sizes: Tensor, per_chunk: int) -> list[int]:
@@ -276,18 +301,42 @@ def _sums_of_side(block: Tensor, side: Tensor) -> Tensor:
     return _products(block.mT, side.float())
 
 
-def _larger_half(lean: Tensor, real: Tensor) -> Tensor:
-    """Mark the half of each node's members that leans most to side A; of equal ones, the first."""
-    half = (real.sum(dim=1, keepdim=True) + 1) // 2
-    middle = (lean.shape[1] + 1) // 2
-    # A node that is one shorter has one place less to give away where the middle is one less: its gap takes that place.
-    lean = torch.where(real, lean, torch.where(half < middle, torch.inf, -torch.inf))
-    edge = torch.topk(lean, middle, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
-    side = (lean >= edge) & real
-    if bool((side.sum(dim=1, keepdim=True) == half).all()):
-        return side
-    above, tie = (lean > edge) & real, (lean == edge) & real
-    return above | (tie & (tie.cumsum(dim=1) <= half - above.sum(dim=1, keepdim=True)))
+class _Half:
+    """The larger half of each node's members, by how much they lean to side A.
+
+    Args:
+        real: Which members exist [nodes, m]; nodes differ by at most one member.
+    """
+
+    def __init__(self, real: Tensor) -> None:
+        self.real, self.complete = real, bool(real.all())
+        self.half = (real.sum(dim=1, keepdim=True) + 1) // 2
+        # A node that is one shorter has one place less to give away where the middle is one less: its gap takes it.
+        self.gap = torch.where(self.half < (real.shape[1] + 1) // 2, torch.inf, -torch.inf)
+        self.every = max(1, real.shape[1] // _MIDDLE)
+
+    def roughly(self, lean: Tensor) -> Tensor:
+        """Mark about the half that leans most [nodes, m]: good for a direction; gaps may be marked too."""
+        lean = self._filled(lean)
+        return lean >= _middle(lean[:, :: self.every])
+
+    def exactly(self, lean: Tensor) -> Tensor:
+        """Mark the half that leans most [nodes, m]; of equal ones, the first."""
+        lean = self._filled(lean)
+        edge = _middle(lean)
+        side = (lean >= edge) & self.real
+        if bool((side.sum(dim=1, keepdim=True) == self.half).all()):
+            return side
+        above, tie = (lean > edge) & self.real, (lean == edge) & self.real
+        return above | (tie & (tie.cumsum(dim=1) <= self.half - above.sum(dim=1, keepdim=True)))
+
+    def _filled(self, lean: Tensor) -> Tensor:
+        return lean if self.complete else torch.where(self.real, lean, self.gap)
+
+
+def _middle(lean: Tensor) -> Tensor:
+    """Return the smallest number of the larger half of each row [nodes, m], as [nodes, 1]."""
+    return lean.kthvalue(lean.shape[1] // 2 + 1, dim=1, keepdim=True).values
 
 
 def _side_by_side(side: Tensor, real: Tensor) -> Tensor:
