@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vixml.core.directories import WorkDirectory
 from vixml.data import tokens
 from vixml.data.tokens import tokenise
 from vixml.models.tokenizer import make_tokenizer
@@ -36,3 +41,37 @@ def test_block_size_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = tokenise(CORPUS, tokenizer, max_length=8, special_tokens=True, dtype=np.uint16)
     np.testing.assert_array_equal(whole.values, blocks.values)
     np.testing.assert_array_equal(whole.offsets, blocks.offsets)
+
+
+def test_ids_are_written_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A side larger than a block is read once, a block at a time, and the file is the array that fits in memory."""
+    tokenizer = make_tokenizer(BackboneParams(name="tiny", family="encoder"), CORPUS)
+    monkeypatch.setattr(tokens, "_BLOCK", 3)
+    waiting: list[int] = []
+    write, read = tokens._write_ids, 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for text in CORPUS:
+            read += 1
+            yield text
+
+    def watched(file: Path, blocks: Iterable[Any], dtype: Any) -> Any:
+        def look() -> Iterator[Any]:
+            written = 0
+            for values, lengths in blocks:
+                waiting.append(read - written)
+                written += len(lengths)
+                yield values, lengths
+
+        return write(file, look(), dtype)
+
+    monkeypatch.setattr(tokens, "_write_ids", watched)
+    sides = {"train": texts(), "label": iter(())}
+    built = tokens.build_tokens(sides, tokenizer, max_length=8, special_tokens=True, work=WorkDirectory(tmp_path))
+    store, whole = tokens.TokenStore(built.path), tokenise(CORPUS, tokenizer, max_length=8, special_tokens=True)
+    assert max(waiting) <= 3
+    np.testing.assert_array_equal(store.side("train").values, whole.values)
+    np.testing.assert_array_equal(store.side("train").offsets, whole.offsets)
+    assert len(store.side("label")) == 0
+    assert built.meta["train"] == {"texts": len(CORPUS), "tokens": len(whole.values)}

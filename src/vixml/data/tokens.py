@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.data.ragged import RaggedArray, offsets_of
@@ -47,7 +48,7 @@ class TokenStore:
 
 
 def build_tokens(
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, Iterable[str]],
     tokenizer: PreTrainedTokenizerFast,
     *,
     max_length: int,
@@ -57,8 +58,10 @@ def build_tokens(
 ) -> Built:
     """Tokenise every side and save the tokenizer beside the ids.
 
+    In memory are one block of texts and its ids at a time, and the offsets.
+
     Args:
-        texts: Texts of each side.
+        texts: Texts of each side; read once, in order.
         tokenizer: A fast tokenizer.
         max_length: Longest sequence in tokens, special tokens included.
         special_tokens: Whether the tokenizer adds its own start and end tokens (encoders).
@@ -69,10 +72,10 @@ def build_tokens(
     dtype = np.uint16 if len(tokenizer) <= np.iinfo(np.uint16).max + 1 else np.uint32
     report: dict[str, Any] = {"vocabulary": len(tokenizer), "max_length": max_length, **(meta or {})}
     for side, side_texts in texts.items():
-        ragged = tokenise(side_texts, tokenizer, max_length=max_length, special_tokens=special_tokens, dtype=dtype)
-        np.save(folder / f"{side}_ids.npy", ragged.values, allow_pickle=False)
-        np.save(folder / f"{side}_offsets.npy", ragged.offsets, allow_pickle=False)
-        report[side] = {"texts": len(ragged), "tokens": len(ragged.values)}
+        blocks = _blocks(side_texts, tokenizer, max_length, special_tokens, dtype)
+        offsets = offsets_of(_write_ids(folder / f"{side}_ids.npy", blocks, dtype))
+        np.save(folder / f"{side}_offsets.npy", offsets, allow_pickle=False)
+        report[side] = {"texts": len(offsets) - 1, "tokens": int(offsets[-1])}
     tokenizer.save_pretrained(str(folder / "tokenizer"))
     return Built(folder, KIND, report)
 
@@ -86,16 +89,52 @@ def tokenise(
     dtype: type[np.unsignedinteger] = np.uint32,
 ) -> RaggedArray:
     """Return the token ids of `texts`, cut to `max_length`, without padding."""
+    blocks = list(_blocks(texts, tokenizer, max_length, special_tokens, dtype))
+    if not blocks:
+        return RaggedArray(np.zeros(0, dtype=dtype), offsets_of(np.zeros(0, dtype=np.int64)))
+    values, lengths = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return RaggedArray(values, offsets_of(lengths))
+
+
+def _blocks(
+    texts: Iterable[str],
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    special_tokens: bool,
+    dtype: type[np.unsignedinteger],
+) -> Iterator[tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]]:
+    """Yield the ids of some texts one after the other, and the length of each text."""
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.enable_truncation(max_length)
-    texts = list(texts)
-    parts: list[np.ndarray] = []
-    lengths: list[int] = []
-    for start in range(0, len(texts), _BLOCK):
-        encodings = backend.encode_batch_fast(texts[start : start + _BLOCK], add_special_tokens=special_tokens)
-        rows = [encoding.ids for encoding in encodings]
-        lengths.extend(map(len, rows))
-        parts.append(np.fromiter(chain.from_iterable(rows), dtype=dtype))
-    values = np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
-    return RaggedArray(values, offsets_of(np.asarray(lengths, dtype=np.int64)))
+    texts = iter(texts)
+    while block := list(islice(texts, _BLOCK)):
+        rows = [encoding.ids for encoding in backend.encode_batch_fast(block, add_special_tokens=special_tokens)]
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        yield np.fromiter(chain.from_iterable(rows), dtype=dtype, count=int(lengths.sum())), lengths
+
+
+def _write_ids(
+    file: Path,
+    blocks: Iterable[tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]],
+    dtype: type[np.unsignedinteger],
+) -> NDArray[np.int64]:
+    """Write the ids of all blocks as one array into a `.npy` file; return the lengths of all texts."""
+    lengths = [np.zeros(0, dtype=np.int64)]
+    count = 0
+    with file.open("wb") as stream:
+        _write_header(stream, 0, dtype)
+        begin = stream.tell()
+        for values, block_lengths in blocks:
+            values.tofile(stream)
+            count += len(values)
+            lengths.append(block_lengths)
+        stream.seek(0)
+        _write_header(stream, count, dtype)  # NumPy leaves room for a longer length
+        assert stream.tell() == begin
+    return np.concatenate(lengths)
+
+
+def _write_header(stream: BinaryIO, count: int, dtype: type[np.unsignedinteger]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(stream, header)
