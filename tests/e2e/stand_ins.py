@@ -1,0 +1,46 @@
+"""Tiny networks with random weights in a model cache of their own, under the names of the paper's checkpoints.
+
+So a command that names one runs to its end without a network; what it would learn is not what is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vixml.models.tokenizer import make_tokenizer
+from vixml.params.model import BackboneParams
+
+REVISION = "0" * 40
+TEXTS = [f"{colour} {thing}" for colour in ("red", "green", "blue") for thing in ("shoe", "hat", "ring")] * 5
+SMALL = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 32}
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "bert": SMALL,
+    "distilbert": {"n_layers": 1, "n_heads": 2, "dim": 32, "hidden_dim": 32},
+    "qwen2": {**SMALL, "num_key_value_heads": 1},
+}
+CHECKPOINTS = {
+    "sentence-transformers/paraphrase-MiniLM-L3-v2": "bert",
+    "sentence-transformers/msmarco-distilbert-base-v4": "distilbert",
+    "intfloat/e5-base-v2": "bert",
+    "Qwen/Qwen2.5-0.5B-Instruct": "qwen2",
+    "Qwen/Qwen2.5-3B-Instruct": "qwen2",
+    "Qwen/Qwen2.5-7B-Instruct": "qwen2",
+}
+
+
+def write_checkpoints(cache: Path) -> None:
+    """Fill a model cache (`HF_HUB_CACHE`) as if all of them had been downloaded."""
+    from transformers import AutoConfig, AutoModel
+
+    for name, kind in CHECKPOINTS.items():
+        family = "decoder" if kind == "qwen2" else "encoder"
+        tokenizer = make_tokenizer(BackboneParams(name="tiny", family=family), TEXTS)
+        folder = cache / f"models--{name.replace('/', '--')}"
+        snapshot = folder / "snapshots" / REVISION
+        config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **KINDS[kind])
+        AutoModel.from_config(config).save_pretrained(snapshot)
+        tokenizer.save_pretrained(snapshot)
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text(REVISION, encoding="utf-8")
