@@ -20,7 +20,28 @@ from tests.e2e.stand_ins import write_checkpoints
 pytestmark = pytest.mark.e2e
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-COMMANDS = documented(PAGES)
+
+
+def in_order(commands: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Put each row of reproduce.md that only evaluates right behind the one that trains the model."""
+    row = re.compile(r"(kedro run --env=\w+) --pipeline=evaluation --namespaces=(\w+) --params (\w+=([\w.-]+)),")
+    evaluations = {
+        f"{found[1]} --pipeline={found[2]} --params {found[3]},run_name={found[4]}": command
+        for _, command in commands
+        if (found := row.match(command))
+    }
+    ordered = []
+    for page, command in commands:
+        if not row.match(command):
+            ordered.append((page, command))
+            trained = next((start for start in evaluations if f"{command},".startswith(f"{start},")), None)
+            if trained is not None:
+                ordered.append((page, evaluations.pop(trained)))
+    assert not evaluations, "nothing trains these"
+    return ordered
+
+
+COMMANDS = in_order(documented(PAGES))
 END_WITHOUT_A_NETWORK = {
     r"hf-hub:timm/": "the vision model could not be loaded",
 }

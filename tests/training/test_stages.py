@@ -201,6 +201,17 @@ def test_embeddings_of_the_trained_model(tmp_path: Path) -> None:
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
 
 
+def test_a_model_of_other_settings_is_refused(tmp_path: Path) -> None:
+    """Results stand under the run's settings: evaluating another's model names what differs."""
+    inputs = _inputs(tmp_path)
+    model, _ = _train(inputs, tmp_path / "run")
+    other = _changed(inputs, backbone={"pooling": "last"}, model={"max_images": 2})
+    with pytest.raises(StateError, match=r'backbone\.pooling: "mean" -> "last"; model\.max_images: 3 -> 2'):
+        stages.embed_test_and_labels(other, model, WorkDirectory(tmp_path / "other"))
+    frugal = _changed(inputs, backbone={"gradient_checkpointing": True}, optim={"lr": 1.0})
+    stages.embed_test_and_labels(frugal, model, WorkDirectory(tmp_path / "frugal"))
+
+
 def test_tokens_of_other_items_are_refused(tmp_path: Path) -> None:
     """Rows are joined by position: another number of training queries is an error that says what to do."""
     inputs = _inputs(tmp_path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import StateError
+from vixml.params.base import Params
 from vixml.params.training import Resume
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ Identity = Mapping[str, Any]
 
 _LIBRARIES = ("torch", "transformers", "vixml")
 _SHOWN = 12
+_HOW_NOT_WHAT = ("backbone.max_download_gb", "backbone.gradient_checkpointing")  # the model is the same
 
 
 def flatten(value: Any, prefix: str) -> dict[str, Any]:
@@ -40,6 +42,32 @@ def differences(saved: Identity, current: Identity) -> list[str]:
     return [f"{name}: {_short(saved.get(name))} -> {_short(current.get(name))}" for name in names]
 
 
+def check_same_network(trained: Sequence[Params], current: Sequence[Params], *, model: Path) -> None:
+    """Make sure that a run speaks of the model that it finds, as its results are recorded under the run's settings.
+
+    Args:
+        trained: Sections `backbone` and `model` of the settings that the model was trained with.
+        current: Those of this run.
+        model: Folder of the model.
+
+    Raises:
+        StateError: They differ; every difference is named.
+    """
+    found = differences(*map(_network, (trained, current)))
+    if found:
+        raise StateError(
+            f"this model was trained with other settings than this run has (then -> now): {_listed(found)}.",
+            file=model,
+            remedy="give the same --params as for its training, or train it again.",
+        )
+
+
+def _network(sections: Sequence[Params]) -> Identity:
+    named = zip(("backbone", "model"), sections, strict=True)
+    settings = [flatten(section.model_dump(mode="json"), name) for name, section in named]
+    return {name: value for leaves in settings for name, value in leaves.items() if name not in _HOW_NOT_WHAT}
+
+
 def check_identity(saved: Identity, current: Identity, *, state: Path, resume: Resume, remedy: str) -> None:
     """Make sure that a saved state belongs to this training.
 
@@ -52,13 +80,17 @@ def check_identity(saved: Identity, current: Identity, *, state: Path, resume: R
     found = differences(saved, current)
     if not found:
         return
-    listed = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    listed = _listed(found)
     if resume == "force" or all(name.startswith("versions.") for name in found):
         log.warning("Continuing %s although it was made with other settings (then -> now): %s", state, listed)
         return
     raise StateError(
         f"this training was begun with other settings or data (then -> now): {listed}.", file=state, remedy=remedy
     )
+
+
+def _listed(found: list[str]) -> str:
+    return "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
 
 
 def _short(value: Any) -> str:
