@@ -1,8 +1,6 @@
-"""Peak memory and time of one step's network passes over growing pools, with and without gradient caching.
+"""Gradient caching: peak memory, time and gradients of one step's network passes over growing pools, against one batch.
 
-    python -m benchmarks.gradient_cache [--quick]
-
-Every row is measured in a process of its own, so that one peak does not hide another.
+Every pool is measured in a process of its own, so that one peak does not hide another.
 """
 
 from __future__ import annotations
@@ -12,75 +10,100 @@ import json
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
-POOLS = (512, 1024, 2048, 4096)
+from benchmarks.harness import Row
+
+if TYPE_CHECKING:
+    from vixml.models.dual import DualModel
+
 SIZE = {"vocab_size": 30_522, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
 
 
-def one(pool: int, *, cached: bool) -> dict[str, float]:
-    """Embed `pool` items and go backward; return the growth of the peak resident memory in MiB, and seconds."""
-    import numpy as np
+def run(*, quick: bool) -> list[Row]:
+    """Compare the gradients of a small pool, then measure a pool and one four times as large."""
+    worst = _difference_of_gradients()
+    assert worst < 1e-5, f"gradients differ by {worst:.1e}"
+    small, large = (384, 768) if quick else (512, 2048)
+    (_, few), (plain, many) = ([_measured(pool, cached) for cached in (False, True)] for pool in (small, large))
+    sizes = f"{many['mib']:.0f} MiB, as one batch {plain['mib']:.0f}; pool of {small:,}: {few['mib']:.0f}"
+    flat = many["mib"] < 1.25 * few["mib"] + 32
+    return [
+        Row(
+            "gradient caching",
+            f"pool of {large:,}: {sizes}",
+            many["seconds"], "one batch", plain["seconds"], int(many["peak"]),
+            "one batch and a forward pass more", plain["seconds"] * 4 / 3, "gradients 1e-5, memory of any pool", flat,
+        )
+    ]  # fmt: skip
+
+
+def _measured(pool: int, cached: bool) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.gradient_cache", str(pool), *(["--cached"] if cached else [])]
+    found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+def _model(dropout: float) -> DualModel:
     import torch
     from transformers import AutoModel, BertConfig
 
-    from vixml.data.ragged import RaggedArray, offsets_of
     from vixml.models.dual import DualModel
     from vixml.models.embedder import Embedder
     from vixml.models.label_side import LabelSide
-    from vixml.models.sequence import ItemBatch
-    from vixml.training.gradient_cache import CachedEmbeddings
-    from vixml.training.memory import peak_memory, reset_peak_memory
 
     torch.manual_seed(0)
+    chances = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    network = AutoModel.from_config(BertConfig(**SIZE, **chances, intermediate_size=1024))
+    return DualModel(Embedder(network, image_dim=None, chunk_tokens=2048), LabelSide(8)).train()
+
+
+def _step(model: DualModel, items: int, *, cached: bool) -> None:
+    """Embed `items` titles and go backward."""
+    import numpy as np
+
+    from vixml.data.ragged import RaggedArray, offsets_of
+    from vixml.models.sequence import ItemBatch
+    from vixml.training.gradient_cache import CachedEmbeddings
+
     rng = np.random.default_rng(0)
-    embedder = Embedder(
-        AutoModel.from_config(BertConfig(**SIZE, intermediate_size=1024)), image_dim=None, chunk_tokens=2048
-    )
-    model = DualModel(embedder, LabelSide(8)).train()
+    lengths = rng.integers(6, 32, items)
+    batch = ItemBatch(RaggedArray(rng.integers(0, 30_000, lengths.sum()), offsets_of(lengths)))
+    if not cached:
+        model.embed(batch)[:, 0].sum().backward()
+        return
+    cache = CachedEmbeddings(model, batch, precision="fp32")
+    cache.embeddings[:, 0].sum().backward()
+    cache.backward()
 
-    def step(items: int, *, cached: bool) -> None:
-        lengths = rng.integers(6, 32, items)
-        batch = ItemBatch(RaggedArray(rng.integers(0, 30_000, lengths.sum()), offsets_of(lengths)))
-        if not cached:
-            model.embed(batch)[:, 0].sum().backward()
-            return
-        cache = CachedEmbeddings(model, batch, precision="fp32")
-        cache.embeddings[:, 0].sum().backward()
-        cache.backward()
 
-    step(128, cached=True)  # gradients and scratch memory that every step needs
-    reset_peak_memory(torch.device("cpu"))
-    before, started = peak_memory(torch.device("cpu")), time.perf_counter()
-    step(pool, cached=cached)
-    seconds = time.perf_counter() - started
-    return {"mib": (peak_memory(torch.device("cpu")) - before) / 2**20, "seconds": seconds}
+def _difference_of_gradients() -> float:
+    """Return the largest difference between the gradients of one batch and cached ones, without dropout."""
+    gradients = []
+    for cached in (False, True):
+        model = _model(0.0)
+        _step(model, 256, cached=cached)
+        gradients.append([weight.grad for weight in model.parameters() if weight.grad is not None])
+    return max(float((one - other).abs().max()) for one, other in zip(*gradients, strict=True))
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure one pool: growth of the peak in MiB, the peak in bytes, seconds."""
+    import torch
+
+    from vixml.training.memory import peak_memory, reset_peak_memory
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small pools only")
-    parser.add_argument("--one", nargs=2, metavar=("POOL", "CACHED"), help=argparse.SUPPRESS)
+    parser.add_argument("pool", type=int)
+    parser.add_argument("--cached", action="store_true")
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(one(int(options.one[0]), cached=options.one[1] == "1")))
-        return
-    print(f"{'pool':>6} {'plain MiB':>10} {'cached MiB':>11} {'plain s':>8} {'cached s':>9}")
-    for pool in POOLS[:2] if options.quick else POOLS:
-        plain, cached = (
-            json.loads(
-                subprocess.run(
-                    [sys.executable, "-m", "benchmarks.gradient_cache", "--one", str(pool), flag],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                ).stdout
-            )
-            for flag in "01"
-        )
-        print(
-            f"{pool:>6} {plain['mib']:>10.0f} {cached['mib']:>11.0f} {plain['seconds']:>8.2f} {cached['seconds']:>9.2f}"
-        )
+    model, cpu = _model(0.1), torch.device("cpu")
+    _step(model, 128, cached=True)  # gradients and scratch memory that every step needs
+    reset_peak_memory(cpu)
+    before, started = peak_memory(cpu), time.perf_counter()
+    _step(model, options.pool, cached=options.cached)
+    seconds, peak = time.perf_counter() - started, peak_memory(cpu)
+    print(json.dumps({"mib": (peak - before) / 2**20, "peak": peak, "seconds": seconds}))
 
 
 if __name__ == "__main__":

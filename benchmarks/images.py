@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tests.oracles import images as oracle
 
 from benchmarks.harness import SHARED, Row, race
 
@@ -31,11 +32,9 @@ def run(*, quick: bool) -> list[Row]:
             shutil.rmtree(root / "shards", ignore_errors=True)
             return encode_files(root, twice, params, encoder, root / "shards")
 
-        def oracle() -> np.ndarray:
-            images = [encoder.preprocess(decode(read_bytes(root, file), params.max_pixels)) for file in twice]
-            return np.concatenate([encoder.encode_tensors([image]) for image in images])
-
-        seconds, oracle_seconds, peak, encoded, vectors = race(ours, oracle, repeats=1)
+        seconds, oracle_seconds, peak, encoded, vectors = race(
+            ours, lambda: oracle.encode_one_by_one(root, twice, encoder, params.max_pixels), repeats=1
+        )
         start = time.perf_counter()
         again = encode_files(root, twice, params, encoder, root / "shards")
         second = time.perf_counter() - start

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from tests.oracles import reading as oracle
 
 from benchmarks.harness import Row, race
 
@@ -27,11 +28,9 @@ def run(*, quick: bool) -> list[Row]:
                 item = {"uid": f"B{i:08d}", "title": title, "target_ind": labels, "target_rel": [1.0] * len(labels)}
                 stream.write(json.dumps(item) + "\n")
 
-        def oracle() -> list[dict[str, object]]:
-            with file.open(encoding="utf-8") as lines:
-                return [json.loads(line) for line in lines]
-
-        seconds, oracle_seconds, peak, ours, theirs = race(lambda: read_side(file, with_targets=True), oracle)
+        seconds, oracle_seconds, peak, ours, theirs = race(
+            lambda: read_side(file, with_targets=True), lambda: oracle.read_lines(file)
+        )
     assert ours.titles == [item["title"] for item in theirs], "titles differ"
     assert ours.targets.tolist() == [label for item in theirs for label in item["target_ind"]], "targets differ"
     rate = count / seconds

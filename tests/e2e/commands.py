@@ -60,7 +60,7 @@ LARGE = {
     r"^pip (?=show )": "python -m pip ",
     r"^python \S+benchmarks/prediction.py .*": r"\g<0> --sizes 50",
     r"^python \S+benchmarks/load.py .*": r"\g<0> --seconds 1 --clients 2",
-    r"^(python -m benchmarks(\.gpu|\.gradient_cache)?)(?= |$)": r"\1 --quick",
+    r"^(python -m benchmarks(\.gpu)?)(?= |$)": r"\1 --quick",
     r"^python -m benchmarks.train_step": r"\g<0> --batch 16 --steps 2 --labels 500",
 }
 """What is made smaller in a command itself."""

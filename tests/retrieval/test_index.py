@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
+from tests.oracles import search as oracle
 
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval import index as index_module
 from vixml.retrieval.index import build_index, open_index, remove_pairs
 
 KINDS = ["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf"]
@@ -80,9 +84,27 @@ def test_compression_must_fit_the_width(labels: np.ndarray) -> None:
 def test_removing_pairs_closes_gaps_in_order() -> None:
     scores = np.array([[0.9, 0.8, 0.7], [0.6, 0.5, -np.inf]], dtype=np.float32)
     pairs = sparse.csr_matrix(([1.0, 1.0], ([0, 1], [4, 3])), shape=(2, 5))
-    kept, ids = remove_pairs(scores, np.array([[4, 1, 3], [0, 3, -1]]), pairs)
+    kept, ids = remove_pairs(scores, np.array([[4, 1, 3], [0, 3, -1]]), pairs, 3)
     np.testing.assert_array_equal(ids, [[1, 3, -1], [0, -1, -1]])
     np.testing.assert_array_equal(kept, np.array([[0.8, 0.7, -np.inf], [0.6, -np.inf, -np.inf]], dtype=np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 12), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_removing_pairs_equals_row_by_row(rows: int, width: int, density: float, seed: int) -> None:
+    """Lists with padding at their ends and none, few or all of their labels excluded, in blocks of pairs."""
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(1, width + 1))
+    labels = rng.random((rows, 20)).argsort(axis=1)[:, :width]
+    labels[np.arange(width) >= rng.integers(0, width + 1, (rows, 1))] = -1
+    scores = -np.sort(-rng.random((rows, width), dtype=np.float32), axis=1)
+    scores[labels < 0] = np.finfo(np.float32).min  # as faiss pads
+    pairs = sparse.random(rows, 20, density=density, format="csr", random_state=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index_module, "_PAIRS_PER_BLOCK", 7)
+        found = remove_pairs(scores, labels, pairs, k)
+    for ours, theirs in zip(found, oracle.remove_pairs(scores, labels, pairs), strict=True):
+        np.testing.assert_array_equal(ours, theirs[:, :k])
 
 
 def test_misuse_is_named(queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def most_frequent(frequencies: NDArray[np.integer], exclude: sp.csr_matrix, dept
     for begin in range(0, num_queries, _ROWS_PER_BLOCK):
         rows = exclude[begin : begin + _ROWS_PER_BLOCK]
         labels = np.tile(order, (rows.shape[0], 1))
-        kept = remove_pairs(np.zeros(labels.shape, dtype=np.float32), labels, rows)[1][:, :depth]
+        kept = remove_pairs(np.zeros(labels.shape, dtype=np.float32), labels, rows, depth)[1]
         top[begin : begin + len(kept), : kept.shape[1]] = kept
     return top
 

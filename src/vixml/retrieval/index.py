@@ -49,6 +49,9 @@ class LabelIndex(Protocol):
         """Write the index into `folder`, which is created; `open_index` reads it."""
 
 
+_PAIRS_PER_BLOCK = 1 << 14
+
+
 @dataclass(frozen=True)
 class ExactIndex:
     """The vectors themselves, searched by blocks.
@@ -130,10 +133,9 @@ class FaissIndex:
             extra = int(np.diff(removed.indptr).max(initial=0)) if removed is not None else 0
             depth = min(k + extra, self.size)
             found, ids = self.index.search(block, depth, **self._effort(depth))
-            found, ids = remove_pairs(found, ids, removed)
             width = min(k, depth)
-            scores[begin : begin + len(block), :width] = found[:, :width]
-            labels[begin : begin + len(block), :width] = ids[:, :width]
+            part = slice(begin, begin + len(block))
+            scores[part, :width], labels[part, :width] = remove_pairs(found, ids, removed, width)
         return scores, labels
 
     def _effort(self, depth: int) -> dict[str, Any]:
@@ -235,28 +237,37 @@ def _faiss_index(index: Any, params: RetrievalParams, device: str | None) -> Fai
     return FaissIndex(index=moved, params=params, on_gpu=True)
 
 
-def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: sp.csr_matrix | None) -> Found:
-    """Drop excluded labels from top lists and close the gaps, keeping the order.
+def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: sp.csr_matrix | None, k: int) -> Found:
+    """Drop excluded labels from top lists, close the gaps in order, and return the first `k` places.
 
     Args:
         scores: float32 [N, K], best first.
         labels: int64 [N, K]; -1 is padding.
         pairs: Pairs to drop, CSR [N, L], or nothing.
+        k: Places to return, at most K.
 
     Returns:
-        scores and labels of the same shapes; the freed places at the end hold -inf and -1.
+        scores and labels [N, k]; places that are left empty at the end hold -inf and -1.
     """
     gone = labels < 0
-    if pairs is not None and pairs.nnz:
-        # one sorted key per excluded pair; the sentinel keeps every search position inside the array
-        rows = np.repeat(np.arange(pairs.shape[0], dtype=np.int64), np.diff(pairs.indptr))
-        keys = np.append(np.sort(rows * pairs.shape[1] + pairs.indices), np.iinfo(np.int64).max)
-        wanted = np.arange(len(labels), dtype=np.int64)[:, None] * pairs.shape[1] + labels
-        gone |= keys[np.searchsorted(keys, wanted)] == wanted
-    order = np.argsort(gone, axis=1, kind="stable")
-    gone = np.take_along_axis(gone, order, axis=1)
-    kept_scores = np.where(gone, np.float32(-np.inf), np.take_along_axis(scores, order, axis=1))
-    return kept_scores, np.where(gone, np.int64(-1), np.take_along_axis(labels, order, axis=1))
+    if pairs is not None:
+        # Excluded pairs are few: each is looked for in its row's list, not each place of a list among the pairs.
+        rows = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
+        for begin in range(0, len(rows), _PAIRS_PER_BLOCK):
+            part = slice(begin, begin + _PAIRS_PER_BLOCK)
+            pair, place = np.nonzero(labels[rows[part]] == pairs.indices[part, None])
+            gone[rows[part][pair], place] = True
+    some = np.flatnonzero(gone.any(axis=1))
+    stays = ~gone[some]
+    filled = np.arange(labels.shape[1]) < np.count_nonzero(stays, axis=1)[:, None]
+
+    def closed(values: NDArray[Any], empty: float) -> NDArray[Any]:
+        kept, gaps = values[:, :k].copy(), np.full(stays.shape, empty, dtype=values.dtype)
+        gaps[filled] = values[some][stays]
+        kept[some] = gaps[:, :k]
+        return kept
+
+    return closed(scores, -np.inf), closed(labels, -1)
 
 
 def _import_faiss() -> Any:
