@@ -47,6 +47,7 @@ PARTS = {
     "bank": "_remember",
 }
 IMAGE_DIM, LABELS_A_QUERY = 1152, 2
+CURVE, LOOK = 6_000, 3.0  # records of 300 epochs; seconds between two looks at a curve (`Courier`)
 
 
 def main() -> None:
@@ -225,6 +226,34 @@ def around(trainer: Trainer, step: float, device: torch.device) -> None:
     print(f"  a checkpoint takes {saving:.2f} s: {100 * saving / period:.2f} % at one every {period:.0f} s")
     print(f"  a record of the curve takes {1000 * logging:.2f} ms: {100 * logging / step:.2f} % of a step, if at each")
     print(f"  a validation takes {checking:.2f} s, as long as {checking / step:.1f} steps")
+    telling = tracking()
+    print(
+        f"  MLflow hears of a record in {1000 * telling:.0f} ms of processor time of another thread (SQLite;", end=" "
+    )
+    print(f"{CURVE:,} records before it): {100 * telling / LOOK:.1f} % of it, at a look every {LOOK:.0f} s")
+
+
+def tracking() -> float:
+    """Return the processor seconds in which a record behind a long training's curve is read and logged to MLflow."""
+    from vixml.tracking.mirror import CurveMirror
+    from vixml.tracking.store import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        curve = Path(folder) / "curve.jsonl"
+        record = {"epoch": 1, "batch/loss": 0.1, "batch/queries_per_second": 900.0, "batch/violations": 0.2, "lr": 1e-4}
+        curve.write_text("".join(json.dumps({"step": n, **record}) + "\n" for n in range(CURVE)), encoding="utf-8")
+        store = Store(f"sqlite:///{folder}/mlflow.db", "benchmark")
+        run = store.client.create_run(store.experiment_id).info.run_id
+        mirror = CurveMirror(curve, lambda points: store.add_metrics(run, points))
+        mirror.poll()
+        spent = []
+        for n in range(CURVE, CURVE + 5):
+            with curve.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": n, **record}) + "\n")
+            started = time.thread_time()
+            mirror.poll()
+            spent.append(time.thread_time() - started)
+        return min(spent)
 
 
 def synchronise(device: torch.device) -> None:

@@ -91,3 +91,27 @@ def test_no_file_is_no_error(file):
     mirror.skip_what_is_there()
     mirror.poll()
     mirror.flush()
+
+
+def test_a_look_reads_only_what_is_new_until_another_file_takes_the_place(file):
+    got = []
+    mirror = CurveMirror(file, got.extend)
+    write(file, 1, 2)
+    mirror.poll()
+    size = file.stat().st_size
+    with file.open("r+b") as stream:  # damaged behind the back: who read it again would end at it
+        stream.write(b"x")
+    with file.open("a") as stream:
+        stream.write('{"step": 3, "loss": 1.0}\n{"step": 4, "lo')
+    mirror.poll()
+    assert steps(got) == [1, 2, 3]
+    with file.open("a") as stream:
+        stream.write('ss": 1.0}\n')
+    mirror.poll()
+    assert steps(got) == [1, 2, 3, 4]
+    other = file.with_suffix(".new")  # a resumed training replaces the file
+    write(other, 1, 2, 3, 4, 5)
+    assert other.stat().st_size > size
+    other.replace(file)
+    mirror.poll()
+    assert steps(got) == [1, 2, 3, 4, 5]
