@@ -91,6 +91,35 @@ def test_text_and_image_side_by_side(page, root, predictor):
     shoot(page, "answer-phone-dark")
 
 
+DROP = """([bytes, name, type]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([Uint8Array.from(bytes)], name, { type }));
+  const zone = document.getElementById("drop");
+  const seen = ["dragenter", "dragover", "drop"].map((kind) => {
+    const event = new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true });
+    zone.dispatchEvent(event);
+    return [event.defaultPrevented, zone.classList.contains("over")];
+  });
+  return seen;
+}"""
+
+
+def test_an_image_is_dropped(page, root, predictor):
+    """The zone lights up, takes the file instead of letting the browser open it, and the image is asked with."""
+    content = list((root / "images/L1.png").read_bytes())
+    assert page.evaluate(DROP, [content, "L1.png", "image/png"]) == [[True, True], [True, True], [True, False]]
+    sync_api.expect(page.locator("#previews img")).to_have_count(1)
+    page.fill("#text", "red vase")
+    page.fill("#k", "4")
+    page.click("#go")
+    sync_api.expect(page.locator("#answers")).to_be_visible()
+    (expected,) = predictor.predict(["red vase"], images=[root / "images/L1.png"], k=4)
+    assert page.locator("#with li small").all_inner_texts() == list(expected.label_ids)
+    page.evaluate(DROP, [[1, 2, 3], "notes.txt", "text/plain"])
+    sync_api.expect(page.locator("#error")).to_contain_text("notes.txt is not an image")
+    assert page.locator("#previews img").count() == 1
+
+
 def test_a_broken_image_says_so_and_the_page_goes_on(page, tmp_path, root):
     broken = tmp_path / "broken.png"
     broken.write_bytes((root / "images/L1.png").read_bytes()[:60])
