@@ -49,7 +49,7 @@ def run(*, quick: bool) -> list[Row]:
     oracle_seconds *= count / len(part)
     rate, disk = 60 * count / seconds, padded[0].nbytes / small
     floor = oracle_seconds / int(os.environ.get("RAYON_NUM_THREADS", "1"))
-    kind, at_most = "the oracle on all threads", 24 * 4 * count + (32 << 20)  # lengths, joined, and offsets
+    kind, at_most = "the oracle on all threads", 24 * 4 * count + (12 << 20)  # lengths, joined, and offsets
     return [
         Row(
             "tokenising", f"{count:,} titles: {rate / 1e6:.2f}M/min, {small:.0f} bytes each, padded {disk:.1f}x",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import io
+import resource
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -46,32 +47,38 @@ def test_block_size_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ids_are_written_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A side larger than a block is read once, a block at a time, and the file is the array that fits in memory."""
     tokenizer = make_tokenizer(BackboneParams(name="tiny", family="encoder"), CORPUS)
-    monkeypatch.setattr(tokens, "_BLOCK", 3)
+    corpus, block = CORPUS * 300, 2000
+    whole = tokenise(corpus, tokenizer, max_length=8, special_tokens=True, dtype=np.uint16)
+    monkeypatch.setattr(tokens, "_BLOCK", block)
     waiting: list[int] = []
-    write, read = tokens._write_ids, 0
 
     def texts() -> Iterator[str]:
-        nonlocal read
-        for text in CORPUS:
-            read += 1
+        for number, text in enumerate(corpus):
+            if number % block == 0:  # a block is asked for: all before it lie on the disk, but for Python's buffer
+                size = next(tmp_path.rglob("train_ids.npy")).stat().st_size
+                waiting.append(2 * int(whole.offsets[number]) - size)
             yield text
 
-    def watched(file: Path, blocks: Iterable[Any], dtype: Any) -> Any:
-        def look() -> Iterator[Any]:
-            written = 0
-            for values, lengths in blocks:
-                waiting.append(read - written)
-                written += len(lengths)
-                yield values, lengths
-
-        return write(file, look(), dtype)
-
-    monkeypatch.setattr(tokens, "_write_ids", watched)
     sides = {"train": texts(), "label": iter(())}
     built = tokens.build_tokens(sides, tokenizer, max_length=8, special_tokens=True, work=WorkDirectory(tmp_path))
-    store, whole = tokens.TokenStore(built.path), tokenise(CORPUS, tokenizer, max_length=8, special_tokens=True)
-    assert max(waiting) <= 3
+    assert len(waiting) == 3
+    assert max(waiting) <= io.DEFAULT_BUFFER_SIZE < 2 * whole.offsets[block]
+    store = tokens.TokenStore(built.path)
     np.testing.assert_array_equal(store.side("train").values, whole.values)
     np.testing.assert_array_equal(store.side("train").offsets, whole.offsets)
     assert len(store.side("label")) == 0
-    assert built.meta["train"] == {"texts": len(CORPUS), "tokens": len(whole.values)}
+    assert built.meta["train"] == {"texts": len(corpus), "tokens": len(whole.values)}
+
+
+def test_a_full_disk_is_noticed(tmp_path: Path) -> None:
+    """Not one id less than the header promises, whichever block the space ends in."""
+    tokenizer = make_tokenizer(BackboneParams(name="tiny", family="encoder"), CORPUS)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            tokens.build_tokens(
+                {"train": CORPUS * 10}, tokenizer, max_length=8, special_tokens=True, work=WorkDirectory(tmp_path)
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +50,7 @@ def test_the_half_that_leans_most(nodes: int, longest: int, levels: int, seed: i
     sizes = longest - torch.randint(0, min(2, longest), (nodes,), generator=generator)
     real = torch.arange(longest) < sizes[:, None]
     lean = torch.randint(-levels, levels + 1, (nodes, longest), generator=generator).float()
-    half = clustering._Half(real)
+    half = clustering._Half(real, generator)
     side, rough = half.exactly(lean), half.roughly(lean)
     assert bool((rough | ~side).all()), "where no sample is taken, the rough half holds the exact one"
     for row, count, found in zip(lean, sizes.tolist(), side, strict=True):
@@ -85,6 +88,44 @@ def test_large_nodes_split_as_well_as_node_by_node(
     assert sorted(map(len, slow)) == sorted(sizes)
     quality, expected = (clustering_oracle.mean_cosine(points, found) for found in (first, slow))
     assert quality > expected - 0.02
+
+
+def test_a_sample_finds_the_middle() -> None:
+    """Of a large node: about half is marked, whatever order its members have; the last split is exact."""
+    generator = torch.Generator().manual_seed(0)
+    lean = torch.randn(2, 20_000, generator=generator)
+    lean[:, ::16] += 5.0  # as points that come in turns
+    half = clustering._Half(torch.ones(2, 20_000, dtype=torch.bool), generator)
+    assert half.some is not None
+    assert (half.roughly(lean).float().mean(dim=1) - 0.5).abs().max() < 0.1  # 4.5 standard deviations of the sample
+    assert half.exactly(lean).sum(dim=1).tolist() == [10_000, 10_000]
+
+
+def test_groups_on_threads_are_what_they_are_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same clusters on any number of threads, each group on a thread of its own, and torch's threads as before."""
+    monkeypatch.setattr(clustering, "_CACHED", 300)
+    points, before, seen = _points(2500), torch.get_num_threads(), set()
+    split = clustering._split_cached
+
+    def watched(*values: Any) -> Any:
+        seen.add((threading.current_thread().name, torch.get_num_threads()))
+        return split(*values)
+
+    monkeypatch.setattr(clustering, "_split_cached", watched)
+    found = []
+    try:
+        for threads in (1, 3):
+            seen.clear()
+            torch.set_num_threads(threads)
+            found.append(balanced_clusters(points, size=16, generator=torch.Generator().manual_seed(0)))
+            assert torch.get_num_threads() == threads
+            named = {name.startswith("clusters") for name, _ in seen}
+            assert (named, {number for _, number in seen}) == ({threads > 1}, {1})
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before
 
 
 @pytest.mark.parametrize(("count", "size"), [(100, 32), (7, 10), (64, 32)])

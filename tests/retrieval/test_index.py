@@ -90,9 +90,9 @@ def test_removing_pairs_closes_gaps_in_order() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 12), st.floats(0, 1), st.integers(0, 2**32 - 1))
-def test_removing_pairs_equals_row_by_row(rows: int, width: int, density: float, seed: int) -> None:
-    """Lists with padding at their ends and none, few or all of their labels excluded, in blocks of pairs."""
+@given(st.integers(1, 30), st.integers(1, 12), st.floats(0, 1), st.integers(0, 9), st.integers(0, 2**32 - 1))
+def test_removing_pairs_equals_row_by_row(rows: int, width: int, density: float, few: int, seed: int) -> None:
+    """Lists with padding at their ends and none, few or all of their labels excluded, in both ways and in blocks."""
     rng = np.random.default_rng(seed)
     k = int(rng.integers(1, width + 1))
     labels = rng.random((rows, 20)).argsort(axis=1)[:, :width]
@@ -101,7 +101,8 @@ def test_removing_pairs_equals_row_by_row(rows: int, width: int, density: float,
     scores[labels < 0] = np.finfo(np.float32).min  # as faiss pads
     pairs = sparse.random(rows, 20, density=density, format="csr", random_state=seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_module, "_PAIRS_PER_BLOCK", 7)
+        patch.setattr(index_module, "_NUMBERS_PER_BLOCK", 3 * width)
+        patch.setattr(index_module, "_FEW", few)
         found = remove_pairs(scores, labels, pairs, k)
     for ours, theirs in zip(found, oracle.remove_pairs(scores, labels, pairs), strict=True):
         np.testing.assert_array_equal(ours, theirs[:, :k])

@@ -14,8 +14,10 @@ import scipy.sparse as sp
 from vixml.core.directories import SealedDirectory, WorkDirectory, publish
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.evaluation import EvaluationParams
+from vixml.params.model import TinyParams
 from vixml.params.variant import VariantParams
 from vixml.training import stages
+from vixml.training.identity import trained_with
 from vixml.training.loop import Trainer
 
 PARAMS = VariantParams(
@@ -205,11 +207,25 @@ def test_a_model_of_other_settings_is_refused(tmp_path: Path) -> None:
     """Results stand under the run's settings: evaluating another's model names what differs."""
     inputs = _inputs(tmp_path)
     model, _ = _train(inputs, tmp_path / "run")
-    other = _changed(inputs, backbone={"pooling": "last"}, model={"max_images": 2})
-    with pytest.raises(StateError, match=r'backbone\.pooling: "mean" -> "last"; model\.max_images: 3 -> 2'):
+    other = _changed(inputs, backbone={"pooling": "last"}, objective={"name": "ngame"})
+    with pytest.raises(StateError, match=r'backbone\.pooling: "mean" -> "last"; objective\.name: "prime" -> "ngame"'):
         stages.embed_test_and_labels(other, model, WorkDirectory(tmp_path / "other"))
-    frugal = _changed(inputs, backbone={"gradient_checkpointing": True}, optim={"lr": 1.0})
-    stages.embed_test_and_labels(frugal, model, WorkDirectory(tmp_path / "frugal"))
+    same = _changed(
+        inputs,
+        backbone={"gradient_checkpointing": True, "prompt": {"text": "no prompt is used"}},
+        model={"late": {"num_heads": 4}},
+        optim={"lr": 1.0},
+    )
+    stages.embed_test_and_labels(same, model, WorkDirectory(tmp_path / "same"))
+
+
+def test_what_tells_models_apart() -> None:
+    """A backbone by its name wherever it lies, its own size only where it is built here."""
+    one, other = (VariantParams(backbone={"name": name}) for name in ("/a/minilm/", "/b/minilm"))
+    assert trained_with(one) == trained_with(other)
+    wide = other.model_copy(update={"backbone": other.backbone.model_copy(update={"tiny": TinyParams(num_layers=5)})})
+    assert trained_with(wide) == trained_with(other)
+    assert trained_with(VariantParams(backbone={"tiny": {"num_layers": 5}})) != trained_with(VariantParams())
 
 
 def test_tokens_of_other_items_are_refused(tmp_path: Path) -> None:

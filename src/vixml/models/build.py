@@ -128,7 +128,7 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     from safetensors.torch import load_file
 
     spec = read_json(folder / _SPEC)
-    backbone, model = saved_settings(folder)
+    backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
     tokenizer = load_saved_tokenizer(folder / "tokenizer")
     frame = make_frame(backbone, model, tokenizer)
     if backbone.lora is None:
@@ -139,12 +139,6 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     dual = _assemble(network, backbone, model, frame, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     return dual.eval(), tokenizer
-
-
-def saved_settings(folder: Path) -> tuple[BackboneParams, ModelParams]:
-    """Return the settings that a saved model was trained with."""
-    spec = read_json(folder / _SPEC)
-    return BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
 
 
 def trained_state(model: DualModel) -> dict[str, Tensor]:

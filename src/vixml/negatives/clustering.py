@@ -22,7 +22,7 @@ _GRAM = 256  # most points of a node that is split through its Gram matrix
 _CHUNK = 1 << 22  # most numbers of a chunk of nodes: 8 MB in half precision
 _CACHED = 16_384  # most points of a node that 2-means reads again and again; on a GPU, where launches cost, more
 _CACHED_GPU = 131_072
-_MIDDLE = 512  # so many members at least tell where the middle is, until the last split
+_MIDDLE = 512  # so many members tell where the middle of a larger node is, until the last split
 _SAMPLE, _PASSES = 8192, 6  # members that find a large node's direction; passes over all of them that refine it
 
 
@@ -113,7 +113,10 @@ def _halve(points: Tensor, generator: torch.Generator, max_iterations: int, tole
     direction = (points[seeds[0]] - points[seeds[1]]).float()[None]
     sample = points[:: -(-count // _SAMPLE)].contiguous()
     for members, iterations in ((sample, max_iterations), (points, _PASSES)):
-        half, previous = _Half(torch.ones(1, len(members), dtype=torch.bool, device=points.device)), -math.inf
+        half, previous = (
+            _Half(torch.ones(1, len(members), dtype=torch.bool, device=points.device), generator),
+            -math.inf,
+        )
         total = _sums(members[None])
         for _ in range(iterations):
             lean = _products(members[None], direction)
@@ -160,7 +163,7 @@ def _split_once(
     seeds = _seeds(sizes, generator).to(points.device)
     centres = block.gather(1, seeds[..., None].expand(-1, -1, block.shape[2]))
     direction = (centres[:, 0] - centres[:, 1]).float()
-    half, total, previous = _Half(real), _sums(block), -math.inf
+    half, total, previous = _Half(real, generator), _sums(block), -math.inf
     for _ in range(max_iterations):
         lean = _products(block, direction)
         sum_a = _sums_of_side(block, half.roughly(lean))
@@ -227,7 +230,7 @@ def _two_means(
     """
     seeds = _seeds(sizes, generator).to(gram.device)
     sides = torch.zeros(len(real), 2, real.shape[1], device=gram.device).scatter_(2, seeds[..., None], 1.0)
-    half, members, previous = _Half(real), float(sizes.sum()), -math.inf
+    half, members, previous = _Half(real, generator), float(sizes.sum()), -math.inf
     for iteration in range(max_iterations):
         products = torch.bmm(sides, gram)  # of each member with the sums of both sides
         norms = (products * sides).sum(dim=2).clamp(min=1e-12).sqrt()
@@ -306,19 +309,22 @@ class _Half:
 
     Args:
         real: Which members exist [nodes, m]; nodes differ by at most one member.
+        generator: Draws the members that tell where the middle is.
     """
 
-    def __init__(self, real: Tensor) -> None:
+    def __init__(self, real: Tensor, generator: torch.Generator) -> None:
         self.real, self.complete = real, bool(real.all())
         self.half = (real.sum(dim=1, keepdim=True) + 1) // 2
         # A node that is one shorter has one place less to give away where the middle is one less: its gap takes it.
         self.gap = torch.where(self.half < (real.shape[1] + 1) // 2, torch.inf, -torch.inf)
-        self.every = max(1, real.shape[1] // _MIDDLE)
+        self.some = None  # in no order that the points may have
+        if real.shape[1] > 2 * _MIDDLE:
+            self.some = torch.randperm(real.shape[1], generator=generator)[:_MIDDLE].to(real.device)
 
     def roughly(self, lean: Tensor) -> Tensor:
         """Mark about the half that leans most [nodes, m]: good for a direction; gaps may be marked too."""
         lean = self._filled(lean)
-        return lean >= _middle(lean[:, :: self.every])
+        return lean >= _middle(lean if self.some is None else lean.index_select(1, self.some))
 
     def exactly(self, lean: Tensor) -> Tensor:
         """Mark the half that leans most [nodes, m]; of equal ones, the first."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.data.ragged import ragged_indices
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import top_k
 
@@ -49,7 +50,8 @@ class LabelIndex(Protocol):
         """Write the index into `folder`, which is created; `open_index` reads it."""
 
 
-_PAIRS_PER_BLOCK = 1 << 14
+_FEW = 8  # excluded pairs of a row that are looked for one by one
+_NUMBERS_PER_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -251,12 +253,7 @@ def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: 
     """
     gone = labels < 0
     if pairs is not None:
-        # Excluded pairs are few: each is looked for in its row's list, not each place of a list among the pairs.
-        rows = np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.indptr))
-        for begin in range(0, len(rows), _PAIRS_PER_BLOCK):
-            part = slice(begin, begin + _PAIRS_PER_BLOCK)
-            pair, place = np.nonzero(labels[rows[part]] == pairs.indices[part, None])
-            gone[rows[part][pair], place] = True
+        _mark_pairs(gone, labels, pairs)
     some = np.flatnonzero(gone.any(axis=1))
     stays = ~gone[some]
     filled = np.arange(labels.shape[1]) < np.count_nonzero(stays, axis=1)[:, None]
@@ -268,6 +265,27 @@ def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: 
         return kept
 
     return closed(scores, -np.inf), closed(labels, -1)
+
+
+def _mark_pairs(gone: NDArray[np.bool_], labels: NDArray[np.int64], pairs: sp.csr_matrix) -> None:
+    """Mark the places of top lists [N, K] that hold excluded labels."""
+    counts = np.diff(pairs.indptr)
+    # A row's few pairs are looked for in its list one by one,
+    few = np.flatnonzero((counts > 0) & (counts <= _FEW))
+    rows = np.repeat(few, counts[few])
+    columns = pairs.indices[ragged_indices(pairs.indptr[few], counts[few])]
+    block = max(1, _NUMBERS_PER_BLOCK // max(1, labels.shape[1]))
+    for begin in range(0, len(rows), block):
+        part = slice(begin, begin + block)
+        pair, place = np.nonzero(labels[rows[part]] == columns[part, None])
+        gone[rows[part][pair], place] = True
+    # of many, the list's places among the pairs, by sorted keys.
+    many = np.flatnonzero(counts > _FEW)
+    if len(many):
+        keys = np.repeat(np.arange(len(many)), counts[many]) * pairs.shape[1]
+        keys = np.sort(keys + pairs.indices[ragged_indices(pairs.indptr[many], counts[many])])
+        wanted = np.arange(len(many))[:, None] * pairs.shape[1] + labels[many]
+        gone[many] |= keys[np.searchsorted(keys, wanted).clip(max=len(keys) - 1)] == wanted
 
 
 def _import_faiss() -> Any:

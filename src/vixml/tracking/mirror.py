@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class CurveMirror:
         self._file, self._deliver = file, deliver
         self._last: dict[str, int] = {}
         self._seen: tuple[int, int] | None = None
-        self._told = (0, 0)  # which file, and how many bytes of it have been delivered
+        self._told, self._last_line = 0, b""  # so many bytes have been delivered, and how they end
 
     def skip_what_is_there(self) -> None:
         """Leave what the file holds from an earlier run, until the file changes or `flush` is called."""
@@ -41,28 +40,32 @@ class CurveMirror:
         """Deliver new points where the file has changed."""
         state = self._state()
         if state != self._seen:
-            self._deliver_from(self._told)
+            self._deliver_from(self._told, self._last_line)
             self._seen = state
 
     def flush(self) -> None:
         """Deliver every point that has not been delivered."""
-        self._deliver_from((0, 0))
+        self._deliver_from(0, b"")
 
-    def _deliver_from(self, told: tuple[int, int]) -> None:
+    def _deliver_from(self, begin: int, last: bytes) -> None:
         try:
             with self._file.open("rb") as stream:
-                found = os.fstat(stream.fileno())
-                begin = told[1] if told[0] == found.st_ino and told[1] <= found.st_size else 0
-                stream.seek(begin)
+                stream.seek(begin - len(last))
                 content = stream.read()
         except FileNotFoundError:
             return
-        content = content[: content.rfind(b"\n") + 1]  # without the line that is being written
-        batch = [point for point in _points(content) if point[2] > self._last.get(point[0], -1)]
+        if not content.startswith(last):  # another file, or another content
+            self._deliver_from(0, b"")
+            return
+        lines = list(_whole_records(content[len(last) :]))
+        batch = [point for _, record in lines for point in _points(record)]
+        batch = [point for point in batch if point[2] > self._last.get(point[0], -1)]
         if batch:
             self._deliver(batch)
             self._last.update((name, step) for name, _, step in batch)
-        self._told = (found.st_ino, begin + len(content))
+        if lines:
+            self._last_line = lines[-1][0]
+            self._told = begin + sum(len(line) for line, _ in lines)
 
     def _state(self) -> tuple[int, int] | None:
         try:
@@ -81,16 +84,24 @@ def curve_points(file: Path) -> Iterator[Point]:
         content = file.read_bytes()
     except FileNotFoundError:
         return
-    yield from _points(content)
+    for _, record in _whole_records(content):
+        yield from _points(record)
 
 
-def _points(content: bytes) -> Iterator[Point]:
-    for line in content.splitlines():
+def _whole_records(content: bytes) -> Iterator[tuple[bytes, Any]]:
+    """Yield each line and what it says, up to one that is being written or damaged."""
+    for line in content.splitlines(keepends=True):
         try:
             record: Any = json.loads(line)
-        except (ValueError, RecursionError):  # the line that is being written
+        except (ValueError, RecursionError):
             return
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            for name, value in record.items():
-                if name not in _NO_SERIES and isinstance(value, (int, float)):
-                    yield name if "/" in name else _EPOCH + name, float(value), record["step"]
+        if not line.endswith(b"\n"):
+            return
+        yield line, record
+
+
+def _points(record: Any) -> Iterator[Point]:
+    if isinstance(record, dict) and isinstance(record.get("step"), int):
+        for name, value in record.items():
+            if name not in _NO_SERIES and isinstance(value, (int, float)):
+                yield name if "/" in name else _EPOCH + name, float(value), record["step"]

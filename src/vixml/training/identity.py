@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vixml.core.directories import SealedDirectory
 from vixml.core.errors import StateError
-from vixml.params.base import Params
+from vixml.params.speed import counted
 from vixml.params.training import Resume
+from vixml.params.variant import VariantParams
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ Identity = Mapping[str, Any]
 
 _LIBRARIES = ("torch", "transformers", "vixml")
 _SHOWN = 12
-_HOW_NOT_WHAT = ("backbone.max_download_gb", "backbone.gradient_checkpointing")  # the model is the same
+TRAINED_WITH = "trained_with"
 
 
 def flatten(value: Any, prefix: str) -> dict[str, Any]:
@@ -42,30 +44,37 @@ def differences(saved: Identity, current: Identity) -> list[str]:
     return [f"{name}: {_short(saved.get(name))} -> {_short(current.get(name))}" for name in names]
 
 
-def check_same_network(trained: Sequence[Params], current: Sequence[Params], *, model: Path) -> None:
+def trained_with(params: VariantParams) -> dict[str, Any]:
+    """Return the settings, by dotted names, that tell one trained model from another; those without effect left out."""
+    settings = counted(params, {"backbone", "model", "objective"})
+    backbone, model = settings["backbone"], settings["model"]
+    backbone["name"] = Path(backbone["name"]).name  # a folder may be moved
+    if params.backbone.name != "tiny":
+        del backbone["tiny"]
+    if params.backbone.family == "encoder" and not params.backbone.prompt.enabled:
+        del backbone["prompt"]
+    if params.model.fusion != "late":
+        del model["late"]
+    return {name: leaf for key, section in settings.items() for name, leaf in flatten(section, key).items()}
+
+
+def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
     """Make sure that a run speaks of the model that it finds, as its results are recorded under the run's settings.
 
     Args:
-        trained: Sections `backbone` and `model` of the settings that the model was trained with.
-        current: Those of this run.
-        model: Folder of the model.
+        model: Published model; one that does not tell what it was trained with passes.
+        params: Settings of the run.
 
     Raises:
         StateError: They differ; every difference is named.
     """
-    found = differences(*map(_network, (trained, current)))
+    found = differences(model.meta[TRAINED_WITH], trained_with(params)) if TRAINED_WITH in model.meta else []
     if found:
         raise StateError(
             f"this model was trained with other settings than this run has (then -> now): {_listed(found)}.",
-            file=model,
+            file=model.path,
             remedy="give the same --params as for its training, or train it again.",
         )
-
-
-def _network(sections: Sequence[Params]) -> Identity:
-    named = zip(("backbone", "model"), sections, strict=True)
-    settings = [flatten(section.model_dump(mode="json"), name) for name, section in named]
-    return {name: value for leaves in settings for name, value in leaves.items() if name not in _HOW_NOT_WHAT}
 
 
 def check_identity(saved: Identity, current: Identity, *, state: Path, resume: Resume, remedy: str) -> None:

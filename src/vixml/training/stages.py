@@ -15,7 +15,7 @@ import numpy as np
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.data.items import items_fingerprint
 from vixml.data.tokens import TokenStore, build_tokens
-from vixml.models.build import load_trained_state, model_spec, open_model, save_model, saved_settings
+from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
 from vixml.models.tokenizer import make_tokenizer
 from vixml.negatives.mining import mine_labels
@@ -26,7 +26,7 @@ from vixml.retrieval.exact import shorten
 from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, label_prototypes
-from vixml.training.identity import check_same_network
+from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
 from vixml.training.initialise import initialise
 from vixml.training.precision import to_device
 from vixml.training.stage_inputs import StageInputs
@@ -210,6 +210,7 @@ def train_hard(
         "trained_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         "device": str(model.device),
         "fingerprint": trainer.fingerprint,
+        TRAINED_WITH: trained_with(params),
     }
     refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
     return Built(folder, "model", meta), trainer.curve.records(), refreshes
@@ -234,10 +235,9 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     fused ranking is tuned on.
 
     Raises:
-        StateError: The model was trained with other settings of `backbone` or `model`.
+        StateError: The model was trained with other settings.
     """
-    current = (inputs.params.backbone, inputs.params.model)
-    check_same_network(saved_settings(model.path), current, model=model.path)
+    check_same_model(model, inputs.params)
     dual, _ = open_model(model.path)
     precision = inputs.params.optim.precision
     to_device(dual, resolve_device(inputs.params.training.device), precision)
