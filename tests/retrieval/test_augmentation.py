@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.retrieval import AugmentationParams, FusionParams, RetrievalParams
-from vixml.retrieval.augmentation import Ranker, open_ranker, softmax, sparse_top_k, without_pairs
+from vixml.retrieval.augmentation import Ranker, label_prior, open_ranker, softmax, sparse_top_k, without_pairs
 from vixml.retrieval.index import build_index
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -184,3 +184,34 @@ def test_an_opened_ranker_ranks_the_same(kind: str, tmp_path: Path) -> None:
     assert (found == expected).mean() > 0.9
     np.testing.assert_allclose(scores, expected_scores, rtol=2e-2)
     assert (opened.nearest_queries(queries, 3)[1] == _ranker(**params).nearest_queries(queries, 3)[1]).mean() > 0.8
+
+
+@pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
+def test_a_prior_counts_for_queries_without_an_image(kind: str) -> None:
+    """Their labels are ordered by similarity + prior, the others as ever; filters hold."""
+    vectors, queries = _unit(25, 1), _unit(9, 2)
+    frequencies = np.random.default_rng(0).integers(0, 90, 25)
+    prior = label_prior(frequencies, RetrievalParams(imageless_prior=0.3))
+    np.testing.assert_allclose(prior, 0.3 * np.log(1 + frequencies), rtol=1e-6)
+    labels = build_index(vectors, RetrievalParams(kind=kind, query_block=4))
+    ranker, plain = (Ranker(labels, AugmentationParams(), prior=given) for given in (prior, None))
+    imageless = np.arange(9) % 3 > 0
+    exclude = sp.random(9, 25, density=0.2, format="csr", random_state=0)
+    scores, found = ranker.search(queries, 6, exclude=exclude, imageless=imageless)
+    dense = queries @ vectors.T + imageless[:, None] * prior
+    dense[exclude.nonzero()] = -np.inf
+    np.testing.assert_array_equal(found, np.argsort(-dense, axis=1)[:, :6])
+    np.testing.assert_allclose(scores, np.take_along_axis(dense, found, axis=1), atol=1e-6)
+    for one, mark in ((plain, imageless), (ranker, None), (ranker, np.zeros(9, dtype=bool))):
+        for ours, theirs in zip(one.search(queries, 6, imageless=mark), labels.search(queries, 6), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    few = ranker.search(queries, 40, imageless=imageless)
+    assert (few[1][:, 25:] == -1).all()
+    assert (few[1][:, :25] >= 0).all()
+
+
+def test_a_blend_takes_no_prior() -> None:
+    """It knows frequencies from its training queries; no weight is no prior."""
+    assert label_prior(np.arange(3), RetrievalParams()) is None
+    with pytest.raises(ValueError, match=r"belongs to augmentation\.mode none"):
+        RetrievalParams(imageless_prior=0.1, augmentation={"mode": "split"})

@@ -49,6 +49,7 @@ def test_add_update_and_remove_in_one_go(bundle, root, tmp_path):
     labels = updated.labels
     assert labels["uid"].tolist() == [f"L{n:03d}" for n in range(1, 47)] + ["new-1", "new-2"]
     assert labels["trained_row"].tolist() == [*range(1, 47), -1, -1]
+    assert labels["frequency"].tolist() == [2] * 46 + [0, 0], "of how many training queries"
     assert labels["text"][2] == "a teapot"
     assert labels["images"][46].tolist() == [str(root / "images/q1.png")]
 

@@ -8,12 +8,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from vixml import Predictor
+from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.params.prediction import PredictionParams
 from vixml.params.retrieval import RetrievalParams
+from vixml.serving.batch import predict_file
 
 TEXTS = ["red vase", "blue shoe", "", "a  black   clock " * 20, "grüner Stuhl \ud800"]
 
@@ -167,3 +171,40 @@ def test_it_needs_neither_kedro_nor_mlflow(models):
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split("\n")[:2] == ["3", "[]"]
+
+
+@pytest.fixture(scope="module")
+def with_prior(root, tmp_path_factory):
+    """The same model, whose labels have been seen once (the first) or twice."""
+    folder = tmp_path_factory.mktemp("prior")
+    shop = sys.modules["serving_shop"]
+    shop.make_predictor(root, folder, "encoder_vision", RetrievalParams(imageless_prior=0.7))
+    return Predictor.open(folder / "encoder_vision", device="cpu")
+
+
+def test_frequent_labels_are_favoured_where_there_is_no_image(predictor, with_prior, images, root):
+    expected, found = (one.predict(TEXTS, images=images, k=48) for one in (predictor, with_prior))
+    prior = 0.7 * np.log([2.0] + [3.0] * 47)
+    for few, plain, ours in zip(images, expected, found, strict=True):
+        missing = few is None or few == []
+        scores = {row: score + missing * prior[row] for row, score in zip(plain.rows, plain.scores, strict=True)}
+        assert list(ours.rows) == sorted(scores, key=lambda row: -scores[row])
+        np.testing.assert_allclose(ours.scores, [scores[row] for row in ours.rows], atol=1e-5)
+    broken = root / "no-picture.png"
+    broken.write_bytes(b"no picture")
+    failures: list[tuple[int, str]] = []
+    one, other = (with_prior.search(["red vase"], few, 5, failures=failures)[1:] for few in ([[str(broken)]], [[]]))
+    assert failures, "an image that cannot be read counts as absent"
+    np.testing.assert_array_equal(one[1], other[1])
+    np.testing.assert_allclose(one[0], other[0], atol=1e-6)
+
+
+def test_files_are_predicted_with_the_prior(with_prior, tmp_path):
+    """As the same queries by hand."""
+    file = tmp_path / "queries.csv"
+    file.write_text("id,text\na,red vase\nb,blue shoe\n", encoding="utf-8")
+    built, _ = predict_file(with_prior, PredictionParams(queries=str(file), k=3), WorkDirectory(tmp_path / "work"))
+    found = pd.read_parquet(built.path / "predictions.parquet")
+    expected = with_prior.predict(["red vase", "blue shoe"], k=3)
+    assert found["label_id"].tolist() == [uid for one in expected for uid in one.label_ids]
+    np.testing.assert_allclose(found["score"], [score for one in expected for score in one.scores], atol=1e-5)

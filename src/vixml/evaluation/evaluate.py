@@ -30,6 +30,7 @@ def evaluate_ranking(
     filter_test: sp.csr_matrix,
     params: EvaluationParams,
     work: WorkDirectory,
+    imageless: NDArray[np.bool_] | None = None,
 ) -> tuple[dict[str, Any], Built]:
     """Rank the labels of every test query and measure the ranking.
 
@@ -42,6 +43,7 @@ def evaluate_ranking(
         filter_test: Pairs removed from the predictions [n, L].
         params: Depths and propensity model.
         work: Work directory of the predictions.
+        imageless: Queries that have no image [n], where the model looks at images.
 
     Returns:
         A result (`metrics` as fractions, `slices`, `milliseconds_per_search`, `queries`, and `metrics_plain` of the
@@ -49,13 +51,13 @@ def evaluate_ranking(
         float32 [n, k], best first, -1 where fewer labels remain.
     """
     started = time.perf_counter()
-    scores, labels = ranker.search(queries, params.top_k, exclude=filter_test)
+    scores, labels = ranker.search(queries, params.top_k, exclude=filter_test, imageless=imageless)
     seconds = time.perf_counter() - started
     frequencies = np.diff(relevance_train.tocsc().indptr)
     weights = inverse_propensity(frequencies, relevance_train.shape[0], params.propensity_a, params.propensity_b)
     measured = query_metrics(labels, relevance_test, weights, params.ks)
     metrics = {"metrics": measured.mean()}
-    if ranker.params.mode != "none":
+    if ranker.params.mode != "none" or ranker.prior is not None:
         _, plain = ranker.labels.search(queries, params.top_k, exclude=filter_test)
         metrics["metrics_plain"] = query_metrics(plain, relevance_test, weights, params.ks).mean()
     folder = work.fresh("predictions")

@@ -15,14 +15,14 @@ from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import AugmentationParams, IndexReportParams, RetrievalParams
 from vixml.params.variant import VariantParams
-from vixml.retrieval.augmentation import FILES, Ranker, open_ranker
+from vixml.retrieval.augmentation import FILES, Ranker, label_prior, open_ranker
 from vixml.retrieval.index import build_index
 from vixml.retrieval.report import index_report
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTOTYPES = "label_prototypes.npy"
+PROTOTYPES, IMAGELESS = "label_prototypes.npy", "test_imageless.npy"
 
 
 def index_labels(embeddings: SealedDirectory, params: RetrievalParams, work: WorkDirectory) -> Built:
@@ -126,6 +126,7 @@ def evaluate_variant(
         filter_test=filter_test,
         params=evaluation,
         work=work,
+        imageless=_imageless(embeddings),
     )
     facts = model.meta
     document = {
@@ -171,8 +172,16 @@ def _ranker(
         embeddings.path,
         augmentation,
         relevance_train=relevance_train if augmentation.mode != "none" else None,
+        prior=label_prior(np.diff(relevance_train.tocsc().indptr), params.retrieval)
+        if params.model.reads_images
+        else None,
         device=str(resolve_device(params.training.device)),
     )
+
+
+def _imageless(embeddings: SealedDirectory) -> np.ndarray | None:
+    """Return which test queries have no image; None for a model that looks at none."""
+    return np.load(embeddings.path / IMAGELESS, allow_pickle=False) if IMAGELESS in embeddings.files else None
 
 
 def _vectors(embeddings: SealedDirectory, name: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from vixml.retrieval.index import ExactIndex, Found, LabelIndex, open_index
 
 TEXTS, QUERIES = "texts", "queries"
 """Sub-folders of a label index that hold the further indexes of a blended ranking, where they are not exact."""
+_CANDIDATES = 100  # labels that a prior can lift to the top
 FILES = {TEXTS: "label_texts.npy", QUERIES: "train_queries.npy"}
 """The vectors they are built over."""
 
@@ -39,6 +40,7 @@ class Ranker:
         texts: Index over the label texts [L, d]; for `fused`.
         queries: Index over the training queries [N, d]; for every blend.
         relevance: Labels of the training queries, binary CSR [N, L]; for every blend.
+        prior: Added to the scores of queries without an image, float32 [L]; for the plain ranking.
         block: Queries blended at once.
     """
 
@@ -47,6 +49,7 @@ class Ranker:
     texts: LabelIndex | None = None
     queries: LabelIndex | None = None
     relevance: sp.csr_matrix | None = None
+    prior: NDArray[np.float32] | None = None
     block: int = 1024
 
     @property
@@ -59,13 +62,23 @@ class Ranker:
         """Width of a vector."""
         return self.labels.dim
 
-    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+    def search(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        *,
+        exclude: sp.csr_matrix | None = None,
+        imageless: NDArray[np.bool_] | None = None,
+    ) -> Found:
         """Return scores float32 [n, k] and labels int64 [n, k], best first, padded with -inf and -1.
 
-        Scores are inner products for the plain ranking, and mass (0 to 1 for `split` and `joint`) for a blend.
+        Scores are inner products for the plain ranking (and the prior, where there is one, for the queries marked in
+        `imageless` [n]), and mass (0 to 1 for `split` and `joint`) for a blend.
         """
         if self.params.mode == "none":
-            return self.labels.search(queries, k, exclude=exclude)
+            if self.prior is None or imageless is None or not imageless.any():
+                return self.labels.search(queries, k, exclude=exclude)
+            return self._search_with_prior(queries, k, exclude, imageless, self.prior)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         labels = np.full((len(queries), k), -1, dtype=np.int64)
         for begin in range(0, len(queries), self.block):
@@ -73,6 +86,23 @@ class Ranker:
             mass = self.mass(queries[part], exclude=None if exclude is None else exclude[part])
             scores[part], labels[part] = sparse_top_k(mass, k)
         return scores, labels
+
+    def _search_with_prior(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        exclude: sp.csr_matrix | None,
+        imageless: NDArray[np.bool_],
+        prior: NDArray[np.float32],
+    ) -> Found:
+        """Search deep enough for every query; score the best labels of those without an image again."""
+        scores, labels = self.labels.search(queries, max(k, _CANDIDATES), exclude=exclude)
+        rows = np.flatnonzero(imageless)
+        again, found = scores[rows] + prior[labels[rows]], labels[rows]
+        order = np.argsort(-again, axis=1, kind="stable")
+        scores[rows] = np.take_along_axis(again, order, axis=1)
+        labels[rows] = np.take_along_axis(found, order, axis=1)
+        return scores[:, :k], labels[:, :k]
 
     def mass(self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None) -> sp.csr_matrix:
         """Return the blended scores of one block of queries, CSR [n, L]; labels that no search found are absent."""
@@ -173,6 +203,7 @@ def open_ranker(
     params: AugmentationParams,
     *,
     relevance_train: sp.csr_matrix | None = None,
+    prior: NDArray[np.float32] | None = None,
     device: str | None = None,
 ) -> Ranker:
     """Open what the ranking needs.
@@ -182,6 +213,7 @@ def open_ranker(
         vectors_folder: Folder of `label_texts.npy` and `train_queries.npy`, searched exactly where there is no index.
         params: The blend.
         relevance_train: Labels of the training queries [N, L].
+        prior: See `Ranker`.
         device: Where exact searches run.
     """
     labels = open_index(index_folder, device=device)
@@ -199,7 +231,19 @@ def open_ranker(
     if relevance_train is not None:
         relevance = sp.csr_matrix(relevance_train, dtype=np.float32, copy=True)
         relevance.data[:] = 1.0
-    return Ranker(labels, params, further(TEXTS), further(QUERIES), relevance, block=labels.params.query_block)
+    return Ranker(labels, params, further(TEXTS), further(QUERIES), relevance, prior, labels.params.query_block)
+
+
+def label_prior(frequencies: NDArray[np.integer], params: RetrievalParams) -> NDArray[np.float32] | None:
+    """Return what is added to the scores of queries without an image, float32 [L]; None for nothing.
+
+    Args:
+        frequencies: Training queries of each label [L].
+        params: Its weight.
+    """
+    if not params.imageless_prior:
+        return None
+    return (params.imageless_prior * np.log1p(frequencies)).astype(np.float32)
 
 
 def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

@@ -180,8 +180,8 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
         raise DataError("the query is empty", remedy="type a text or add an image.")
     for image in images:
         check_image(image)
-    vector = predictor.embed([question.text], [images])
-    (prediction,) = predictor.named(*predictor.rank(vector, question.k))
+    vector, scores, rows = predictor.search([question.text], [images], question.k)
+    (prediction,) = predictor.named(scores, rows)
     labels = zip(prediction.label_ids, prediction.texts, prediction.scores, prediction.rows, strict=True)
     files = predictor.labels["images"]
     near = predictor.neighbours(vector, question.neighbours)[0] if question.neighbours and predictor.explains else []

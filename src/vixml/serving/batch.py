@@ -166,9 +166,10 @@ def _predicted_blocks(
             else:
                 failures: list[tuple[int, str]] = []
                 images = [[_reader(root, name) for name in names] for names in block.images]
-                vectors = predictor.embed(block.texts, images, failures=failures)
                 exclude = None if pairs is None else pairs.of(block.ids)
-                scores, rows = predictor.rank(vectors, params.k, exclude=exclude, among=among)
+                _, scores, rows = predictor.search(
+                    block.texts, images, params.k, failures=failures, exclude=exclude, among=among
+                )
                 counts = {"queries": len(block), "unreadable_images": Counter(reason for _, reason in failures)}
                 yield block, _table(labels, block.ids, scores, rows, counts)
             bar.update(len(block))

@@ -2,7 +2,8 @@
 
     settings.json            data set, variant, retrieval settings, vision encoder (`BundleSettings`)
     model/                   the trained model (weights, configuration, tokenizer)
-    labels.parquet           uid, text, images, trained_row (row in the model's label table; -1 for a label added later)
+    labels.parquet           uid, text, images, trained_row (row in the model's label table), frequency (training
+                             queries); -1 and 0 for a label added later
     label_texts.npy          embeddings of the labels' text and images float32 [L, d]
     label_prototypes.npy     what queries are compared with float32 [L, d]
     index/                   the label index; further indexes of a blended ranking in sub-folders
@@ -105,7 +106,7 @@ class Bundle:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """The labels: uid, text, images (lists of paths relative to `settings.image_root`), trained_row."""
+        """The labels: uid, text, images (lists of paths relative to `settings.image_root`), trained_row, frequency."""
         return self._table("labels.parquet")
 
     @property
@@ -157,6 +158,7 @@ class Bundle:
             self.folder,
             retrieval.augmentation if blended else retrieval.augmentation.model_copy(update={"mode": "none"}),
             relevance_train=self.train_relevance if blended else None,
+            prior=self._prior(),
             device=device,
         )
 
@@ -185,6 +187,14 @@ class Bundle:
             precision=precision,
             short_dim=settings.retrieval.dim,
         )
+
+    def _prior(self) -> NDArray[np.float32] | None:
+        from vixml.retrieval.augmentation import label_prior
+
+        retrieval = self.settings.retrieval
+        if not retrieval.imageless_prior or self.settings.vision is None:
+            return None
+        return label_prior(self.labels["frequency"].to_numpy(), retrieval)
 
     def _need_train_queries(self) -> None:
         if not self.has_train_queries:
@@ -295,7 +305,9 @@ def build_bundle(
         sp.save_npz(folder / "train_relevance.npz", relevance_train, compressed=False)
     for name in names:
         link(embeddings.path / name, folder / name)
-    labels = items_label[["uid", "text", "images"]].assign(trained_row=np.arange(len(items_label)))
+    labels = items_label[["uid", "text", "images"]].assign(
+        trained_row=np.arange(len(items_label)), frequency=np.diff(relevance_train.tocsc().indptr).astype(np.int64)
+    )
     labels.to_parquet(folder / "labels.parquet", index=False)
     return finish_bundle(folder, settings, num_labels=len(items_label), model=model.fingerprint)
 

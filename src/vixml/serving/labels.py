@@ -226,6 +226,7 @@ def _new_table(kept: pd.DataFrame, changes: LabelChanges) -> tuple[pd.DataFrame,
             "text": [*texts, *(text for text, _ in added.values())],
             "images": [*images, *(files(names) for _, names in added.values())],
             "trained_row": np.append(kept["trained_row"].to_numpy(), np.full(len(added), -1)).astype(np.int64),
+            "frequency": np.append(kept["frequency"].to_numpy(), np.zeros(len(added), np.int64)),
         }
     )
     return table, np.append(rows, np.arange(len(kept), len(table)))

@@ -160,7 +160,39 @@ class Predictor:
             raise DataError("texts and exclusions differ in number", found=f"{len(texts)} and {len(exclude)}")
         pairs = None if exclude is None else excluded_pairs(exclude, self.num_labels, self.rows_of)
         among = allowed_rows(self.num_labels, allow, deny, self.rows_of)
-        return self.named(*self.rank(self._encoder.embed(texts, listed), k, exclude=pairs, among=among))
+        return self.named(*self.search(texts, listed, k, exclude=pairs, among=among)[1:])
+
+    def search(
+        self,
+        texts: Sequence[str],
+        images: Sequence[Sequence[ImageLike]] | None,
+        k: int,
+        *,
+        failures: list[tuple[int, str]] | None = None,
+        exclude: sp.csr_matrix | None = None,
+        among: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Embed queries and rank their labels.
+
+        Args:
+            texts: n texts.
+            images: The images of each query, or None for none at all.
+            k: See `rank`.
+            failures: See `embed`.
+            exclude: See `rank`.
+            among: See `rank`.
+
+        Returns:
+            Vectors float32 [n, d], and the scores and rows of `rank`.
+        """
+        found = [] if failures is None else failures
+        before = len(found)
+        vectors = self._encoder.embed(texts, images, failures=failures)
+        counts = np.zeros(len(texts), dtype=np.int64)
+        if images is not None:
+            counts += [min(len(few), self._encoder.max_images) for few in images]
+            np.subtract.at(counts, [item for item, _ in found[before:]], 1)
+        return vectors, *self.rank(vectors, k, exclude=exclude, among=among, imageless=counts == 0)
 
     def embed(
         self,
@@ -188,6 +220,7 @@ class Predictor:
         *,
         exclude: sp.csr_matrix | None = None,
         among: NDArray[np.int64] | None = None,
+        imageless: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Rank the labels of embedded queries.
 
@@ -196,6 +229,7 @@ class Predictor:
             k: Labels wanted.
             exclude: Pairs left out, CSR [n, L].
             among: Rows of the only labels that are searched (then exactly), increasing; None for all.
+            imageless: Queries that have no image [n]: `retrieval.imageless_prior` counts for them.
 
         Returns:
             Scores float32 [n, k], best first, and rows of `labels` int64 [n, k]; -inf and -1 where there are fewer.
@@ -208,7 +242,7 @@ class Predictor:
         ranker = self._ranker
         if among is not None:
             ranker = restrict(ranker, self.bundle, among, device=str(self._encoder.model.device))
-        return ranker.search(vectors, k, exclude=exclude)
+        return ranker.search(vectors, k, exclude=exclude, imageless=imageless)
 
     def named(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Prediction]:
         """Return what `rank` found with the labels' ids and texts."""

@@ -250,6 +250,8 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     seconds = time.perf_counter() - started
     texts = embed_all(dual, inputs.source("label"), precision=precision, desc="embed labels")
     np.save(folder / "test_queries.npy", shorten(queries, dim), allow_pickle=False)
+    if asked.image_rows is not None:
+        np.save(folder / "test_imageless.npy", asked.image_rows.lengths == 0, allow_pickle=False)
     np.save(folder / "label_texts.npy", shorten(texts, dim), allow_pickle=False)
     np.save(folder / "label_prototypes.npy", shorten(label_prototypes(dual, texts), dim), allow_pickle=False)
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
