@@ -1,7 +1,7 @@
 // Headline, table, intervals, significance, depth curves, slices.
 const series = (values) => D.runs.map((run) => ({ label: run.label, color: run.color, dashed: !run.images, ...values(run) }));
 const byModel = Object.fromEntries(D.rows.map((row) => [row.model, row]));
-const level = `${Number((100 * D.confidence).toFixed(1))} %`;
+const level = `${Number((100 * D.confidence).toFixed(1))}\u00a0%`;
 
 function pairOf(first, second, metric) {
   const pair = D.pairs[metric];
