@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from vixml.core.directories import Built, WorkDirectory, publish
-from vixml.core.errors import ConfigError
+from vixml.core.errors import ConfigError, StateError
 from vixml.evaluation import stages
 from vixml.evaluation.metrics import ranking_metrics
 from vixml.evaluation.propensity import inverse_propensity
@@ -44,6 +44,7 @@ def world():
 def published(world, folder):
     sides, poor, texts = world
     (folder / "built").mkdir(parents=True)
+    np.save(folder / "built" / "test_imageless.npy", np.arange(60) % 2 == 1)
     for name in ("train", "validation", "test"):
         np.save(folder / "built" / f"{name}_queries.npy", sides[name][0])
     np.save(folder / "built" / "label_prototypes.npy", poor)
@@ -51,9 +52,9 @@ def published(world, folder):
     return publish(Built(folder / "built", "embeddings", {"milliseconds_per_query": 1.0}), folder / "embeddings")
 
 
-def run(world, folder, retrieval, validation=True):
+def run(world, folder, retrieval, validation=True, **settings):
     sides, _, _ = world
-    params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}})
+    params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}, **settings})
     embeddings = published(world, folder)
     index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
     (folder / "m").mkdir()
@@ -88,6 +89,28 @@ def plain_metrics(world):
     frequencies = np.diff(sides["train"][1].tocsc().indptr)
     _, top = top_k(sides["test"][0], poor, 10)
     return ranking_metrics(top, sides["test"][1], inverse_propensity(frequencies, NUM_TRAIN, 0.55, 1.5), EVALUATION.ks)
+
+
+def test_a_prior_for_queries_without_an_image(world, tmp_path):
+    """Those with an image are ranked as ever, the others by similarity and frequency; no image, no prior."""
+    sides, poor, _ = world
+    _, document, predictions = run(world, tmp_path / "a", {"imageless_prior": 0.2}, model={"use_images": True})
+    assert document["metrics_plain"] == pytest.approx(plain_metrics(world))
+    scores = sides["test"][0] @ poor.T
+    scores[1::2] += 0.2 * np.log1p(np.diff(sides["train"][1].tocsc().indptr))
+    expected = np.argsort(-scores, axis=1)[:, :10]
+    np.testing.assert_array_equal(np.load(predictions.path / "labels.npy"), expected)
+    assert (expected[1::2] != np.argsort(-sides["test"][0][1::2] @ poor.T, axis=1)[:, :10]).any()
+    _, document, _ = run(world, tmp_path / "b", {"imageless_prior": 0.2}, model={"use_images": False})
+    assert document["metrics"] == pytest.approx(plain_metrics(world))
+
+
+def test_embeddings_that_do_not_tell_who_has_an_image(world, tmp_path, monkeypatch):
+    """Of an earlier version: fine without a prior, an error that says what to do with one."""
+    monkeypatch.setattr(stages, "IMAGELESS", "not-there.npy")
+    run(world, tmp_path / "a", {}, model={"use_images": True})
+    with pytest.raises(StateError, match="which test queries have no image"):
+        run(world, tmp_path / "b", {"imageless_prior": 0.2}, model={"use_images": True})
 
 
 @pytest.mark.parametrize("kind", ["exact", "faiss-flat"])

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.retrieval import AugmentationParams, FusionParams, RetrievalParams
+from vixml.retrieval import augmentation
 from vixml.retrieval.augmentation import Ranker, label_prior, open_ranker, softmax, sparse_top_k, without_pairs
 from vixml.retrieval.index import build_index
 
@@ -187,7 +188,7 @@ def test_an_opened_ranker_ranks_the_same(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
-def test_a_prior_counts_for_queries_without_an_image(kind: str) -> None:
+def test_a_prior_counts_for_queries_without_an_image(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their labels are ordered by similarity + prior, the others as ever; filters hold."""
     vectors, queries = _unit(25, 1), _unit(9, 2)
     frequencies = np.random.default_rng(0).integers(0, 90, 25)
@@ -205,9 +206,28 @@ def test_a_prior_counts_for_queries_without_an_image(kind: str) -> None:
     for one, mark in ((plain, imageless), (ranker, None), (ranker, np.zeros(9, dtype=bool))):
         for ours, theirs in zip(one.search(queries, 6, imageless=mark), labels.search(queries, 6), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+    monkeypatch.setattr(augmentation, "_CANDIDATES", 7)
+    for k in (3, 7, 20):
+        scores, found = ranker.search(queries, k, imageless=imageless)
+        np.testing.assert_array_equal(found[:, :3], ranker.search(queries, 3, imageless=imageless)[1])
+        assert (np.diff(scores, axis=1) <= 0).all()
+    monkeypatch.undo()
     few = ranker.search(queries, 40, imageless=imageless)
     assert (few[1][:, 25:] == -1).all()
     assert (few[1][:, :25] >= 0).all()
+
+
+def test_a_query_with_an_image_does_not_notice_its_neighbours() -> None:
+    """Even where a deeper search would find it more: the graph is searched for it as if it were alone."""
+    vectors, queries = _unit(3000, 1), _unit(40, 2)
+    labels = build_index(vectors, RetrievalParams(kind="faiss-hnsw", hnsw_neighbours=4, hnsw_search_depth=4))
+    ranker = Ranker(labels, AugmentationParams(), prior=np.linspace(0, 0.3, 3000, dtype=np.float32))
+    alone, deep = labels.search(queries, 3), labels.search(queries, 100)
+    assert (alone[1] != deep[1][:, :3]).any(), "the case is there"
+    imageless = np.arange(40) == 5
+    found = ranker.search(queries, 3, imageless=imageless)
+    for ours, theirs in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(ours[~imageless], theirs[~imageless])
 
 
 def test_a_blend_takes_no_prior() -> None:

@@ -51,6 +51,12 @@ def test_add_update_and_remove_in_one_go(bundle, root, tmp_path):
     assert labels["trained_row"].tolist() == [*range(1, 47), -1, -1]
     assert labels["frequency"].tolist() == [2] * 46 + [0, 0], "of how many training queries"
     assert labels["text"][2] == "a teapot"
+    del bundle.__dict__["labels"]  # as it is read again from a bundle of an earlier version
+    table = bundle._table
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(bundle), "_table", lambda _, name: table(name).drop(columns="frequency", errors="ignore"))
+        assert bundle.labels["frequency"].tolist() == [0] * 48
+    del bundle.__dict__["labels"]
     assert labels["images"][46].tolist() == [str(root / "images/q1.png")]
 
     same = np.array([row for row in range(46) if row != 2])

@@ -47,8 +47,8 @@ def evaluate_ranking(
 
     Returns:
         A result (`metrics` as fractions, `slices`, `milliseconds_per_search`, `queries`, and `metrics_plain` of the
-        prototypes alone where the ranking is a blend), and the predictions: `labels.npy` int32 [n, k], `scores.npy`
-        float32 [n, k], best first, -1 where fewer labels remain.
+        prototypes alone where the ranking is a blend or has a prior), and the predictions: `labels.npy` int32 [n, k],
+        `scores.npy` float32 [n, k], best first, -1 where fewer labels remain.
     """
     started = time.perf_counter()
     scores, labels = ranker.search(queries, params.top_k, exclude=filter_test, imageless=imageless)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
+from vixml.core.errors import StateError
 from vixml.evaluation.evaluate import evaluate_ranking
 from vixml.evaluation.propensity import inverse_propensity
 from vixml.evaluation.tuning import tune_fusion
@@ -126,7 +127,7 @@ def evaluate_variant(
         filter_test=filter_test,
         params=evaluation,
         work=work,
-        imageless=_imageless(embeddings),
+        imageless=_imageless(embeddings) if params.model.reads_images and params.retrieval.imageless_prior else None,
     )
     facts = model.meta
     document = {
@@ -179,9 +180,16 @@ def _ranker(
     )
 
 
-def _imageless(embeddings: SealedDirectory) -> np.ndarray | None:
-    """Return which test queries have no image; None for a model that looks at none."""
-    return np.load(embeddings.path / IMAGELESS, allow_pickle=False) if IMAGELESS in embeddings.files else None
+def _imageless(embeddings: SealedDirectory) -> np.ndarray:
+    """Return which test queries have no image."""
+    if IMAGELESS not in embeddings.files:
+        raise StateError(
+            "these embeddings do not tell which test queries have no image, as retrieval.imageless_prior needs it",
+            file=embeddings.path,
+            remedy="run the variant's `evaluation` pipeline again, from its first node.",
+        )
+    found: np.ndarray = np.load(embeddings.path / IMAGELESS, allow_pickle=False)
+    return found
 
 
 def _vectors(embeddings: SealedDirectory, name: str) -> np.ndarray:

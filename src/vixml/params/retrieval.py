@@ -112,8 +112,7 @@ class RetrievalParams(Params):
     imageless_prior: float = Field(0.0, ge=0)
     """For a model that looks at images: weight of log(1 + training queries of a label) in the scores of a query that
     has no image. Without the picture that decides, the more frequent of the labels that fit is the better guess, which
-    label vectors shared with queries that have one cannot say. The best 100 labels (or as many as are asked for) are
-    scored again."""
+    label vectors shared with queries that have one cannot say. The best 100 labels are scored again."""
     augmentation: AugmentationParams = AugmentationParams()
     """Rankings that blend several searches."""
 
@@ -121,8 +120,8 @@ class RetrievalParams(Params):
     def _one_source_of_frequencies(self) -> RetrievalParams:
         if self.imageless_prior and self.augmentation.mode != "none":
             raise ValueError(
-                f"imageless_prior {self.imageless_prior} belongs to augmentation.mode none: a blend's training queries "
-                "know how frequent labels are"
+                f"imageless_prior {self.imageless_prior} belongs to augmentation.mode none: it is added to "
+                "similarities, and the scores of a blend are none"
             )
         return self
 

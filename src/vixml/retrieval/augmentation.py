@@ -95,14 +95,24 @@ class Ranker:
         imageless: NDArray[np.bool_],
         prior: NDArray[np.float32],
     ) -> Found:
-        """Search deep enough for every query; score the best labels of those without an image again."""
-        scores, labels = self.labels.search(queries, max(k, _CANDIDATES), exclude=exclude)
-        rows = np.flatnonzero(imageless)
-        again, found = scores[rows] + prior[labels[rows]], labels[rows]
-        order = np.argsort(-again, axis=1, kind="stable")
-        scores[rows] = np.take_along_axis(again, order, axis=1)
-        labels[rows] = np.take_along_axis(found, order, axis=1)
-        return scores[:, :k], labels[:, :k]
+        """Search as ever, and deep enough where there is no image: there the best labels are scored again.
+
+        How many those are does not depend on `k`, nor what a query with an image gets on the others. A prior is not
+        negative: what stands behind the best labels has no score above theirs.
+        """
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        labels = np.empty((len(queries), k), dtype=np.int64)
+        for rows, depth in ((np.flatnonzero(~imageless), k), (np.flatnonzero(imageless), max(k, _CANDIDATES))):
+            if not len(rows):
+                continue
+            score, label = self.labels.search(queries[rows], depth, exclude=None if exclude is None else exclude[rows])
+            if imageless[rows[0]]:
+                again = score[:, :_CANDIDATES] + prior[label[:, :_CANDIDATES]]
+                order = np.argsort(-again, axis=1, kind="stable")
+                score[:, :_CANDIDATES] = np.take_along_axis(again, order, axis=1)
+                label[:, :_CANDIDATES] = np.take_along_axis(label[:, :_CANDIDATES], order, axis=1)
+            scores[rows], labels[rows] = score[:, :k], label[:, :k]
+        return scores, labels
 
     def mass(self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None) -> sp.csr_matrix:
         """Return the blended scores of one block of queries, CSR [n, L]; labels that no search found are absent."""

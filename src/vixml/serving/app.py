@@ -141,6 +141,7 @@ def describe(name: str, predictor: Predictor) -> dict[str, Any]:
         "dataset": predictor.bundle.settings.dataset,
         "labels": predictor.num_labels,
         "uses_images": predictor.uses_images,
+        "prior": predictor.bundle.settings.retrieval.imageless_prior > 0,
         "explains": predictor.explains,
         "max_images": MAX_IMAGES,
         "max_image_bytes": MAX_IMAGE_BYTES,

@@ -107,7 +107,9 @@ class Bundle:
     @cached_property
     def labels(self) -> pd.DataFrame:
         """The labels: uid, text, images (lists of paths relative to `settings.image_root`), trained_row, frequency."""
-        return self._table("labels.parquet")
+        labels = self._table("labels.parquet")
+        # bundles of earlier versions have no frequencies, and no prior that asks for them
+        return labels if "frequency" in labels else labels.assign(frequency=0)
 
     @property
     def label_prototypes(self) -> NDArray[np.float32]:
@@ -158,7 +160,7 @@ class Bundle:
             self.folder,
             retrieval.augmentation if blended else retrieval.augmentation.model_copy(update={"mode": "none"}),
             relevance_train=self.train_relevance if blended else None,
-            prior=self._prior(),
+            prior=None if plain else self._prior(),
             device=device,
         )
 

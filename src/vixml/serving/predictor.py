@@ -38,7 +38,8 @@ class Prediction:
     Args:
         label_ids: The labels' own ids.
         texts: Their texts.
-        scores: Their scores, falling; a cosine similarity in [-1, 1] unless the model's ranking blends scores.
+        scores: Their scores, falling; a cosine similarity in [-1, 1], unless the model's ranking blends scores
+            or adds a prior to those of a query without an image.
         rows: Their rows in `Predictor.labels`.
     """
 
@@ -222,7 +223,7 @@ class Predictor:
         among: NDArray[np.int64] | None = None,
         imageless: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Rank the labels of embedded queries.
+        """Rank the labels of embedded queries; `search` embeds and ranks.
 
         Args:
             vectors: From `embed`, float32 [n, d].

@@ -99,11 +99,12 @@ async function submit(event) {
     const beside = seen && text;
     const [first, second] = await Promise.all([predict(images, 5), beside ? predict([], 0) : null]);
     if (asked !== state.asked) return;
-    const scores = [...first.labels, ...(second ? second.labels : [])].map((entry) => entry.score);
-    const scale = [Math.min(...scores), Math.max(...scores)]; // one for both lists, so that bars can be compared
+    // One scale for both lists, so that bars can be compared; but a prior lifts the scores of the list without an image.
+    const lists = [first.labels, second ? second.labels : []];
+    const [scale, other] = model().prior ? lists.map((list) => scaleOf(list)) : Array(2).fill(scaleOf(lists.flat()));
     showLabels("with", first.labels, seen ? (text ? "Text + image" : "Image only") : "Text only", scale);
     byId("without").hidden = !beside;
-    if (beside) showLabels("without", second.labels, "Text only", scale);
+    if (beside) showLabels("without", second.labels, "Text only", other);
     showNeighbours(first.neighbours);
     byId("answers").hidden = false;
     if (images.length && !seen) say("This model reads text only: the image was not looked at.");
@@ -139,6 +140,11 @@ async function add(files) {
     byId("previews").append(preview);
   }
   byId("hint").textContent = state.images.length ? "Add another, or press Clear" : "Drop an image here, or choose one";
+}
+
+function scaleOf(labels) {
+  const scores = labels.map((entry) => entry.score);
+  return [Math.min(...scores), Math.max(...scores)];
 }
 
 function clear() {
