@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.retrieval import AugmentationParams, FusionParams, RetrievalParams
+from vixml.params.variant import VariantParams
 from vixml.retrieval import augmentation
 from vixml.retrieval.augmentation import Ranker, label_prior, open_ranker, softmax, sparse_top_k, without_pairs
 from vixml.retrieval.index import build_index
@@ -233,5 +234,5 @@ def test_a_query_with_an_image_does_not_notice_its_neighbours() -> None:
 def test_a_blend_takes_no_prior() -> None:
     """It knows frequencies from its training queries; no weight is no prior."""
     assert label_prior(np.arange(3), RetrievalParams()) is None
-    with pytest.raises(ValueError, match=r"belongs to augmentation\.mode none"):
-        RetrievalParams(imageless_prior=0.1, augmentation={"mode": "split"})
+    with pytest.raises(ValueError, match=r"belongs to retrieval\.augmentation\.mode none"):
+        VariantParams(retrieval={"imageless_prior": 0.1, "augmentation": {"mode": "split"}})

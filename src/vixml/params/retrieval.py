@@ -116,15 +116,6 @@ class RetrievalParams(Params):
     augmentation: AugmentationParams = AugmentationParams()
     """Rankings that blend several searches."""
 
-    @model_validator(mode="after")
-    def _one_source_of_frequencies(self) -> RetrievalParams:
-        if self.imageless_prior and self.augmentation.mode != "none":
-            raise ValueError(
-                f"imageless_prior {self.imageless_prior} belongs to augmentation.mode none: it is added to "
-                "similarities, and the scores of a blend are none"
-            )
-        return self
-
 
 class IndexReportParams(Params):
     """What the pipeline `index_report` compares."""

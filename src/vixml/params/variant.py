@@ -39,3 +39,12 @@ class VariantParams(Params):
                 f"{self.training.epochs}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_prior_is_for_similarities(self) -> VariantParams:
+        if self.retrieval.imageless_prior and self.retrieval.augmentation.mode != "none":
+            raise ValueError(
+                f"retrieval.imageless_prior {self.retrieval.imageless_prior} belongs to retrieval.augmentation.mode "
+                "none: it is added to similarities, and the scores of a blend are none"
+            )
+        return self
