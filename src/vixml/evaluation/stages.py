@@ -127,7 +127,7 @@ def evaluate_variant(
         filter_test=filter_test,
         params=evaluation,
         work=work,
-        imageless=_imageless(embeddings) if params.model.reads_images and params.retrieval.imageless_prior else None,
+        imageless=_imageless(embeddings) if _has_prior(params) else None,
     )
     facts = model.meta
     document = {
@@ -168,16 +168,21 @@ def _ranker(
     index: SealedDirectory,
     relevance_train: csr_matrix,
 ) -> Ranker:
+    prior = None
+    if _has_prior(params):
+        prior = label_prior(np.bincount(relevance_train.indices, minlength=relevance_train.shape[1]), params.retrieval)
     return open_ranker(
         index.path,
         embeddings.path,
         augmentation,
         relevance_train=relevance_train if augmentation.mode != "none" else None,
-        prior=label_prior(np.diff(relevance_train.tocsc().indptr), params.retrieval)
-        if params.model.reads_images
-        else None,
+        prior=prior,
         device=str(resolve_device(params.training.device)),
     )
+
+
+def _has_prior(params: VariantParams) -> bool:
+    return params.model.reads_images and params.retrieval.imageless_prior > 0
 
 
 def _imageless(embeddings: SealedDirectory) -> np.ndarray:

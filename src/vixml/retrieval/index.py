@@ -20,6 +20,8 @@ from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import top_k
 
 Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+_FEW = 8  # excluded pairs of a row that are looked for one by one, in blocks of so many numbers
+_NUMBERS_PER_BLOCK = 1 << 21
 
 
 class LabelIndex(Protocol):
@@ -48,10 +50,6 @@ class LabelIndex(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the index into `folder`, which is created; `open_index` reads it."""
-
-
-_FEW = 8  # excluded pairs of a row that are looked for one by one
-_NUMBERS_PER_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
