@@ -329,6 +329,15 @@ class TestBombs:
         raw = b"\x8e" + (10).to_bytes(8, "little")
         self.refused(tmp_path, written(b"\x80\x04" + raw + bytes(10) + b"."), "instruction 0x8e")
 
+    def test_a_name_of_tuples_that_double(self, tmp_path):
+        doubled = b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(200))
+        name = b"K\x01q\x00" + doubled + b"X\x01\x00\x00\x00a\x93"
+        self.refused(tmp_path, written(b"\x80\x04" + name + b"."), "a name made of tuple and str")
+
+    def test_a_name_of_deep_tuples(self, tmp_path):
+        name = b"K\x01" + b"\x85" * 200_000 + b"X\x01\x00\x00\x00a\x93"
+        self.refused(tmp_path, written(b"\x80\x04" + name + b"."), "a name made of tuple and str")
+
     def test_memo_numbers_take_no_room(self, tmp_path):
         self.refused(tmp_path, written(b"\x80\x02K\x01r\xff\xff\xff\xff."), "no object array")
 

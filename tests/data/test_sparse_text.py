@@ -57,6 +57,8 @@ def test_duplicates_merge_and_zeros_are_not_stored(tmp_path):
         ("1 4\n1:nan\n", 2, "malformed"),
         ("1 4\n1:-1\n", 2, "malformed"),
         ("1 4\n1:inf\n", 2, "malformed"),
+        ("1 4\n1:1_0\n", 2, "malformed"),
+        ("1 4\n1_0:1\n", 2, "malformed"),
     ],
 )
 def test_errors_name_the_line(tmp_path, text, line, says):
@@ -64,6 +66,14 @@ def test_errors_name_the_line(tmp_path, text, line, says):
     with pytest.raises(DataError, match=says) as caught:
         read_sparse_text(tmp_path / "f")
     assert caught.value.line == line
+
+
+def test_what_float32_cannot_tell_from_zero_is_a_zero(tmp_path):
+    (tmp_path / "f").write_text("1 4\n0:1e-60 1:1e-45 2:0 3:7.1e-46\n")
+    matrix, counts = read_sparse_text(tmp_path / "f")
+    assert matrix.indices.tolist() == [1, 3]
+    assert (matrix.data > 0).all()
+    assert counts["zero_entries"] == 2
 
 
 def test_a_header_that_contradicts_the_other_files(tmp_path):

@@ -155,6 +155,21 @@ def test_the_tuned_weights_are_the_best_that_were_tried(world, tmp_path):
     assert run(world, tmp_path / "again", {"augmentation": {"mode": "fused", "fusion": fusion}})[0] == ranking
 
 
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_tuning_keeps_the_weight_of_the_prototypes(world, tmp_path, weight):
+    fusion = {"prototype": weight, "metrics": ["P@1"], "grid": [0.0, 1.0], "temperatures": [], "neighbour_grid": []}
+    ranking, document, _ = run(world, tmp_path, {"augmentation": {"mode": "fused", "fusion": fusion}})
+    assert ranking["augmentation"]["fusion"]["prototype"] == weight
+    assert all(row["prototype"] == weight for row in ranking["tuning"]["tried"])
+    assert document["metrics"]["P@1"] > 0.1
+
+
+def test_a_blend_of_nothing_is_refused():
+    for fusion in ({"prototype": 0, "retrieval": 0}, {"prototype": 0, "grid": [0.0]}):
+        with pytest.raises(ValueError, match="must be above 0"):
+            VariantParams.model_validate({"retrieval": {"augmentation": {"mode": "fused", "fusion": fusion}}})
+
+
 def test_what_was_tuned_is_carried_over_by_configuration(world, tmp_path):
     """The tuned settings of one run, written into the configuration of another without validation split, rank alike."""
     _, tuned, _ = run(world, tmp_path / "tuned", {"augmentation": {"mode": "fused"}})

@@ -104,8 +104,8 @@ def test_gradients_do_not_depend_on_chunks() -> None:
         torch.testing.assert_close(gradient, gradients[1][name], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("images", [False, True])
-def test_equals_the_padded_batch_forward_and_backward(images: bool) -> None:
+@pytest.mark.parametrize(("images", "image_weight"), [(False, None), (False, 2.5), (True, None), (True, 2.5)])
+def test_equals_the_padded_batch_forward_and_backward(images: bool, image_weight: float | None) -> None:
     """Without padding work, values and gradients are those of one batch padded to its longest item."""
     rng = np.random.default_rng(2)
     tokens = _ragged([rng.integers(4, 50, size=length) for length in rng.integers(1, 12, size=20)])
@@ -115,6 +115,7 @@ def test_equals_the_padded_batch_forward_and_backward(images: bool) -> None:
     values, gradients = [], []
     for encode in (Embedder.forward, embed_padded):
         embedder = tiny_embedder("encoder", chunk_tokens=64)
+        embedder.image_weight = image_weight
         found = encode(embedder, batch)
         found.square().sum().backward()
         values.append(found.detach())
@@ -123,6 +124,24 @@ def test_equals_the_padded_batch_forward_and_backward(images: bool) -> None:
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["encoder", "decoder"])
+def test_images_weigh_together_what_they_are_told(family: str) -> None:
+    """With as many images as the weight says, each weighs as a word; an item without images is what it was."""
+    embedder = tiny_embedder(family, chunk_tokens=64)
+    rng = np.random.default_rng(3)
+    tokens = _ragged([rng.integers(4, 50, size=length) for length in (3, 7, 1)])
+    counts = np.array([2, 0, 3])
+    batch = ItemBatch(tokens, rng.standard_normal((5, 6)).astype(np.float32), counts)
+    with torch.no_grad():
+        each = embedder(batch)
+        for row, weight in ((0, 2.0), (2, 3.0)):
+            embedder.image_weight = weight
+            found = embedder(batch)
+            torch.testing.assert_close(found[row], each[row])
+            torch.testing.assert_close(found[1], each[1])
+            assert not torch.allclose(found[2 - row], each[2 - row], atol=1e-4)
 
 
 def test_no_image_means_the_text_only_sequence_for_decoders() -> None:

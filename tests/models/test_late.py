@@ -26,6 +26,7 @@ LATE = ModelParams(
     fusion="late",
     late={"num_heads": 2, "feedforward": 16},
     prototype={"num_heads": 2, "feedforward": 16},
+    image_weight=2.0,
 )
 
 
@@ -36,16 +37,20 @@ def fused_one_by_one(fusion: LateFusion, text: torch.Tensor, images: torch.Tenso
         sequence = torch.cat(
             [fusion.text_norm(text[item : item + 1]), fusion.image_norm(images[start : start + count])]
         )
-        rows.append(fusion.layer(sequence[None])[0].mean(dim=0))
+        weights = torch.ones(1 + count)
+        if fusion.image_weight is not None and count:
+            weights[1:] = fusion.image_weight / count
+        rows.append(weights @ fusion.layer(sequence[None])[0] / weights.sum())
         start += count
     return torch.stack(rows)
 
 
+@pytest.mark.parametrize("image_weight", [None, 2.5])
 @pytest.mark.parametrize("counts", [[2, 0, 3, 1], [0, 0], [1, 1], [0]])
-def test_equals_a_loop_over_items_forward_and_backward(counts: list[int]) -> None:
+def test_equals_a_loop_over_items_forward_and_backward(counts: list[int], image_weight: float | None) -> None:
     """Items without images among them; values and gradients."""
     torch.manual_seed(0)
-    fusion = LateFusion(8, num_heads=2, feedforward=16, dropout=0.0)
+    fusion = LateFusion(8, num_heads=2, feedforward=16, dropout=0.0, image_weight=image_weight)
     values, gradients = [], []
     for fuse in (LateFusion.forward, fused_one_by_one):
         generator = torch.Generator().manual_seed(1)

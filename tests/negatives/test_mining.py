@@ -89,13 +89,52 @@ def test_faiss_mines_what_exact_search_does(filters: tuple[float | None, float |
 def test_draws_are_different_labels_of_the_querys_own() -> None:
     """Every one of a query's labels comes up, none twice in a draw, and padding never."""
     mined = np.array([[3, 5, 8, -1], [-1, -1, -1, -1], [1, -1, 2, 9]], dtype=np.int32)
+    none = np.full((3, 0), -1, dtype=np.int32)
     seen: set[int] = set()
     for step in range(50):
-        drawn = draw_mined(mined, np.array([0, 1]), 2, np.random.default_rng(step))
+        drawn = draw_mined(mined, none, np.array([0, 1]), 2, np.random.default_rng(step))
         assert len(drawn) == len(set(drawn)) == 2
         seen |= set(drawn.tolist())
     assert seen == {3, 5, 8}
-    assert sorted(draw_mined(mined, np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 2, 3, 5, 8, 9]
+    assert sorted(draw_mined(mined, none, np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 2, 3, 5, 8, 9]
+    same = np.array([[2, -1], [-1, -1], [8, 7]], dtype=np.int32)  # what one query must not have, none of the batch gets
+    assert sorted(draw_mined(mined, same, np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 3, 5, 9]
+    assert sorted(draw_mined(mined, same, np.array([0]), 4, np.random.default_rng(0))) == [3, 5, 8]
+
+
+def test_no_query_of_a_batch_meets_a_near_duplicate_that_another_one_mined() -> None:
+    """Families of three nearly equal labels, batches of similar queries: the pool's mined labels are safe for all."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.standard_normal((40, 16)), 3, axis=0) + 0.03 * rng.standard_normal((120, 16))
+    true = rng.integers(0, 120, 300)
+    queries = labels[true] + 0.1 * rng.standard_normal((300, 16))
+    labels, queries = (
+        (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32) for rows in (labels, queries)
+    )
+    relevance = sp.csr_matrix((np.ones(300, np.float32), (np.arange(300), true)), shape=(300, 120))
+    mined = mine_labels(queries, labels, labels, relevance, params=_params(8, (0.95, None)), device="cpu")
+    near = labels @ labels.T >= 0.95
+    rows = np.argsort(queries @ labels[0])[:64]
+    met = np.unique(draw_mined(mined.labels, np.full((300, 0), -1), rows, 3, rng))
+    assert (near[true[rows]][:, met] & (true[rows][:, None] != met)).any(), "without the list they do"
+    met = np.unique(draw_mined(mined.labels, mined.duplicates, rows, 3, rng))
+    assert len(met) > 20
+    assert not (near[true[rows]][:, met] & (true[rows][:, None] != met)).any()
+
+
+def test_what_is_left_out_is_listed() -> None:
+    """Mined and left out together are the labels looked at, nearest first, and their share is the one reported."""
+    queries, prototypes, texts, relevance = _world(6)
+    params = _params(4, (0.4, 0.5))
+    mined = mine_labels(queries, prototypes, texts, relevance, params=params, device="cpu")
+    everything = mine_labels(queries, prototypes, texts, relevance, params=_params(8, (None, None)), device="cpu")
+    assert everything.duplicates.shape == (len(queries), 0)
+    left_out = [row[row >= 0].tolist() for row in mined.duplicates]
+    for row, looked_at in enumerate(everything.labels):
+        kept = [label for label in looked_at if label >= 0 and label not in left_out[row]]
+        assert mined.labels[row][mined.labels[row] >= 0].tolist() == kept[:4]
+        assert left_out[row] == [label for label in looked_at if label in left_out[row]]
+    assert sum(map(len, left_out)) / (everything.labels >= 0).sum() == pytest.approx(mined.near_duplicates)
 
 
 def test_when_mined_labels_are_renewed() -> None:
@@ -149,6 +188,7 @@ def test_changed_share_ignores_order_and_padding() -> None:
 
 def test_a_query_without_negatives_is_left_out_of_the_rates() -> None:
     queries, prototypes, _, relevance = _world(5)
-    nothing = Mined(np.full((30, 2), -1, np.int32), np.full((30, 2), -np.inf, np.float32), 1.0)
+    none, without = np.full((30, 2), -1, np.int32), np.full((30, 2), -np.inf, np.float32)
+    nothing = Mined(none, without, np.zeros((30, 0), np.int32), 1.0)
     report = negatives_report(queries, prototypes, relevance, nothing)
     assert (report["violation_rate"], report["negative_similarity"], report["near_duplicates"]) == (0.0, 0.0, 1.0)

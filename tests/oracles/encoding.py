@@ -28,4 +28,7 @@ def embed_padded(embedder: Embedder, batch: ItemBatch) -> torch.Tensor:
         attention_mask=mask,
         position_ids=torch.arange(inputs.shape[1]).expand(len(batch), -1),
     ).last_hidden_state
-    return (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+    weights = mask.to(hidden.dtype)
+    if slots and embedder.image_weight is not None:
+        weights[:, :slots] *= embedder.image_weight / torch.from_numpy(batch.image_counts).clamp(min=1)[:, None]
+    return (hidden * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from vixml.config import ProjectConfigLoader
 from vixml.core.errors import ConfigError
@@ -88,6 +89,19 @@ def test_every_number(loaded, env, name, kind):
     assert augmentation.query_weight == shared["augmentation"]["query_share"]
 
 
+@pytest.mark.parametrize("kind", ["text", "vision"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_takes_nothing_from_the_demo(name, kind):
+    """Laid over an empty family it gives the same settings: no size of the demo's stays behind."""
+    family = RECIPES[name]["family"]
+    recipes = yaml.safe_load((ROOT / "conf" / "base" / "parameters_recipes.yml").read_text(encoding="utf-8"))["recipes"]
+    empty = {family: {"backbone": {"family": family}}, f"{family}_{kind}": {"model": {"use_images": kind == "vision"}}}
+    bare = compose({**empty, "recipes": recipes, f"{family}_recipe": name})
+    found = [variant(parameters, name, kind) for parameters in (bare, load(**{f"{family}_recipe": name}))]
+    first, second = (params.model_dump(exclude={"backbone": {"tiny"}}) for params in found)
+    assert first == second
+
+
 @pytest.mark.parametrize("env", DATA_SETS)
 def test_every_environment(env):
     parameters, facts = load(env), DATA_SETS[env]
@@ -135,6 +149,7 @@ class TestWhoWins:
             (
                 "minilm-10k",
                 {
+                    "model": {"image_weight": None},
                     "optim": {"lr": 1e-4, "lr_other": 5e-4},
                     "batching": {"start_epoch": 5},
                     "training": {"epochs": 12},
@@ -156,6 +171,7 @@ class TestWhoWins:
                 "minilm-40k",
                 {
                     "backbone": {"max_length": 48},
+                    "model": {"image_weight": None},
                     "optim": {"lr": 1e-4, "lr_other": 5e-4},
                     "batching": {"start_epoch": 2, "update_every": 2},
                     "training": {"epochs": 4},

@@ -34,7 +34,8 @@ def _hard(tiny: SimpleNamespace, work: Path, **batching: Any) -> Trainer:
     mined = np.stack([rng.permutation(np.flatnonzero(~row))[:6] for row in true]).astype(np.int32)
     clusters = np.array_split(trainer.rows, 13)
     trainer.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True), clusters, mined)
-    trainer.mined = mined if trainer.params.batching.mined_per_query else None
+    if trainer.params.batching.mined_per_query:
+        trainer.mined, trainer.duplicates = mined, np.where(rng.random((len(true), 2)) < 0.1, mined[:, -2:], -1)
     return trainer
 
 
@@ -110,7 +111,7 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     first.params = VariantParams(  # a checkpoint after every step
         **{**first.params.model_dump(), "training": {**first.params.training.model_dump(), "checkpoint_minutes": 1e-12}}
     )
-    exact, step = first.mined, first._train_step
+    exact, duplicates, step = first.mined, first.duplicates, first._train_step
 
     class Killed(Exception):
         pass
@@ -124,7 +125,7 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     with pytest.raises(Killed):
         first.fit(5, desc=STAGE)
     second = tiny.trainer(tmp_path / "parts", params=first.params)
-    second.mined = exact  # as the stage does, from the exact refresh
+    second.mined, second.duplicates = exact, duplicates  # as the stage does, from the exact refresh
     found = newest_checkpoint(first.checkpoints / STAGE)
     assert found is not None
     read_state(second, found)
@@ -133,6 +134,7 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     assert after == {number: seen for number, seen in expected.items() if number >= steps}
     assert second.mined is not None
     np.testing.assert_array_equal(second.mined, whole.mined)
+    np.testing.assert_array_equal(second.duplicates, whole.duplicates)
     assert (second.mined is exact) == (mine_every == 0)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name

@@ -192,9 +192,12 @@ class RowPickle:
     # ---- names, and what they stand for ----
 
     def _named(self, module: object, name: object) -> None:
-        kind = _NAMES.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+        # only texts are printed: a small file can hold tuples whose print fills any memory
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise RefusedPickleError(f"a name made of {type(module).__name__} and {type(name).__name__}")
+        kind = _NAMES.get((module, name))
         if kind is None:
-            raise RefusedPickleError(f"the name {str(module)[:60]}.{str(name)[:60]}")
+            raise RefusedPickleError(f"the name {module[:60]}.{name[:60]}")
         self._stack.append(_Name(kind))
 
     def _global(self) -> None:

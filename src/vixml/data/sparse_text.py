@@ -18,6 +18,7 @@ from vixml.data.readers import read_lines
 
 _REMEDY = "check that the file is complete and of the same release as the others."
 _LARGEST = float(np.finfo(np.float32).max)
+_ZERO = 2.0**-150  # what is not larger is 0 as float32
 _MOST = 2**40  # rows or columns; a header beyond it lies
 
 
@@ -93,7 +94,7 @@ def _entries(file: Path, number: int, line: bytes, columns: int, counts: dict[st
         left, colon, right = pair.partition(b":")
         column = int(left) if left.isdigit() and len(left) < 19 else -1
         try:
-            value = float(right)
+            value = float(right) if b"_" not in right else math.nan  # 1_0 is a number to Python alone
         except ValueError:
             value = math.nan
         if not colon or not 0 <= column < columns or not 0 <= value <= _LARGEST:
@@ -106,8 +107,8 @@ def _entries(file: Path, number: int, line: bytes, columns: int, counts: dict[st
                 remedy=_REMEDY,
             )
         counts["duplicate_entries"] += column in entries
-        counts["zero_entries"] += value == 0
-        if value > 0:
+        counts["zero_entries"] += value <= _ZERO
+        if value > _ZERO:
             entries[column] = max(value, entries.get(column, 0.0))
     return dict(sorted(entries.items()))
 

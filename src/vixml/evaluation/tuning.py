@@ -31,11 +31,11 @@ def tune_fusion(
 ) -> tuple[AugmentationParams, dict[str, Any]]:
     """Choose the settings of a fused ranking, one group after the other; the searches run once.
 
-    First every pair of text and retrieval weights is tried, then every pair of number and temperature of the
-    neighbours, then the temperature of prototypes and that of texts, and at last the weights again. Each named metric
-    counts relative to the plain ranking's, so that no metric outweighs the others by its size. Of equally good settings
-    the first one counts: the result is the same at every run. Of many validation queries 5,000 are taken, evenly
-    spread.
+    The prototypes keep their weight. First every pair of text and retrieval weights is tried, then every pair of number
+    and temperature of the neighbours, then the temperature of prototypes and that of texts, and at last the weights
+    again. Each named metric counts relative to the plain ranking's, so that no metric outweighs the others by its size.
+    Of equally good settings the first one counts: the result is the same at every run. Of many validation queries 5,000
+    are taken, evenly spread.
 
     Args:
         ranker: A fused ranking.
@@ -62,12 +62,14 @@ def tune_fusion(
     )
     fusion = ranker.params.fusion
     plain = trial.measure({"prototype": 1.0, "text": 0.0, "retrieval": 0.0})
-    chosen: dict[str, Any] = {"prototype": 1.0}
+    chosen: dict[str, Any] = {"prototype": fusion.prototype}
     best, tried = -1.0, []
     for part, group in _groups(fusion):
         if part and not chosen[part]:
             continue
         for settings in [{**chosen, **changes} for changes in group]:
+            if not any(settings[name] for name in _PARTS):
+                continue
             metrics = trial.measure(settings)
             gain = float(np.mean([metrics[name] / max(plain[name], 1e-9) for name in fusion.metrics]))
             tried.append({**settings, "gain": gain, **metrics})

@@ -65,6 +65,7 @@ def triplet_loss(
     negative = negative.masked_fill(~real, 0.0)
     margin = (positive - negative).abs().clamp(margin_min, margin_max).detach()
     gap = (negative - positive + margin).masked_fill(~real, -1.0)
+    # Not relu: where the dynamic margin meets the distance exactly, `maximum` gives half a gradient, as published.
     hinge = torch.maximum(gap, torch.zeros_like(gap))
     if temperature is not None:
         # A finite fill: a row without violators gets uniform weights (of zeros) instead of NaN.

@@ -204,6 +204,7 @@ def _assemble(
         image_dim=image_dim,
         frame=frame,
         pooling=backbone.pooling,
+        image_weight=model.image_weight,
         late=model.late if model.fusion == "late" else None,
         output_dim=model.output_dim,
         chunk_tokens=chunk_tokens,

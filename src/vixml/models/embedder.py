@@ -31,6 +31,7 @@ class Embedder(nn.Module):
         image_dim: Width of the frozen image vectors; None for a text-only network.
         frame: Order and prompts of a sequence; images before the text and no prompts by default.
         pooling: `mean` over all positions, or the `last`.
+        image_weight: Weight of an item's images together in the mean, where a word has 1; None for 1 each.
         late: Late fusion, if images are not to go through the backbone.
         output_dim: Width of the embeddings, the first numbers of the pooled ones; None for all.
         chunk_tokens: Most padded positions that go through the backbone at once.
@@ -43,6 +44,7 @@ class Embedder(nn.Module):
         image_dim: int | None,
         frame: Frame | None = None,
         pooling: str = "mean",
+        image_weight: float | None = None,
         late: LateFusionParams | None = None,
         output_dim: int | None = None,
         chunk_tokens: int = 8192,
@@ -57,8 +59,9 @@ class Embedder(nn.Module):
             )
         self.frame, self.pooling, self.chunk_tokens = frame or Frame(), pooling, chunk_tokens
         into = word_dim(backbone) if late is None else width
+        self.image_weight = image_weight
         self.projection = None if image_dim is None else nn.Linear(image_dim, into)
-        self.late = None if late is None or image_dim is None else _late_fusion(width, late)
+        self.late = None if late is None or image_dim is None else _late_fusion(width, late, image_weight)
         self._first_position = first_position(backbone)
 
     @property
@@ -82,10 +85,10 @@ class Embedder(nn.Module):
             Pooled embeddings float32 [n, d], before normalisation.
         """
         layout = self.layout(batch)
-        flat = self._input_embeddings(batch, layout)
+        flat, weights = self._input_embeddings(batch, layout), self._position_weights(batch, layout)
         order, pooled = [], []
         for rows in chunks_by_length(np.diff(layout.offsets), max_tokens=self.chunk_tokens):
-            pooled.append(self._encode_chunk(flat, layout, rows))
+            pooled.append(self._encode_chunk(flat, layout, rows, weights))
             order.append(rows)
         # Undo the sorting: row i of the result is item i.
         inverse = np.empty(len(batch), dtype=np.int64)
@@ -102,6 +105,14 @@ class Embedder(nn.Module):
             at = send(layout.image_at, self.device)
             flat = flat.index_copy(0, at, self._project(batch.images).to(flat.dtype))
         return flat
+
+    def _position_weights(self, batch: ItemBatch, layout: Layout) -> Tensor | None:
+        """Return the weight of each flat position in the mean, float32 [total]; None where all weigh the same."""
+        if self.image_weight is None or batch.image_counts is None or not len(layout.image_at):
+            return None
+        weights = np.ones(layout.offsets[-1], dtype=np.float32)
+        weights[layout.image_at] = np.repeat(self.image_weight / np.maximum(batch.image_counts, 1), batch.image_counts)
+        return send(weights, self.device)
 
     def _late_images(self, batch: ItemBatch) -> tuple[Tensor, Tensor]:
         """Return the projected images [m, d] and their number for each item [n]."""
@@ -123,11 +134,12 @@ class Embedder(nn.Module):
         images: Tensor = self.projection(send(np.require(vectors, requirements=["C", "W"]), self.device).float())
         return images
 
-    def _encode_chunk(self, flat: Tensor, layout: Layout, rows: np.ndarray) -> Tensor:
+    def _encode_chunk(self, flat: Tensor, layout: Layout, rows: np.ndarray, position_weights: Tensor | None) -> Tensor:
         index, mask = padded_index(layout.offsets, rows)
         device = flat.device
         positions = send(layout.positions[index] + self._first_position, device)
-        inputs = flat[send(index, device)]
+        at = send(index, device)
+        inputs = flat[at]
         attention = send(mask, device)
         hidden = self.backbone(
             inputs_embeds=inputs,
@@ -138,14 +150,22 @@ class Embedder(nn.Module):
             last = send(mask.sum(axis=1) - 1, device)
             return hidden[torch.arange(len(rows), device=device), last]
         weights = attention.to(hidden.dtype)
+        if position_weights is not None:
+            weights = weights * position_weights[at]
         return (hidden * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 
-def _late_fusion(width: int, params: LateFusionParams) -> LateFusion:
+def _late_fusion(width: int, params: LateFusionParams, image_weight: float | None) -> LateFusion:
     if width % params.num_heads:
         raise ConfigError(
             "the attention heads of late fusion must divide the backbone's width",
             found=f"model.late.num_heads {params.num_heads}, width {width}",
             remedy="choose another number of heads.",
         )
-    return LateFusion(width, num_heads=params.num_heads, feedforward=params.feedforward, dropout=params.dropout)
+    return LateFusion(
+        width,
+        num_heads=params.num_heads,
+        feedforward=params.feedforward,
+        dropout=params.dropout,
+        image_weight=image_weight,
+    )

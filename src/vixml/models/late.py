@@ -19,10 +19,20 @@ class LateFusion(nn.Module):
         num_heads: Attention heads; must divide d.
         feedforward: Width of the feed-forward layer.
         dropout: Dropout probability in training mode.
+        image_weight: Weight of an item's images together in the mean, where the text has 1; None for 1 each.
     """
 
-    def __init__(self, dim: int, *, num_heads: int = 8, feedforward: int = 1024, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int = 8,
+        feedforward: int = 1024,
+        dropout: float = 0.1,
+        image_weight: float | None = None,
+    ) -> None:
         super().__init__()
+        self.image_weight = image_weight
         # Text and images come from different networks: equal scales first.
         self.text_norm, self.image_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.layer = nn.TransformerEncoderLayer(
@@ -50,4 +60,7 @@ class LateFusion(nn.Module):
         sequence = sequence.masked_scatter(is_image[..., None], self.image_norm(images).to(sequence.dtype))
         hidden = self.layer(sequence, src_key_padding_mask=None if present.all() else ~present).float()
         weights = present.to(hidden.dtype)
+        if self.image_weight is not None:
+            each = self.image_weight / counts.clamp(min=1).to(hidden.dtype)
+            weights = torch.where(is_image, each[:, None], weights)
         return (hidden * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)

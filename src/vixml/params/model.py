@@ -134,6 +134,9 @@ class ModelParams(Params):
     """Images among the word embeddings (ViXML), or beside the text's embedding behind the backbone (MUFIN-style)."""
     image_position: Literal["auto", "before", "after"] = "auto"
     """Images before or after the text, with early fusion; `auto`: before it in an encoder, after it in a decoder."""
+    image_weight: float | None = Field(None, gt=0)
+    """Weight of an item's images together in the mean over positions, however many there are (a word has 1; mean
+    pooling only); `null`: 1 each, the paper's."""
     late: LateFusionParams = LateFusionParams()
     """The attention layer of late fusion."""
     image_dropout: float = Field(0.0, ge=0, lt=1)

@@ -29,8 +29,8 @@ class FusionParams(Params):
     neighbours: int | None = Field(None, ge=1)
     """Training queries that hand on their labels; `null` is `augmentation.depth`."""
     tune: bool = True
-    """Choose `text`, `retrieval`, the temperatures and `neighbours` on the validation split; without one the values
-    above are used."""
+    """Choose `text`, `retrieval`, the temperatures and `neighbours` on the validation split, with `prototype` as it is;
+    without one the values above are used."""
     grid: tuple[float, ...] = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
     """Weights tried, each at least 0."""
     temperatures: tuple[float, ...] = (0.02, 0.05, 0.07, 0.1, 0.15, 0.2)
@@ -51,6 +51,8 @@ class FusionParams(Params):
     def _sensible_grids(self) -> FusionParams:
         if min(self.temperatures, default=1.0) <= 0 or min(self.neighbour_grid, default=1) < 1:
             raise ValueError("temperatures must be above 0 and neighbour_grid at least 1")
+        if not max(self.prototype, self.text, self.retrieval) or not max(self.prototype, *self.grid):
+            raise ValueError("one of the weights prototype, text, retrieval (and grid, where tuned) must be above 0")
         return self
 
 

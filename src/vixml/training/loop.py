@@ -83,6 +83,7 @@ class Trainer:
         )
         self.clusters: list[Ints] | None = None
         self.mined: NDArray[np.integer] | None = None  # [N, k], -1 for none
+        self.duplicates: NDArray[np.integer] | None = None  # labels that mining left out [N, any], -1 for none
         self.watched: NDArray[np.integer] | None = None  # labels mined last for the watched queries
         self.epoch = self.step = 0
         self.seconds = self.epoch_seconds = 0.0
@@ -287,8 +288,9 @@ class Trainer:
         """
         labels = self._sampler.draw(rows, rng)
         count = self.params.batching.mined_per_query
-        if self.mined is not None and count:
-            extra = draw_mined(self.mined, rows, count, numpy_generator(self.seed, "mined", self.step))
+        if self.mined is not None and self.duplicates is not None and count:
+            rng = numpy_generator(self.seed, "mined", self.step)
+            extra = draw_mined(self.mined, self.duplicates, rows, count, rng)
             labels = np.concatenate([labels, extra])
         return np.unique(labels)
 

@@ -65,13 +65,20 @@ def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> d
         bank[rows].astype(np.float32), prototypes, texts, sp.csr_matrix(relevance[rows]), params=batching, device=device
     )
     if everything:
-        table = np.full((relevance.shape[0], batching.mined_labels), -1, dtype=np.int32)
-        table[rows] = mined.labels
-        trainer.mined = table
+        trainer.mined, trainer.duplicates = (
+            _for_all_queries(part, rows, relevance.shape[0]) for part in (mined.labels, mined.duplicates)
+        )
         place = np.searchsorted(rows, watched)
-        mined = Mined(mined.labels[place], mined.scores[place], mined.near_duplicates)
+        mined = Mined(mined.labels[place], mined.scores[place], mined.duplicates[place], mined.near_duplicates)
     report = negatives_report(
         bank[watched].astype(np.float32), prototypes, sp.csr_matrix(relevance[watched]), mined, trainer.watched
     )
     trainer.watched = mined.labels
     return report
+
+
+def _for_all_queries(labels: NDArray[np.int32], rows: Ints, count: int) -> NDArray[np.int32]:
+    """Return the labels of the queries `rows` as a table [count, k] of all queries, -1 for the others."""
+    table = np.full((count, labels.shape[1]), -1, dtype=np.int32)
+    table[rows] = labels
+    return table

@@ -102,8 +102,9 @@ def refresh_hard_negatives(
     """Re-embed all training queries and labels exactly, cluster the queries and mine hard negative labels.
 
     Returns:
-        Queries float16 [N, d], mined labels int32 [N, k] with their scores float16, clusters; and the report: what
-        `negatives_report` and `clusters_report` say, with `step`, `epoch` and `seconds`.
+        Queries float16 [N, d], mined labels int32 [N, k] with their scores float16, what mining left out as nearly the
+        same int32 [N, any], clusters; and the report: what `negatives_report` and `clusters_report` say, with `step`,
+        `epoch` and `seconds`.
     """
     import torch
     from safetensors.torch import load_file
@@ -125,6 +126,7 @@ def refresh_hard_negatives(
     folder = work.fresh("hard_negatives")
     np.save(folder / "queries.npy", queries.astype(np.float16), allow_pickle=False)
     np.save(folder / "mined_labels.npy", mined.labels, allow_pickle=False)
+    np.save(folder / "near_duplicates.npy", mined.duplicates, allow_pickle=False)
     np.save(folder / "mined_scores.npy", mined.scores.astype(np.float16), allow_pickle=False)
     np.save(folder / "cluster_points.npy", np.concatenate(clusters), allow_pickle=False)
     np.save(folder / "cluster_sizes.npy", np.array([len(c) for c in clusters]), allow_pickle=False)
@@ -170,7 +172,9 @@ def train_hard(
         _begin_anew(trainer.checkpoints / HARD)
     checkpoint, refreshed = newest_checkpoint(trainer.checkpoints / HARD), hard_negatives.path
     mined = np.load(refreshed / "mined_labels.npy", mmap_mode="r", allow_pickle=False)
-    trainer.mined = mined if inputs.params.batching.mined_per_query else None
+    if inputs.params.batching.mined_per_query:
+        trainer.mined = mined
+        trainer.duplicates = np.load(refreshed / "near_duplicates.npy", mmap_mode="r", allow_pickle=False)
     if checkpoint is not None:
         read_state(trainer, checkpoint, resume=policy)
     else:
