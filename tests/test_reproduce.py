@@ -55,6 +55,12 @@ def rows() -> Iterator[Row]:
                 yield Row(table, cells, shlex.split(cells[-1].strip("` ")))
 
 
+def blocks() -> list[list[str]]:
+    """Return the words of each command that stands outside of the tables."""
+    found = re.findall(r"```bash\n(.*?)```", PAGE, flags=re.DOTALL)
+    return [shlex.split(line) for block in found for line in block.splitlines()]
+
+
 ROWS = list(rows())
 PAIRS = [
     (row, entry)
@@ -88,7 +94,8 @@ def test_row(row, entry):
         for part in setting.split("."):
             found = getattr(found, part)
         assert found == wanted
-    asked = {"run_name", f"{family}_recipe", row.variant, family, "data"}
+    asked = {"run_name", f"{family}_recipe", row.variant, family}
+    asked |= {"dataset", "data"} if entry.get("images") == 5 else set()
     assert set(row.given) <= asked, "nothing else is changed"
     if entry.get("images"):
         assert params.model.max_images == entry["images"] <= parameters["data"]["max_images_per_item"]
@@ -96,7 +103,34 @@ def test_row(row, entry):
     facts = DATA_SETS[entry["data"]]
     estimate = cost(params, facts["train"], facts["labels"])
     assert row.cells[-3:-1] == [f"{estimate.hours:.1f}", f"{estimate.gigabytes:.0f}"]
-    assert estimate.gigabytes < 75 or row.option("pipeline") == "evaluation"
+    assert estimate.gigabytes < 75
+
+
+def test_rows_that_only_evaluate_cost_what_the_row_cost_that_trains_their_model():
+    """And name all of its settings: they tell one model from another."""
+    trained = {(row.option("env"), row.variant, row.given.get("run_name")): row for row in ROWS if row.table in "13"}
+    evaluating = [row for row in ROWS if row.table == "13"]
+    assert len(evaluating) == 16
+    for row in evaluating:
+        assert row.option("pipeline") == "evaluation"
+        recipe = next(value for name, value in row.given.items() if name.endswith("_recipe"))
+        training = trained[row.option("env"), row.variant, recipe]
+        assert row.cells[-3:-1] == training.cells[-3:-1], row.words
+        left = set(training.words[-1].split(",")) - set(row.words[-1].split(","))
+        assert left == {f"run_name={recipe}"}, row.words
+
+
+def test_five_images_come_from_a_data_set_that_holds_them():
+    """The commands above table 10 make it, in this order, and it is not the one of the other rows."""
+    row = next(row for row in ROWS if row.given.get("run_name") == "images-5")
+    asked = {name: row.given[name] for name in ("dataset", "data")}
+    assert asked["data"] == {"image_embeddings": None, "max_images_per_item": 5}
+    assert load(row.option("env"))["dataset"] != asked["dataset"] == load(row.option("env"), **asked)["dataset"]
+    before = [words for words in blocks() if "data.image_embeddings=null" in words[-1]]
+    assert [words[3].partition("=")[2] for words in before] == ["image_download", "ingestion,image_embedding"]
+    for words in before:
+        assert words[:3] == row.words[:3]
+        assert _split_params(None, None, words[-1]) == asked
 
 
 def test_the_rate_is_what_the_papers_longest_run_implies():
@@ -123,10 +157,9 @@ def test_the_papers_sizes_stand_in_the_page():
 
 
 def test_commands_outside_of_tables_name_what_exists():
-    for block in re.findall(r"```bash\n(.*?)```", PAGE, flags=re.DOTALL):
-        for line in block.splitlines():
-            words = shlex.split(line)
-            names = next(word for word in words if word.startswith("--pipeline")).partition("=")[2]
-            assert set(names.split(",")) <= set(register_pipelines())
-            parameters = load(next(word for word in words if word.startswith("--env=")).partition("=")[2])
-            check_keys(parameters)
+    for words in blocks():
+        names = next(word for word in words if word.startswith("--pipeline")).partition("=")[2]
+        assert set(names.split(",")) <= set(register_pipelines())
+        given = _split_params(None, None, words[-1]) if "--params" in words else {}
+        parameters = load(next(word for word in words if word.startswith("--env=")).partition("=")[2], **given)
+        check_keys(parameters)

@@ -22,7 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.documented_files import serve_pictures, write_embeddings, write_queries_and_labels, write_tables
+from tests.e2e.documented_files import (
+    serve_pictures,
+    write_addresses,
+    write_embeddings,
+    write_queries_and_labels,
+    write_tables,
+)
 from tests.servers import answers, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -53,6 +59,7 @@ LARGE = {
     r"encoder_recipe=minilm-\d+k": r"\g<0>,encoder.training.epochs=2,encoder.batching.start_epoch=1",
     r"training\.epochs=\d+": "training.epochs=2",
     r"batching\.start_epoch=\d+": "batching.start_epoch=1",
+    r"data\.image_embeddings=null": r"\g<0>,vision.model=tiny",
     r"=cuda(:\d)?\b": "=cpu",
     r"P_at_1 > 0\.5": "P_at_1 >= 0",
     r"^python3 ": "python ",
@@ -161,6 +168,7 @@ class Scratch:
             write_embeddings(raw.parent / name, ".")
         self._web = serve_pictures(raw)
         pictures = [f"http://127.0.0.1:{self._web.server_port}/{file.name}" for file in sorted(raw.rglob("*.png"))[:10]]
+        write_addresses(raw, raw.parent / "MM-AmazonTitles-300K-five", pictures)
         for place in ("tables/my-shop", "files/my-tables"):
             write_tables(self.folder / place, pictures)
         write_queries_and_labels(self.project, raw)

@@ -35,6 +35,22 @@ def write_tables(folder: Path, pictures: list[str]) -> None:
     )
 
 
+def write_addresses(raw: Path, folder: Path, pictures: list[str]) -> None:
+    """A copy of a raw folder's texts beside a list of addresses: for every second item all of the pictures."""
+    folder.mkdir()
+    lines = []
+    for side in ("trn", "tst", "lbl"):
+        file = next(raw.glob(f"{side}.json*"))
+        shutil.copy(file, folder)
+        lines += [f"{uid}\t{picture}" for uid in uids_of(file)[::2] for picture in pictures]
+    (folder / "img.urls.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def uids_of(file: Path) -> list[str]:
+    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+        return [json.loads(line)["uid"] for line in lines]
+
+
 def write_embeddings(raw: Path, folder: str) -> None:
     """Pre-computed image embeddings beside a raw folder's texts, in the authors' form: one image an item."""
     import numpy as np
@@ -55,9 +71,7 @@ def write_queries_and_labels(project: Path, raw: Path) -> None:
     """New queries and pictures, and changes to the demo's labels, under the names that the documentation uses."""
     for name in ("jacket.png", "vase.png"):
         shutil.copy(next(raw.rglob("*.png")), project / name)
-    file = next(raw.glob("lbl.json*"))
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        ids = [json.loads(line)["uid"] for line in lines]
+    ids = uids_of(next(raw.glob("lbl.json*")))
     for place in (project / "my-queries.csv", project / "new.csv"):
         write_csv(place, [["id", "text"], ["1", "red vase"], ["2", "desk lamp"]])
     write_csv(project / "new_labels.csv", [["id", "text"], ["new-1", "striped vase"], ["new-2", "tall lamp"]])
