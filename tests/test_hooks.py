@@ -1,7 +1,13 @@
+import logging
+
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
 
 from vixml.core.errors import ConfigError, DataError, StateError
-from vixml.hooks import producer_of
+from vixml.datasets import JSONDocumentDataset
+from vixml.hooks import ProjectHooks, producer_of
+from vixml.params.variant import VariantParams
+from vixml.pipeline_registry import register_pipelines
 
 SMALL = {"fabrication": {"num_train": 20, "num_test": 10, "num_labels": 12, "labels_per_family": 6, "image_pixels": 16}}
 
@@ -59,3 +65,43 @@ def test_the_producer_is_the_smallest_pipeline():
     assert producer_of("image_bank") == "image_embedding"
     assert producer_of("encoder_text.tokens") == "encoder_text"
     assert producer_of("nothing") is None
+
+
+class TestImagesThatAreNotThere:
+    """A model is to read five images of an item, and ingestion kept three."""
+
+    def warnings(self, caplog, tmp_path, pipeline, *, report=True, max_images=5):
+        nodes = register_pipelines()[pipeline].nodes
+        model = {"use_images": pipeline.endswith("_vision"), "max_images": max_images}
+        params = VariantParams.model_validate({"model": model})
+        catalog = DataCatalog(
+            {
+                "data_report": JSONDocumentDataset(filepath=str(tmp_path / "data_report.json")),
+                **{f"params:{name}": MemoryDataset(params) for name in ("encoder_text", "encoder_vision")},
+            }
+        )
+        if report:
+            sides = {"train": {"most_images": 3}, "label": {"most_images": 2}}
+            catalog.save("data_report", {"sides": sides, "repairs": {"images_beyond_limit": 7}})
+        hooks = ProjectHooks()
+        with caplog.at_level(logging.WARNING, logger="vixml.hooks"):
+            for node in nodes:
+                hooks.before_node_run(node, catalog)
+        return [record.getMessage() for record in caplog.records if record.name == "vixml.hooks"]
+
+    def test_a_run_says_so_once(self, caplog, tmp_path):
+        (said,) = self.warnings(caplog, tmp_path, "encoder_vision")
+        assert said.startswith("encoder_vision: model.max_images is 5, but no item has more than 3")
+
+    @pytest.mark.parametrize(
+        ("pipeline", "changes"),
+        [("encoder_text", {}), ("encoder_vision", {"max_images": 3}), ("encoder_vision", {"report": False})],
+    )
+    def test_nothing_is_said_where_nothing_is_wrong_or_known(self, caplog, tmp_path, pipeline, changes):
+        assert self.warnings(caplog, tmp_path, pipeline, **changes) == []
+
+    def test_training_and_evaluation_each_look(self):
+        from vixml.hooks import _reading_images
+
+        found = {node.name for node in register_pipelines()["encoder_vision"].nodes if _reading_images(node)}
+        assert {"encoder_vision.train_warmup", "encoder_vision.train_hard", "encoder_vision.embed"} <= found

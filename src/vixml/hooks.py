@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.hooks import hook_impl
+from kedro.io import DatasetError
 
 from vixml.core.errors import StateError, VixmlError
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
-from vixml.params.composition import check_keys
+from vixml.params.composition import ALL_VARIANTS, check_keys
+from vixml.params.variant import VariantParams
 from vixml.pipelines.stage import OPTIONAL
 
 if TYPE_CHECKING:
@@ -29,12 +33,18 @@ _log = logging.getLogger(__name__)
 RAW = "raw"
 """The folder of raw files."""
 
+REPORT = "data_report"
+"""What ingestion says of the data."""
+
 RESULT = "comparison_table"
 """The data set, in whatever namespace, that is printed at the end of a run that made it."""
 
 
 class ProjectHooks:
     """Checks the parameters' names and the inputs on disk; prints the comparison."""
+
+    def __init__(self) -> None:
+        self._warned: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -56,6 +66,7 @@ class ProjectHooks:
             StateError: An input is missing; the pipeline to run first is named.
             DataError: The raw folder is not there, or must not be written.
         """
+        self._warned = set()
         for name in pipeline.all_outputs():
             dataset = catalog.get(name)
             if isinstance(dataset, RawFolderDataset):
@@ -69,9 +80,13 @@ class ProjectHooks:
             _check_input(name, pipeline, catalog)
 
     @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Say which node begins (Kedro's own message names every input)."""
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
+        """Say which node begins (Kedro's own message names every input), and once where images are missing to it."""
         _log.info("Running %s", node.name)
+        for variant in sorted(_reading_images(node) - self._warned):
+            if (message := _missing_images(variant, catalog)) is not None:
+                self._warned.add(variant)
+                _log.warning("%s: %s", variant, message)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -80,6 +95,24 @@ class ProjectHooks:
             from vixml.reporting.table import print_table
 
             print_table(catalog.load(name), report=catalog.load(name.removesuffix(RESULT) + "comparison_report"))
+
+
+def _reading_images(node: Node) -> set[str]:
+    """Return the variants whose settings a node takes together with the image bank."""
+    given = {name.removeprefix("params:") for name in node.inputs} if "image_bank" in node.inputs else set()
+    return given & ALL_VARIANTS.keys()
+
+
+def _missing_images(variant: str, catalog: CatalogProtocol) -> str | None:
+    from vixml.data.report import images_that_are_not_there
+
+    params = catalog.load(f"params:{variant}")
+    if isinstance(params, Mapping):
+        params = VariantParams.model_validate(dict(params))
+    with suppress(DatasetError):  # a hint is no reason to stop
+        if REPORT in catalog and catalog.exists(REPORT):
+            return images_that_are_not_there(catalog.load(REPORT), params.model)
+    return None
 
 
 def _check_input(name: str, pipeline: Pipeline, catalog: CatalogProtocol) -> None:

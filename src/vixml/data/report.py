@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from vixml.params.model import ModelParams
+
 TAIL_POINTS = 5
 """A label with at most so many training points belongs to the tail."""
 
@@ -74,6 +76,34 @@ def summary_table(report: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def images_that_are_not_there(report: Mapping[str, Any], model: ModelParams) -> str | None:
+    """Say what is wrong where a model is to read more images of an item than any item has.
+
+    Not where the catalogue merely has fewer than the default: ingestion must have left images out, or somebody have
+    asked for more than the default.
+
+    Args:
+        report: Result of `build_report`; one of an earlier version, without `most_images`, passes.
+        model: Settings of a variant.
+
+    Returns:
+        What was found, what was expected, and what to do; None where all is well.
+    """
+    most = max((side.get("most_images", model.max_images) for side in report["sides"].values()), default=0)
+    left_out = report["repairs"].get("images_beyond_limit", 0)
+    default = ModelParams.model_fields["max_images"].default
+    if not model.reads_images or model.max_images <= most or not (left_out or model.max_images > default):
+        return None
+    reason = f"ingestion left {left_out:,} images out" if left_out else "the files that ingestion read name no more"
+    return (
+        f"model.max_images is {model.max_images}, but no item has more than {most} image(s): {reason}. For "
+        f"{model.max_images}, run `kedro run --pipelines=ingestion,image_embedding` again with "
+        f"data.max_images_per_item={model.max_images}"
+        + ("" if left_out else " on files with more images (pre-computed embeddings hold as many as were computed)")
+        + f"; or set model.max_images to {most}."
+    )
+
+
 def _side(table: pd.DataFrame) -> dict[str, Any]:
     num_images = np.array([len(files) for files in table["images"]], dtype=np.int64)
     texts = table["text"].tolist()
@@ -85,6 +115,7 @@ def _side(table: pd.DataFrame) -> dict[str, Any]:
         "with_image_share": _share((num_images > 0).sum(), len(table)),
         "images": int(num_images.sum()),
         "images_per_item": _share(num_images.sum(), len(table)),
+        "most_images": int(num_images.max(initial=0)),
         "unique_image_files": len({file for files in table["images"] for file in files}),
     }
 
