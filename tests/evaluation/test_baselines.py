@@ -12,7 +12,7 @@ import pytest
 from scipy import sparse
 
 from vixml.data.image_bank import ImageBank
-from vixml.evaluation.baselines import baseline_metrics, image_neighbours, most_frequent, text_neighbours
+from vixml.evaluation.baselines import _tfidf, baseline_metrics, image_neighbours, most_frequent, text_neighbours
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 
 PARAMS = BaselineParams(neighbours=2, query_block=2)
@@ -39,17 +39,35 @@ def test_the_most_frequent_labels_lose_no_place_to_the_filter() -> None:
     np.testing.assert_array_equal(top, [[2, 3, 0], [1, 2, 3], [3, -1, -1]])
 
 
-def test_similar_texts_are_found_in_every_block_size() -> None:
+def test_similar_texts_are_found() -> None:
     train = ["red cotton shirt", "blue denim trousers", "green wool socks", "red silk shirt"]
     test = ["shirt red cotton", "wool sock", "", "denim"]
-    expected = text_neighbours(train, test, BaselineParams(neighbours=9))
-    assert expected[1][:2, 0].tolist() == [0, 2]
-    assert expected[1].shape == (4, 4)
-    assert (expected[0][2] == 0).all()
-    for block in (1, 3):
-        found = text_neighbours(train, test, BaselineParams(neighbours=9, query_block=block))
-        np.testing.assert_array_equal(found[1], expected[1])
+    similarity, rows = text_neighbours(train, test, BaselineParams(neighbours=9))
+    assert rows[:2, 0].tolist() == [0, 2]
+    assert rows.shape == (4, 4)
+    assert (similarity[2] == 0).all()
     assert text_neighbours(["", "?"], ["a"], PARAMS)[0].tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("neighbours", [1, 7, 20, 5000])
+@pytest.mark.parametrize("num_train", [15, 900, 9000])
+def test_text_neighbours_are_bit_for_bit_those_of_the_whole_product(neighbours: int, num_train: int) -> None:
+    """Also where many texts are equal, so that the last places are shared, and where hardly any score is positive."""
+    generator = np.random.default_rng(num_train)
+    words = ["".join(generator.choice(list("abcdefghij"), size)) for size in generator.integers(2, 7, 80)]
+    train, test = (
+        [" ".join(generator.choice(words, size)) for size in generator.integers(0, 5, num)] for num in (num_train, 40)
+    )
+    test = [*test, "", "zzz", train[0]]
+    train_terms, test_terms = _tfidf(train, test)
+    scores = (test_terms @ train_terms.T.tocsr()).toarray()
+    k = min(neighbours, num_train)
+    best = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+    found = np.take_along_axis(scores, best, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    similarity, rows = text_neighbours(train, test, BaselineParams(neighbours=neighbours))
+    np.testing.assert_array_equal(similarity, np.take_along_axis(found, order, axis=1))
+    np.testing.assert_array_equal(rows, np.take_along_axis(best, order, axis=1))
 
 
 def test_similar_pictures_are_found_and_an_item_without_any_has_no_neighbour(tmp_path: Path) -> None:
@@ -58,7 +76,7 @@ def test_similar_pictures_are_found_and_an_item_without_any_has_no_neighbour(tmp
     vectors = np.concatenate([kinds + 0.01 * generator.normal(size=(5, 8)) for _ in range(4)])
     train = [[kind, kind + 5] for kind in range(5)] + [[]]
     bank = _bank(tmp_path, vectors, train=train, test=[[12], [], [14, 19]])
-    similarity, rows = image_neighbours(bank, PARAMS)
+    similarity, rows = image_neighbours(bank, PARAMS, np.arange(3))
     assert rows[[0, 2], 0].tolist() == [2, 4]
     assert (similarity[[0, 2], 0] > 0.9).all()
     assert (similarity[1] == 0).all()
@@ -84,6 +102,37 @@ def test_pictures_help_where_words_do_not(tmp_path: Path) -> None:
     common["filter_test"] = _csr([0], [2], labels=4)
     filtered = baseline_metrics(train, test, **common)["text kNN"]
     assert (filtered["P@1"], filtered["R@2"]) == (0.5, 0.5)
+
+
+def test_some_queries_are_measured_as_if_there_were_no_others(tmp_path: Path) -> None:
+    """The metrics say on how many; as many as there are, or more, change nothing."""
+    generator = np.random.default_rng(0)
+    words = ["red", "blue", "shirt", "sock", "hat"]
+    texts = [" ".join(generator.choice(words, 3)) for _ in range(40)]
+    train, test = pd.DataFrame({"text": texts[:30]}), pd.DataFrame({"text": texts[30:]})
+    matrices = [_csr(*generator.integers(0, 6, (num, 2)).tolist(), labels=6) for num in (30, 10, 10)]
+    vectors = generator.normal(size=(40, 8))
+    images = [[row] for row in range(40)]
+
+    def measure(rows: slice, most: int | None, folder: str) -> dict[str, dict[str, float]]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        return baseline_metrics(
+            train,
+            test[rows],
+            relevance_train=matrices[0],
+            relevance_test=matrices[1][rows],
+            filter_test=matrices[2][rows],
+            params=BaselineParams(neighbours=4, max_queries=most),
+            evaluation=EVALUATION,
+            bank=_bank(tmp_path / folder, vectors, train=images[:30], test=images[30:][rows]),
+        )
+
+    every, all_of_them = slice(None), measure(slice(None), None, "all")
+    assert measure(every, 10, "all") == measure(every, 99, "all") == all_of_them
+    assert "queries" not in all_of_them["text kNN"]
+    alone = measure(slice(None, None, 2), None, "half")
+    assert len(alone) == 4
+    assert measure(every, 5, "all") == {name: {**metrics, "queries": 5.0} for name, metrics in alone.items()}
 
 
 def _lines(file: Path) -> list[dict]:

@@ -21,6 +21,12 @@ def test_rows_are_baselines_then_variants_in_percent_with_cost():
     assert table.loc[1, ["minutes", "GiB", "M parameters"]].tolist() == [2.0, 1.0, 1.5]
 
 
+def test_a_baseline_that_was_measured_on_some_queries_says_so():
+    table = comparison_table({"encoder_text": RESULT}, {"text kNN": {"P@1": 0.1, "queries": 50_000.0}})
+    assert table["model"].tolist() == ["text kNN, 50,000 queries", "encoder_text"]
+    assert list(table.columns)[:3] == ["model", "kind", "P@1"]
+
+
 def test_nothing_to_compare_says_what_to_run():
     with pytest.raises(StateError, match="--pipelines=encoder_text"):
         comparison_table({"encoder_text": None}, BASELINES)

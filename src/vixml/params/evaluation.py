@@ -47,5 +47,8 @@ class BaselineParams(Params):
     """A neighbour votes with weight similarity ** power."""
     image_weight: float = Field(0.4, ge=0, le=1)
     """Weight of the image votes in the fusion of text and image votes; the text votes weigh the rest."""
+    max_queries: int | None = Field(None, ge=1)
+    """Test queries that the baselines are measured on, spread evenly over all of them, for data whose nearest
+    neighbours would take hours; the tables then say how many. null takes all."""
     query_block: int = Field(512, ge=1)
-    """Test queries scored at once; memory grows with query_block * training queries * 4 bytes."""
+    """Test queries whose images are compared, and whose votes are counted, at once; memory grows with it."""

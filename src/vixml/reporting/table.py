@@ -38,7 +38,7 @@ def comparison_table(
     Args:
         results: Metrics document of each variant (`metrics` as fractions, `seconds`, `num_parameters`,
             `peak_memory_bytes`); None where the variant has not been run.
-        baselines: Metrics (fractions) of each baseline.
+        baselines: Metrics (fractions) of each baseline; with `queries` where it was measured on some of them only.
         intervals: Metric -> variant -> bounds (fractions).
 
     Raises:
@@ -53,7 +53,8 @@ def comparison_table(
             remedy=f"run one first, for instance `kedro run --pipelines={next(iter(results), 'encoder_text')}`.",
         )
     rows = [
-        {"model": name, "kind": "baseline", **_percents(_metrics(found))} for name, found in (baselines or {}).items()
+        {"model": _baseline_name(name, found), "kind": "baseline", **_percents(_metrics(found))}
+        for name, found in (baselines or {}).items()
     ]
     rows += [
         {
@@ -106,6 +107,10 @@ def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
         show(table[table["kind"] == "variant"], "where it works, percent", slices)
     if report["missing"]:
         console.print(f"Not evaluated yet: {', '.join(report['missing'])}.")
+
+
+def _baseline_name(name: str, metrics: Mapping[str, float]) -> str:
+    return f"{name}, {metrics['queries']:,.0f} queries" if "queries" in metrics else name
 
 
 def _metrics(document: Mapping[str, Any]) -> Mapping[str, float]:
