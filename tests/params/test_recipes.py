@@ -13,7 +13,7 @@ from vixml.config import ProjectConfigLoader
 from vixml.core.errors import ConfigError
 from vixml.params.composition import check_keys, compose
 from vixml.params.data import DataParams
-from vixml.params.evaluation import EvaluationParams
+from vixml.params.evaluation import BaselineParams, EvaluationParams
 from vixml.params.variant import VariantParams
 from vixml.params.vision import VisionParams
 from vixml.settings import CONFIG_LOADER_ARGS
@@ -116,6 +116,8 @@ def test_every_environment(env):
     evaluation = EvaluationParams.model_validate(parameters["evaluation"])
     assert [evaluation.propensity_a, evaluation.propensity_b] == PUBLISHED["propensity"]
     assert {1, 5, 100} <= set(evaluation.ks)
+    baselines = BaselineParams.model_validate(parameters["baselines"])
+    assert baselines.max_queries == (20_000 if env in ("lf_amazon_131k", "lf_amazontitles_1_3m") else None)
 
 
 class TestWhoWins:
