@@ -44,7 +44,7 @@ class ProjectHooks:
     """Checks the parameters' names and the inputs on disk; prints the comparison."""
 
     def __init__(self) -> None:
-        self._warned: set[str] = set()
+        self._looked_at: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -66,7 +66,7 @@ class ProjectHooks:
             StateError: An input is missing; the pipeline to run first is named.
             DataError: The raw folder is not there, or must not be written.
         """
-        self._warned = set()
+        self._looked_at = set()
         for name in pipeline.all_outputs():
             dataset = catalog.get(name)
             if isinstance(dataset, RawFolderDataset):
@@ -83,9 +83,9 @@ class ProjectHooks:
     def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
         """Say which node begins (Kedro's own message names every input), and once where images are missing to it."""
         _log.info("Running %s", node.name)
-        for variant in sorted(_reading_images(node) - self._warned):
+        for variant in sorted(_reading_images(node) - self._looked_at):
+            self._looked_at.add(variant)
             if (message := _missing_images(variant, catalog)) is not None:
-                self._warned.add(variant)
                 _log.warning("%s: %s", variant, message)
 
     @hook_impl

@@ -168,6 +168,8 @@ def test_a_blend_of_nothing_is_refused():
     for fusion in ({"prototype": 0, "retrieval": 0}, {"prototype": 0, "grid": [0.0]}):
         with pytest.raises(ValueError, match="must be above 0"):
             VariantParams.model_validate({"retrieval": {"augmentation": {"mode": "fused", "fusion": fusion}}})
+    untuned = {"prototype": 0, "grid": [0.0], "tune": False}
+    VariantParams.model_validate({"retrieval": {"augmentation": {"mode": "fused", "fusion": untuned}}})
 
 
 def test_what_was_tuned_is_carried_over_by_configuration(world, tmp_path):

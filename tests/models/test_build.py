@@ -49,6 +49,28 @@ def test_saved_model_opens_to_the_same_embeddings(tmp_path: Path, family: str) -
     assert {p.suffix for p in (tmp_path / "model").rglob("*") if p.is_file()} <= {".json", ".safetensors"}
 
 
+@pytest.mark.parametrize("fusion", ["early", "late"])
+def test_the_weight_of_images_reaches_the_network_and_the_disk(tmp_path: Path, fusion: str) -> None:
+    """It changes items with images alone, and a saved model has it."""
+    backbone, options = BackboneParams(tiny=TINY), {"image_dim": 6, "num_labels": 9, "chunk_tokens": 256}
+    tokenizer = make_tokenizer(backbone, TEXTS)
+    tokenizer.save_pretrained(str(tmp_path / "tokenizer"))
+    found = {}
+    for weight in (None, 2.0, 5.0):
+        settings = ModelParams(prototype=PROTOTYPE, fusion=fusion, late=PROTOTYPE, image_weight=weight)
+        model = build_model(backbone, settings, tokenizer=tokenizer, seed=1, **options).eval()
+        folder = tmp_path / str(weight)
+        folder.mkdir()
+        spec = model_spec(backbone, settings, **options)
+        save_model(model, folder, spec=spec, tokenizer_folder=tmp_path / "tokenizer")
+        with torch.no_grad():
+            found[weight] = model.embed(_images())
+            assert torch.equal(open_model(folder)[0].embed(_images()), found[weight])
+    torch.testing.assert_close(found[None], found[2.0])  # the item with images has two
+    assert not torch.allclose(found[None][0], found[5.0][0], atol=1e-3)
+    torch.testing.assert_close(found[None][1], found[5.0][1])
+
+
 def test_same_seed_same_model() -> None:
     """Two builds from one seed are equal, another seed differs."""
     backbone, settings = BackboneParams(tiny=TINY), ModelParams(prototype=PROTOTYPE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles import mining as oracle
 
+from vixml.core.errors import StateError
+from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.negatives.curriculum import is_due, refresh_number
 from vixml.negatives.mining import Mined, mine_labels
 from vixml.negatives.report import changed_share, clusters_report, negatives_report
-from vixml.negatives.sampling import draw_mined
+from vixml.negatives.table import MinedTable
 from vixml.params.batching import BatchingParams
 
 FILTERS = [(None, None), (0.5, None), (None, 0.4), (0.3, 0.6)]
@@ -22,6 +26,11 @@ def _unit(rows: int, rng: np.random.Generator) -> np.ndarray:
     """Vectors in few dimensions: many are close to each other."""
     vectors = rng.standard_normal((rows, 4)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _ragged(rows: list[list[int]]) -> RaggedArray:
+    values = np.array([value for row in rows for value in row], dtype=np.int32)
+    return RaggedArray(values, offsets_of(np.array([len(row) for row in rows])))
 
 
 def _world(seed: int, queries: int = 30, labels: int = 25) -> tuple[np.ndarray, np.ndarray, np.ndarray, sp.csr_matrix]:
@@ -89,17 +98,31 @@ def test_faiss_mines_what_exact_search_does(filters: tuple[float | None, float |
 def test_draws_are_different_labels_of_the_querys_own() -> None:
     """Every one of a query's labels comes up, none twice in a draw, and padding never."""
     mined = np.array([[3, 5, 8, -1], [-1, -1, -1, -1], [1, -1, 2, 9]], dtype=np.int32)
-    none = np.full((3, 0), -1, dtype=np.int32)
+    table = MinedTable(mined, _ragged([[], [], []]))
     seen: set[int] = set()
     for step in range(50):
-        drawn = draw_mined(mined, none, np.array([0, 1]), 2, np.random.default_rng(step))
+        drawn = table.draw(np.array([0, 1]), 2, np.random.default_rng(step))
         assert len(drawn) == len(set(drawn)) == 2
         seen |= set(drawn.tolist())
     assert seen == {3, 5, 8}
-    assert sorted(draw_mined(mined, none, np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 2, 3, 5, 8, 9]
-    same = np.array([[2, -1], [-1, -1], [8, 7]], dtype=np.int32)  # what one query must not have, none of the batch gets
-    assert sorted(draw_mined(mined, same, np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 3, 5, 9]
-    assert sorted(draw_mined(mined, same, np.array([0]), 4, np.random.default_rng(0))) == [3, 5, 8]
+    assert sorted(table.draw(np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 2, 3, 5, 8, 9]
+    same = MinedTable(mined, _ragged([[2], [], [8, 7]]))  # what one query must not have, none of the batch gets
+    assert sorted(same.draw(np.array([2, 0]), 4, np.random.default_rng(0))) == [1, 3, 5, 9]
+    assert sorted(same.draw(np.array([0]), 4, np.random.default_rng(0))) == [3, 5, 8]
+
+
+@pytest.mark.parametrize("left_out", [[[2], [], [8, 7]], [[], [], []]])
+def test_a_table_on_disk(tmp_path: Path, left_out: list[list[int]]) -> None:
+    """Opened again it draws the same; one that does not say what was left out is refused with the way on."""
+    table = MinedTable(np.array([[3, 5, 8], [-1, -1, -1], [1, 2, 9]], dtype=np.int32), _ragged(left_out))
+    table.save(tmp_path)
+    again = MinedTable.open(tmp_path, remedy="do this.")
+    drawn = [part.draw(np.array([2, 0]), 2, np.random.default_rng(0)).tolist() for part in (table, again)]
+    assert drawn[0] == drawn[1]
+    again.save(tmp_path / "..")  # from the memory map, as a later checkpoint does
+    (tmp_path / "near_duplicate_offsets.npy").unlink()
+    with pytest.raises(StateError, match=r"do not say what was left out.*do this"):
+        MinedTable.open(tmp_path, remedy="do this.")
 
 
 def test_no_query_of_a_batch_meets_a_near_duplicate_that_another_one_mined() -> None:
@@ -115,9 +138,9 @@ def test_no_query_of_a_batch_meets_a_near_duplicate_that_another_one_mined() -> 
     mined = mine_labels(queries, labels, labels, relevance, params=_params(8, (0.95, None)), device="cpu")
     near = labels @ labels.T >= 0.95
     rows = np.argsort(queries @ labels[0])[:64]
-    met = np.unique(draw_mined(mined.labels, np.full((300, 0), -1), rows, 3, rng))
+    met = np.unique(MinedTable(mined.labels, _ragged([[]] * 300)).draw(rows, 3, rng))
     assert (near[true[rows]][:, met] & (true[rows][:, None] != met)).any(), "without the list they do"
-    met = np.unique(draw_mined(mined.labels, mined.duplicates, rows, 3, rng))
+    met = np.unique(MinedTable(mined.labels, mined.duplicates).draw(rows, 3, rng))
     assert len(met) > 20
     assert not (near[true[rows]][:, met] & (true[rows][:, None] != met)).any()
 
@@ -128,8 +151,9 @@ def test_what_is_left_out_is_listed() -> None:
     params = _params(4, (0.4, 0.5))
     mined = mine_labels(queries, prototypes, texts, relevance, params=params, device="cpu")
     everything = mine_labels(queries, prototypes, texts, relevance, params=_params(8, (None, None)), device="cpu")
-    assert everything.duplicates.shape == (len(queries), 0)
-    left_out = [row[row >= 0].tolist() for row in mined.duplicates]
+    assert (len(everything.duplicates), len(everything.duplicates.values)) == (len(queries), 0)
+    left_out = [mined.duplicates.row(row).tolist() for row in range(len(queries))]
+    assert max(map(len, left_out)) > 1
     for row, looked_at in enumerate(everything.labels):
         kept = [label for label in looked_at if label >= 0 and label not in left_out[row]]
         assert mined.labels[row][mined.labels[row] >= 0].tolist() == kept[:4]
@@ -189,6 +213,6 @@ def test_changed_share_ignores_order_and_padding() -> None:
 def test_a_query_without_negatives_is_left_out_of_the_rates() -> None:
     queries, prototypes, _, relevance = _world(5)
     none, without = np.full((30, 2), -1, np.int32), np.full((30, 2), -np.inf, np.float32)
-    nothing = Mined(none, without, np.zeros((30, 0), np.int32), 1.0)
+    nothing = Mined(none, without, _ragged([[]] * 30), 1.0)
     report = negatives_report(queries, prototypes, relevance, nothing)
     assert (report["violation_rate"], report["negative_similarity"], report["near_duplicates"]) == (0.0, 0.0, 1.0)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.negatives.table import MinedTable
 from vixml.params.variant import VariantParams
 from vixml.training import refresh
 from vixml.training.checkpoint import newest_checkpoint, read_state
@@ -35,7 +37,8 @@ def _hard(tiny: SimpleNamespace, work: Path, **batching: Any) -> Trainer:
     clusters = np.array_split(trainer.rows, 13)
     trainer.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True), clusters, mined)
     if trainer.params.batching.mined_per_query:
-        trainer.mined, trainer.duplicates = mined, np.where(rng.random((len(true), 2)) < 0.1, mined[:, -2:], -1)
+        left_out = rng.random(len(true)) < 0.2
+        trainer.mined = MinedTable(mined, RaggedArray(mined[left_out, -1], offsets_of(left_out.astype(np.int64))))
     return trainer
 
 
@@ -71,7 +74,7 @@ def test_mined_labels_are_extra_columns(tiny: SimpleNamespace, tmp_path: Path) -
     for step, rows in enumerate(batches, start=8):
         extra = set(mined[step][0]) - set(plain[step][0])
         assert set(plain[step][0]) < set(mined[step][0])
-        assert extra <= set(table[rows].ravel().tolist())
+        assert extra <= set(table.labels[rows].ravel().tolist()) - set(table.duplicates.take(rows).values.tolist())
 
 
 def test_without_them_nothing_changes(tiny: SimpleNamespace, tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     first.params = VariantParams(  # a checkpoint after every step
         **{**first.params.model_dump(), "training": {**first.params.training.model_dump(), "checkpoint_minutes": 1e-12}}
     )
-    exact, duplicates, step = first.mined, first.duplicates, first._train_step
+    exact, step = first.mined, first._train_step
 
     class Killed(Exception):
         pass
@@ -125,7 +128,7 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     with pytest.raises(Killed):
         first.fit(5, desc=STAGE)
     second = tiny.trainer(tmp_path / "parts", params=first.params)
-    second.mined, second.duplicates = exact, duplicates  # as the stage does, from the exact refresh
+    second.mined = exact  # as the stage does, from the exact refresh
     found = newest_checkpoint(first.checkpoints / STAGE)
     assert found is not None
     read_state(second, found)
@@ -133,8 +136,10 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     after = _pools(second, 5)
     assert after == {number: seen for number, seen in expected.items() if number >= steps}
     assert second.mined is not None
-    np.testing.assert_array_equal(second.mined, whole.mined)
-    np.testing.assert_array_equal(second.duplicates, whole.duplicates)
+    assert whole.mined is not None
+    np.testing.assert_array_equal(second.mined.labels, whole.mined.labels)
+    np.testing.assert_array_equal(second.mined.duplicates.values, whole.mined.duplicates.values)
+    np.testing.assert_array_equal(second.mined.duplicates.offsets, whole.mined.duplicates.offsets)
     assert (second.mined is exact) == (mine_every == 0)
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
@@ -158,7 +163,7 @@ def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkey
     assert records[0]["negatives_changed"] > 0
     watched = refresh.watched_queries(trainer.rows, trainer.seed)
     assert trainer.mined is not None
-    np.testing.assert_array_equal(trainer.watched, trainer.mined[watched])
+    np.testing.assert_array_equal(trainer.watched, trainer.mined.labels[watched])
 
 
 def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNamespace, tmp_path: Path) -> None:
@@ -172,6 +177,35 @@ def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNames
     scores = trainer.bank.float().numpy() @ label_prototypes(trainer.model, texts).T
     scores[trainer.inputs.relevance.toarray() > 0] = -np.inf
     assert trainer.mined is not None
-    np.testing.assert_array_equal(trainer.mined[trainer.rows], np.argsort(-scores, axis=1)[trainer.rows, :6])
+    np.testing.assert_array_equal(trainer.mined.labels[trainer.rows], np.argsort(-scores, axis=1)[trainer.rows, :6])
     without = np.setdiff1d(np.arange(50), trainer.rows)
-    assert (trainer.mined[without] == -1).all()
+    assert (trainer.mined.labels[without] == -1).all()
+
+
+def test_a_renewal_keeps_what_it_left_out(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Of every query, as mining says; and no batch meets any of it in a mined column."""
+    from vixml.negatives.mining import mine_labels
+    from vixml.training.encode import embed_all, label_prototypes
+
+    trainer = _hard(tiny, tmp_path, mined_per_query=2, mine_every=1, duplicate_similarity=0.9)
+    trainer.epoch, trainer.step = 3, 3 * trainer.steps_per_epoch
+    batches = trainer.batches()
+    texts = embed_all(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
+    queries, relevance = trainer.bank.float().numpy(), trainer.inputs.relevance
+    expected = mine_labels(
+        queries,
+        label_prototypes(trainer.model, texts),
+        texts,
+        relevance,
+        params=trainer.params.batching,
+        device="cpu",
+    ).duplicates
+    assert trainer.mined is not None
+    rows = trainer.rows
+    np.testing.assert_array_equal(trainer.mined.duplicates.take(rows).values, expected.take(rows).values)
+    np.testing.assert_array_equal(trainer.mined.duplicates.lengths[rows], expected.lengths[rows])
+    assert trainer.mined.duplicates.lengths.sum() == expected.lengths[rows].sum() > 0
+    for batch in batches:
+        pool = trainer._pool(batch, np.random.default_rng(0))
+        positives = trainer._sampler.draw(batch, np.random.default_rng(0))
+        assert not set(np.setdiff1d(pool, positives)) & set(expected.take(batch).values.tolist())

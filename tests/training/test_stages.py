@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from vixml.core.directories import SealedDirectory, WorkDirectory, publish
+from vixml.core.directories import SealedDirectory, WorkDirectory, open_sealed, publish
 from vixml.core.errors import ConfigError, StateError
+from vixml.negatives.table import MinedTable
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.model import TinyParams
 from vixml.params.variant import VariantParams
@@ -226,6 +227,49 @@ def test_what_tells_models_apart() -> None:
     wide = other.model_copy(update={"backbone": other.backbone.model_copy(update={"tiny": TinyParams(num_layers=5)})})
     assert trained_with(wide) == trained_with(other)
     assert trained_with(VariantParams(backbone={"tiny": {"num_layers": 5}})) != trained_with(VariantParams())
+
+
+def test_the_weight_of_images_tells_models_apart_where_it_counts() -> None:
+    """A text-only model, and one whose embedding is the last position, are the same with any weight."""
+
+    def differs(pooling: str = "mean", **model: object) -> bool:
+        one, other = (
+            VariantParams(backbone={"pooling": pooling}, model={"image_weight": weight, **model})
+            for weight in (None, 3.0)
+        )
+        return trained_with(one) != trained_with(other)
+
+    assert differs()
+    assert differs("last", fusion="late")
+    assert not differs("last")
+    assert not differs(use_images=False)
+    assert not differs(max_images=0)
+
+
+def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the refresh published them; what does not have them is refused with the way on."""
+    inputs = _changed(
+        _inputs(tmp_path), batching={"mined_per_query": 1, "mined_labels": 4, "duplicate_similarity": 0.5}
+    )
+    seen: list[MinedTable | None] = []
+    fit = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", lambda self, *a, **k: (seen.append(self.mined), fit(self, *a, **k))[1])
+    _train(inputs, tmp_path / "run")
+    table, folder = seen[-1], tmp_path / "run" / "hard_negatives"
+    assert table is not None
+    assert len(table.duplicates) == len(table.labels) == 50
+    assert len(table.duplicates.values) > 0
+    np.testing.assert_array_equal(table.duplicates.values, np.load(folder / "near_duplicates.npy"))
+    np.testing.assert_array_equal(table.labels, np.load(folder / "mined_labels.npy"))
+
+    without = _changed(inputs, batching={"mined_per_query": 0})
+    _train(without, tmp_path / "without")
+    warmup, refreshed = (open_sealed(tmp_path / "without" / name) for name in ("warmup", "hard_negatives"))
+    assert not list(refreshed.path.glob("near_duplicate*")), "nobody draws from them"
+    with pytest.raises(StateError, match=r"do not say what was left out.*hard_negative_refresh"):
+        stages.train_hard(inputs, warmup, refreshed, WorkDirectory(tmp_path / "again"))
 
 
 def test_tokens_of_other_items_are_refused(tmp_path: Path) -> None:

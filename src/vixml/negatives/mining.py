@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.params.batching import BatchingParams
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.index import build_index
@@ -29,13 +30,13 @@ class Mined:
     Args:
         labels: Label ids int32 [n, count], nearest first, -1 where fewer are left.
         scores: Their similarities to the query float32 [n, count], -inf where fewer are left.
-        duplicates: Labels left out as nearly the same, int32 [n, most of a query], nearest first, -1 behind them.
+        duplicates: Labels looked at that were left out as nearly the same, int32, n rows, nearest first.
         near_duplicates: Their share of the labels looked at.
     """
 
     labels: NDArray[np.int32]
     scores: NDArray[np.float32]
-    duplicates: NDArray[np.int32]
+    duplicates: RaggedArray
     near_duplicates: float
 
 
@@ -70,8 +71,8 @@ def mine_labels(
     index = build_index(prototypes, RetrievalParams(kind=params.mining_index), device=device)
     threshold = params.duplicate_similarity
     texts_ld = torch.from_numpy(texts).to(device) if threshold is not None else None
-    duplicates: list[NDArray[np.int32]] = []
-    looked_at = left_out = 0
+    left_out: list[tuple[NDArray[np.int32], Ints]] = []  # of each block the labels, and how many a query
+    looked_at = 0
     for begin in range(0, len(queries), _ROWS):
         part = slice(begin, begin + _ROWS)
         true = sp.csr_matrix(relevance[part])
@@ -82,30 +83,14 @@ def mine_labels(
         if threshold is not None and texts_ld is not None:
             same |= _similar_to_a_relevant_one(found, texts_ld, true) >= threshold
         same &= found >= 0
-        looked_at, left_out = looked_at + int((found >= 0).sum()), left_out + int(same.sum())
-        duplicates.append(_compact(found, same))
+        looked_at += int((found >= 0).sum())
+        left_out.append((found[same].astype(np.int32), same.sum(axis=1)))
         found[same], found_scores[same] = -1, -np.inf
         kept = np.argsort(found < 0, axis=1, kind="stable")[:, :count]
         labels[part, : kept.shape[1]] = np.take_along_axis(found, kept, axis=1)
         scores[part, : kept.shape[1]] = np.take_along_axis(found_scores, kept, axis=1)
-    return Mined(labels, scores, _stack(duplicates), left_out / max(1, looked_at))
-
-
-def _compact(found: Ints, chosen: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the chosen entries of each row at its beginning, int32 [n, most of a row]; -1 behind them."""
-    order = np.argsort(~chosen, axis=1, kind="stable")[:, : chosen.sum(axis=1).max(initial=0)]
-    kept = np.take_along_axis(np.where(chosen, found, -1), order, axis=1)
-    return kept.astype(np.int32)
-
-
-def _stack(blocks: list[NDArray[np.int32]]) -> NDArray[np.int32]:
-    """Return blocks of rows of different widths as one table, -1 where a row is shorter."""
-    table = np.full((sum(map(len, blocks)), max((b.shape[1] for b in blocks), default=0)), -1, dtype=np.int32)
-    begin = 0
-    for block in blocks:
-        table[begin : begin + len(block), : block.shape[1]] = block
-        begin += len(block)
-    return table
+    values, lengths = (np.concatenate(parts) for parts in zip(*left_out, strict=True))
+    return Mined(labels, scores, RaggedArray(values, offsets_of(lengths)), len(values) / max(1, looked_at))
 
 
 def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.csr_matrix) -> NDArray[np.float32]:

@@ -38,26 +38,6 @@ class PositiveSampler:
         return self._labels[np.clip(place, begin, end - 1)]
 
 
-def draw_mined(
-    mined: NDArray[np.integer], duplicates: NDArray[np.integer], rows: Ints, count: int, rng: np.random.Generator
-) -> Ints:
-    """Return mined labels of each query in `rows`, `count` different ones where it has as many, all in one row.
-
-    All queries of a batch share its pool, so a label that one of them must not have as a negative is left out for all.
-
-    Args:
-        mined: Hard negative labels of every query [N, k], k >= count; -1 for none. May be memory-mapped.
-        duplicates: Labels that are nearly the same as a relevant one of the query [N, any]; -1 for none. Likewise.
-        rows: Query indices [B].
-        count: Labels drawn for each query.
-        rng: Random stream of this step.
-    """
-    table = np.asarray(mined[rows])
-    keys = np.where(table >= 0, rng.random(table.shape), 2.0)
-    drawn = np.take_along_axis(table, np.argpartition(keys, count - 1, axis=1)[:, :count], axis=1)
-    return drawn[(drawn >= 0) & ~np.isin(drawn, duplicates[rows])].astype(np.int64)
-
-
 def pool_target(relevance: sp.csr_matrix, rows: Ints, pool: Ints) -> NDArray[np.bool_]:
     """Mark every (query, pooled label) pair that the ground truth holds.
 

@@ -135,8 +135,8 @@ class ModelParams(Params):
     image_position: Literal["auto", "before", "after"] = "auto"
     """Images before or after the text, with early fusion; `auto`: before it in an encoder, after it in a decoder."""
     image_weight: float | None = Field(None, gt=0)
-    """Weight of an item's images together in the mean over positions, however many there are (a word has 1; mean
-    pooling only); `null`: 1 each, the paper's."""
+    """Weight of an item's images together in the mean that is its embedding, however many there are; a word has 1, with
+    late fusion the text. `null`: 1 each, the paper's. Without effect where `pooling: last` reads one position."""
     late: LateFusionParams = LateFusionParams()
     """The attention layer of late fusion."""
     image_dropout: float = Field(0.0, ge=0, lt=1)
@@ -154,6 +154,10 @@ class ModelParams(Params):
     def reads_images(self) -> bool:
         """Whether the network looks at images at all."""
         return self.use_images and self.max_images > 0
+
+    def weighs_images(self, pooling: str) -> bool:
+        """Whether `image_weight` has an effect: images are read, and an embedding is a mean that they take part in."""
+        return self.reads_images and (self.fusion == "late" or pooling == "mean")
 
     @model_validator(mode="after")
     def _widths(self) -> ModelParams:

@@ -51,7 +51,7 @@ class FusionParams(Params):
     def _sensible_grids(self) -> FusionParams:
         if min(self.temperatures, default=1.0) <= 0 or min(self.neighbour_grid, default=1) < 1:
             raise ValueError("temperatures must be above 0 and neighbour_grid at least 1")
-        if not max(self.prototype, self.text, self.retrieval) or not max(self.prototype, *self.grid):
+        if not max(self.prototype, self.text, self.retrieval) or (self.tune and not max(self.prototype, *self.grid)):
             raise ValueError("one of the weights prototype, text, retrieval (and grid, where tuned) must be above 0")
         return self
 

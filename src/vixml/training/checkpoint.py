@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from vixml.core.directories import Built, open_sealed, publish, read_json, write_json
 from vixml.core.errors import StateError
 from vixml.models.build import load_trained_state, trained_state
+from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.training import Resume
 from vixml.training.identity import check_identity, differences
 from vixml.training.refresh import watched_queries
@@ -24,7 +25,7 @@ KIND = "checkpoint"
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 _WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = "weights.safetensors", "optimiser.safetensors", "bank.npy", "clusters.npz"
-_MINED, _DUPLICATES, _WATCHED = "mined_labels.npy", "near_duplicates.npy", "watched_labels.npy"
+_WATCHED = "watched_labels.npy"
 GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to go on all the same, or `--params resume=never` to begin anew."
 
 
@@ -50,9 +51,8 @@ def write_state(trainer: Trainer, folder: Path) -> Built:
             sizes=np.array([len(cluster) for cluster in trainer.clusters]),
         )
     # Labels mined at the exact refresh lie beside the clusters of that refresh; renewed ones are nowhere else.
-    if trainer.mined is not None and trainer.duplicates is not None and trainer.params.batching.mine_every:
-        np.save(folder / _MINED, trainer.mined, allow_pickle=False)
-        np.save(folder / _DUPLICATES, trainer.duplicates, allow_pickle=False)
+    if trainer.mined is not None and trainer.params.batching.mine_every:
+        trainer.mined.save(folder)
     if trainer.watched is not None:
         np.save(folder / _WATCHED, trainer.watched, allow_pickle=False)
     state = {
@@ -96,9 +96,13 @@ def read_state(trainer: Trainer, folder: Path, *, resume: Resume = "auto", remed
     trainer.bank.copy_(bank)
     trainer.clusters = _read_clusters(folder / _CLUSTERS, trainer.rows)
     trainer.watched = _read_labels(folder / _WATCHED, len(watched_queries(trainer.rows, trainer.seed)))
-    renewed, duplicates = (_read_labels(folder / name, len(bank)) for name in (_MINED, _DUPLICATES))
-    if renewed is not None and duplicates is not None and renewed.shape[1] == trainer.params.batching.mined_labels:
-        trainer.mined, trainer.duplicates = renewed, duplicates
+    if (folder / LABELS).exists():
+        renewed = MinedTable.open(folder, remedy="add `--params resume=never` to begin anew.")
+        if renewed.labels.shape == (
+            len(bank),
+            trainer.params.batching.mined_labels,
+        ):  # else forced: the exact refresh's
+            trainer.mined = renewed
     trainer.epoch, trainer.step = state["epoch"], state["step"]
     trainer.seconds, trainer.epoch_seconds = state["seconds"], state["epoch_seconds"]
     trainer.peak_memory_bytes = state["peak_memory_bytes"]

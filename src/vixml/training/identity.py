@@ -55,6 +55,8 @@ def trained_with(params: VariantParams) -> dict[str, Any]:
         del backbone["prompt"]
     if params.model.fusion != "late":
         del model["late"]
+    if not params.model.weighs_images(params.backbone.pooling):
+        del model["image_weight"]
     return {name: leaf for key, section in settings.items() for name, leaf in flatten(section, key).items()}
 
 

@@ -24,7 +24,8 @@ from vixml.models.dual import DualModel
 from vixml.models.sequence import ItemBatch
 from vixml.negatives.batches import cluster_batches, num_batches, random_batches
 from vixml.negatives.curriculum import is_clustered, is_reclustered
-from vixml.negatives.sampling import PositiveSampler, draw_mined, pool_target
+from vixml.negatives.sampling import PositiveSampler, pool_target
+from vixml.negatives.table import MinedTable
 from vixml.params.variant import VariantParams
 from vixml.training.bank import bank_device, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
@@ -82,8 +83,7 @@ class Trainer:
             device=bank_device(len(inputs.queries) * model.embedder.dim * 2, model.device),
         )
         self.clusters: list[Ints] | None = None
-        self.mined: NDArray[np.integer] | None = None  # [N, k], -1 for none
-        self.duplicates: NDArray[np.integer] | None = None  # labels that mining left out [N, any], -1 for none
+        self.mined: MinedTable | None = None
         self.watched: NDArray[np.integer] | None = None  # labels mined last for the watched queries
         self.epoch = self.step = 0
         self.seconds = self.epoch_seconds = 0.0
@@ -288,9 +288,8 @@ class Trainer:
         """
         labels = self._sampler.draw(rows, rng)
         count = self.params.batching.mined_per_query
-        if self.mined is not None and self.duplicates is not None and count:
-            rng = numpy_generator(self.seed, "mined", self.step)
-            extra = draw_mined(self.mined, self.duplicates, rows, count, rng)
+        if self.mined is not None and count:
+            extra = self.mined.draw(rows, count, numpy_generator(self.seed, "mined", self.step))
             labels = np.concatenate([labels, extra])
         return np.unique(labels)
 

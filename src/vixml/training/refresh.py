@@ -10,9 +10,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.seeding import numpy_generator
+from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.negatives.curriculum import is_due, refresh_number
 from vixml.negatives.mining import Mined, mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
+from vixml.negatives.table import MinedTable
 from vixml.training.bank import make_clusters
 from vixml.training.encode import embed_all, label_prototypes
 
@@ -65,11 +67,9 @@ def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> d
         bank[rows].astype(np.float32), prototypes, texts, sp.csr_matrix(relevance[rows]), params=batching, device=device
     )
     if everything:
-        trainer.mined, trainer.duplicates = (
-            _for_all_queries(part, rows, relevance.shape[0]) for part in (mined.labels, mined.duplicates)
-        )
+        trainer.mined = _for_all_queries(mined, rows, relevance.shape[0])
         place = np.searchsorted(rows, watched)
-        mined = Mined(mined.labels[place], mined.scores[place], mined.duplicates[place], mined.near_duplicates)
+        mined = Mined(mined.labels[place], mined.scores[place], mined.duplicates.take(place), mined.near_duplicates)
     report = negatives_report(
         bank[watched].astype(np.float32), prototypes, sp.csr_matrix(relevance[watched]), mined, trainer.watched
     )
@@ -77,8 +77,10 @@ def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> d
     return report
 
 
-def _for_all_queries(labels: NDArray[np.int32], rows: Ints, count: int) -> NDArray[np.int32]:
-    """Return the labels of the queries `rows` as a table [count, k] of all queries, -1 for the others."""
-    table = np.full((count, labels.shape[1]), -1, dtype=np.int32)
-    table[rows] = labels
-    return table
+def _for_all_queries(mined: Mined, rows: Ints, count: int) -> MinedTable:
+    """Return what was mined for the queries `rows` (ascending) as a table of all `count` queries."""
+    labels = np.full((count, mined.labels.shape[1]), -1, dtype=np.int32)
+    labels[rows] = mined.labels
+    lengths = np.zeros(count, dtype=np.int64)
+    lengths[rows] = mined.duplicates.lengths
+    return MinedTable(labels, RaggedArray(mined.duplicates.values, offsets_of(lengths)))

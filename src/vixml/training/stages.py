@@ -20,8 +20,9 @@ from vixml.models.device import resolve_device
 from vixml.models.tokenizer import make_tokenizer
 from vixml.negatives.mining import mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
+from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.model import BackboneParams
-from vixml.params.training import check_resume
+from vixml.params.training import Resume, check_resume
 from vixml.retrieval.exact import shorten
 from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
@@ -34,12 +35,14 @@ from vixml.training.stage_inputs import StageInputs
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vixml.training.loop import Trainer
 
 log = logging.getLogger(__name__)
 
 SIDES = ("train", "validation", "test", "label")
 _TEXTS = 8192  # taken out of a table at a time
 WARMUP, HARD = "train_warmup", "train_hard"
+REFRESH_AGAIN = "run the pipeline `hard_negative_refresh` again (with the same --params)."
 WARMUP_AGAIN = "run the pipeline `training` from its first stage again, or add `--params resume=force` to go on."
 
 
@@ -102,9 +105,9 @@ def refresh_hard_negatives(
     """Re-embed all training queries and labels exactly, cluster the queries and mine hard negative labels.
 
     Returns:
-        Queries float16 [N, d], mined labels int32 [N, k] with their scores float16, what mining left out as nearly the
-        same int32 [N, any], clusters; and the report: what `negatives_report` and `clusters_report` say, with `step`,
-        `epoch` and `seconds`.
+        Queries float16 [N, d], mined labels int32 [N, k] with their scores float16 (and, where batches draw from them,
+        what was left out as nearly the same), clusters; and the report: what `negatives_report` and `clusters_report`
+        say, with `step`, `epoch` and `seconds`.
     """
     import torch
     from safetensors.torch import load_file
@@ -125,8 +128,10 @@ def refresh_hard_negatives(
     mined = mine_labels(queries, prototypes, texts, relevance, params=params.batching, device=str(model.device))
     folder = work.fresh("hard_negatives")
     np.save(folder / "queries.npy", queries.astype(np.float16), allow_pickle=False)
-    np.save(folder / "mined_labels.npy", mined.labels, allow_pickle=False)
-    np.save(folder / "near_duplicates.npy", mined.duplicates, allow_pickle=False)
+    if params.batching.mined_per_query:
+        MinedTable(mined.labels, mined.duplicates).save(folder)
+    else:
+        np.save(folder / LABELS, mined.labels, allow_pickle=False)
     np.save(folder / "mined_scores.npy", mined.scores.astype(np.float16), allow_pickle=False)
     np.save(folder / "cluster_points.npy", np.concatenate(clusters), allow_pickle=False)
     np.save(folder / "cluster_sizes.npy", np.array([len(c) for c in clusters]), allow_pickle=False)
@@ -170,19 +175,7 @@ def train_hard(
     trainer = inputs.trainer(work)
     if policy == "never":
         _begin_anew(trainer.checkpoints / HARD)
-    checkpoint, refreshed = newest_checkpoint(trainer.checkpoints / HARD), hard_negatives.path
-    mined = np.load(refreshed / "mined_labels.npy", mmap_mode="r", allow_pickle=False)
-    if inputs.params.batching.mined_per_query:
-        trainer.mined = mined
-        trainer.duplicates = np.load(refreshed / "near_duplicates.npy", mmap_mode="r", allow_pickle=False)
-    if checkpoint is not None:
-        read_state(trainer, checkpoint, resume=policy)
-    else:
-        read_state(trainer, warmup.path, resume=policy, remedy=WARMUP_AGAIN)
-        sizes = np.load(refreshed / "cluster_sizes.npy", allow_pickle=False)
-        points = np.load(refreshed / "cluster_points.npy", allow_pickle=False)
-        queries = np.load(refreshed / "queries.npy", allow_pickle=False)
-        trainer.set_bank(queries.astype(np.float32), np.split(points, np.cumsum(sizes)[:-1]), mined)
+    _begin_or_continue_hard(trainer, warmup.path, hard_negatives.path, policy)
     trainer.curve.rewind(trainer.step)
     trainer.refreshes.rewind(trainer.step - 1)  # the one right before this step is done again
     params, model = inputs.params, trainer.model
@@ -218,6 +211,20 @@ def train_hard(
     }
     refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
     return Built(folder, "model", meta), trainer.curve.records(), refreshes
+
+
+def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, policy: Resume) -> None:
+    """Put into `trainer` the newest state of the hard stage, or that after the warm-up with what the refresh made."""
+    if trainer.params.batching.mined_per_query:
+        trainer.mined = MinedTable.open(refreshed, remedy=REFRESH_AGAIN)
+    checkpoint = newest_checkpoint(trainer.checkpoints / HARD)
+    if checkpoint is not None:
+        read_state(trainer, checkpoint, resume=policy)
+        return
+    read_state(trainer, warmup, resume=policy, remedy=WARMUP_AGAIN)
+    names = ("queries.npy", "cluster_points.npy", "cluster_sizes.npy", LABELS)
+    queries, points, sizes, mined = (np.load(refreshed / name, mmap_mode="r", allow_pickle=False) for name in names)
+    trainer.set_bank(queries.astype(np.float32), np.split(np.asarray(points), np.cumsum(sizes)[:-1]), mined)
 
 
 def _begin_anew(checkpoints: Path) -> None:
