@@ -98,7 +98,7 @@ def images_that_are_not_there(report: Mapping[str, Any], model: ModelParams) -> 
     return (
         f"model.max_images is {model.max_images}, but no item has more than {most} image(s): {reason}. For "
         f"{model.max_images}, run `kedro run --pipelines=ingestion,image_embedding` again with "
-        f"data.max_images_per_item={model.max_images}"
+        f"data.max_images_per_item={model.max_images} (before it `image_download`, where images come from addresses)"
         + ("" if left_out else " on files with more images (pre-computed embeddings hold as many as were computed)")
         + f"; or set model.max_images to {most}."
     )

@@ -98,10 +98,8 @@ def read_state(trainer: Trainer, folder: Path, *, resume: Resume = "auto", remed
     trainer.watched = _read_labels(folder / _WATCHED, len(watched_queries(trainer.rows, trainer.seed)))
     if (folder / LABELS).exists():
         renewed = MinedTable.open(folder, remedy="add `--params resume=never` to begin anew.")
-        if renewed.labels.shape == (
-            len(bank),
-            trainer.params.batching.mined_labels,
-        ):  # else forced: the exact refresh's
+        # forced onto other queries or another number of labels, those of the exact refresh stay
+        if renewed.labels.shape == (len(bank), trainer.params.batching.mined_labels):
             trainer.mined = renewed
     trainer.epoch, trainer.step = state["epoch"], state["step"]
     trainer.seconds, trainer.epoch_seconds = state["seconds"], state["epoch_seconds"]

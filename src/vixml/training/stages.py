@@ -183,21 +183,22 @@ def train_hard(
     if model.label_side.centroids is not None:
         exact = embed_all(model, trainer.inputs.queries, precision=params.optim.precision, desc="exact centroids")
         update_centroids(model, torch.from_numpy(exact), inputs.relevance_train)
-    folder = work.fresh("model")
-    bank = inputs.bank
-    save_model(
-        model,
-        folder,
-        spec=model_spec(
-            params.backbone,
-            params.model,
-            image_dim=None if bank is None else bank.dim,
-            num_labels=model.num_labels,
-            chunk_tokens=params.batching.chunk_tokens,
-            label_side=params.objective.label_side,
-        ),
-        tokenizer_folder=TokenStore.open(inputs.tokens).tokenizer_folder,
+    refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
+    return _save_trained(trainer, inputs, work.fresh("model")), trainer.curve.records(), refreshes
+
+
+def _save_trained(trainer: Trainer, inputs: StageInputs, folder: Path) -> Built:
+    """Write the trained model, and what it cost and was trained with."""
+    params, model, bank = inputs.params, trainer.model, inputs.bank
+    spec = model_spec(
+        params.backbone,
+        params.model,
+        image_dim=None if bank is None else bank.dim,
+        num_labels=model.num_labels,
+        chunk_tokens=params.batching.chunk_tokens,
+        label_side=params.objective.label_side,
     )
+    save_model(model, folder, spec=spec, tokenizer_folder=TokenStore.open(inputs.tokens).tokenizer_folder)
     meta = {
         "epochs": trainer.epoch,
         "steps": trainer.step,
@@ -209,8 +210,7 @@ def train_hard(
         "fingerprint": trainer.fingerprint,
         TRAINED_WITH: trained_with(params),
     }
-    refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
-    return Built(folder, "model", meta), trainer.curve.records(), refreshes
+    return Built(folder, "model", meta)
 
 
 def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, policy: Resume) -> None:
