@@ -78,7 +78,7 @@ viz-site: install-dev            ## Kedro-Viz with the results as a static site 
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro viz build --include-previews
 
 docs: install-dev            ## the documentation site in build/site; a warning is an error
-	$(BIN)/python -m vixml.params.reference docs/configuration.md
+	$(BIN)/python -m vixml.configuration.reference docs/configuration.md
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 docs-serve: docs            ## the documentation site in the browser, following changes

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vixml.data.hold_out import HELD_OUT, hold_out_labels
+from benchmarks.hold_out import HELD_OUT, hold_out_labels
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import LabelUpdateParams
 
@@ -51,9 +51,9 @@ def main() -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from benchmarks.held_out_labels import ColdStartData, cold_start_report
     from vixml.datasets import CSRDataset
     from vixml.serving.bundle import Bundle
-    from vixml.serving.cold_start import ColdStartData, cold_start_report
     from vixml.serving.labels import LabelChanges
 
     data = args.project / "data"

@@ -88,8 +88,8 @@ def vision(name: str, count: int, device: torch.device) -> None:
     """Measure a vision tower with random weights on images that are decoded already."""
     import open_clip
 
-    from vixml.models.vision import load_vision
-    from vixml.params.vision import VisionParams
+    from vixml.images.vision import load_vision
+    from vixml.params.data.vision import VisionParams
 
     if name == "tiny":
         tower = load_vision(VisionParams(model="tiny", device=str(device)), 0)

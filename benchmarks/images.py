@@ -15,10 +15,10 @@ from benchmarks.harness import SHARED, Row, race
 
 def run(*, quick: bool) -> list[Row]:
     """Encode images of mm-icontags with MobileNetV2 (or drawn ones with the tiny model), each file listed twice."""
-    from vixml.data.image_shards import encode_files
-    from vixml.data.pictures import decode, read_bytes
-    from vixml.models.vision import load_vision
-    from vixml.params.vision import VisionParams
+    from vixml.images.decode import decode, read_bytes
+    from vixml.images.shards import encode_files
+    from vixml.images.vision import load_vision
+    from vixml.params.data.vision import VisionParams
 
     count, model = 64 if quick else 1024, SHARED / "models" / "openclip-mobilenetv2"
     params = VisionParams(model=f"local-dir:{model}" if model.is_dir() else "tiny")

@@ -15,7 +15,7 @@ def run(*, quick: bool) -> list[Row]:
     """134,835 points x 131,073 labels, 151 found and 100 kept of each; the oracle sees a part of the rows."""
     import torch
 
-    from vixml.evaluation.metrics import ranking_metrics
+    from vixml.metrics.ranking import ranking_metrics
     from vixml.retrieval.index import remove_pairs
 
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from benchmarks.harness import Row, race
 
 def run(*, quick: bool) -> list[Row]:
     """Read lines of a title and about two labels, plain (unpacking gzip comes on top)."""
-    from vixml.data.readers import read_side
+    from vixml.ingestion.benchmark.json_lines import read_side
 
     count = 20_000 if quick else 300_000
     rng = np.random.default_rng(0)

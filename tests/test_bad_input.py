@@ -20,13 +20,13 @@ from PIL import Image
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import VixmlError
-from vixml.data.image_bank import build_image_bank
-from vixml.data.ingest import ingest
-from vixml.data.pictures import decode
-from vixml.data.sparse_text import read_sparse_text
 from vixml.hooks import user_error
-from vixml.params.data import DataParams
-from vixml.params.vision import VisionParams
+from vixml.images.bank import build_image_bank
+from vixml.images.decode import decode
+from vixml.ingestion.benchmark.sparse_matrix import read_sparse_text
+from vixml.ingestion.ingest import ingest
+from vixml.params.data.ingestion import DataParams
+from vixml.params.data.vision import VisionParams
 
 TABLE = (Path(__file__).resolve().parents[1] / "docs" / "bad_input.md").read_text(encoding="utf-8")
 CELLS = [
@@ -601,14 +601,14 @@ def _(at):
 
 @row("vision-unknown")
 def _(at):
-    from vixml.models.vision import load_vision
+    from vixml.images.vision import load_vision
 
     load_vision(VisionParams(model="ViT-B-33"), 0)
 
 
 @row("no-network")
 def _(at):
-    from vixml.models.vision import load_vision
+    from vixml.images.vision import load_vision
 
     patch = at.fixture("monkeypatch")
     patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from vixml.config import ProjectConfigLoader
-from vixml.params.composition import ALL_VARIANTS
-from vixml.params.reference import render, sections
+from vixml.configuration.compose import ALL_VARIANTS
+from vixml.configuration.reference import render, sections
 from vixml.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ def test_the_reference_has_every_section() -> None:
 def test_the_reference_is_up_to_date() -> None:
     written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
-    assert written == render(), "write it anew: python -m vixml.params.reference docs/configuration.md"
+    assert written == render(), "write it anew: python -m vixml.configuration.reference docs/configuration.md"
 
 
 def test_the_reference_says_what_a_setting_is() -> None:

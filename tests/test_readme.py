@@ -11,11 +11,11 @@ import pytest
 from kedro.framework.cli.utils import _split_params
 
 from vixml.config import ProjectConfigLoader
-from vixml.params.composition import ALL_VARIANTS, check_keys
-from vixml.params.data import DataParams, FabricationParams
+from vixml.configuration.compose import ALL_VARIANTS, check_keys
+from vixml.params.data.ingestion import DataParams, FabricationParams
+from vixml.params.data.vision import VisionParams
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
-from vixml.params.vision import VisionParams
 from vixml.pipeline_registry import register_pipelines
 from vixml.settings import CONFIG_LOADER_ARGS
 

@@ -13,8 +13,8 @@ from benchmarks.cost import RATE, cost
 from kedro.framework.cli.utils import _split_params
 from tests.params.test_recipes import DATA_SETS, PUBLISHED, RECIPES, load
 
-from vixml.params.composition import ABLATION, ALL_VARIANTS, check_keys
-from vixml.params.data import DataParams
+from vixml.configuration.compose import ABLATION, ALL_VARIANTS, check_keys
+from vixml.params.data.ingestion import DataParams
 from vixml.params.variant import VariantParams
 from vixml.pipeline_registry import register_pipelines
 

@@ -45,7 +45,7 @@ File = Annotated[str | None, typer.Option(metavar="FILE")]
 
 
 @app.command("init-data")
-def init_data(  # the names of the options are those of `vixml.data.mapping.CHOICES`
+def init_data(  # the names of the options are those of `vixml.ingestion.tables.infer.CHOICES`
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of your CSV, TSV, Parquet or JSON lines tables.")],
     name: Annotated[str, typer.Option(help="Name of the environment: conf/NAME, and data/*/NAME.")] = "mine",
@@ -73,10 +73,10 @@ def init_data(  # the names of the options are those of `vixml.data.mapping.CHOI
 
     An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
     """
-    from vixml.data.environment import check_name, describe, findings, write_environment
-    from vixml.data.ingest import ingest
-    from vixml.data.mapping import CHOICES, propose
-    from vixml.params.data import DataParams
+    from vixml.ingestion.ingest import ingest
+    from vixml.ingestion.tables.environment import check_name, describe, findings, write_environment
+    from vixml.ingestion.tables.infer import CHOICES, propose
+    from vixml.params.data.ingestion import DataParams
 
     with clear_errors():
         project = project_folder()

@@ -9,7 +9,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
-from vixml.params.composition import compose
+from vixml.configuration.compose import compose
 
 DEMO = "demo"
 

@@ -15,10 +15,10 @@ import click
 from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 
+from vixml.configuration.compose import ALL_VARIANTS, check_keys
 from vixml.core.errors import StateError, VixmlError
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
-from vixml.params.composition import ALL_VARIANTS, check_keys
 from vixml.params.variant import VariantParams
 from vixml.pipelines.stage import OPTIONAL
 
@@ -104,7 +104,7 @@ def _reading_images(node: Node) -> set[str]:
 
 
 def _missing_images(variant: str, catalog: CatalogProtocol) -> str | None:
-    from vixml.data.report import images_that_are_not_there
+    from vixml.ingestion.report import images_that_are_not_there
 
     params = catalog.load(f"params:{variant}")
     if isinstance(params, Mapping):

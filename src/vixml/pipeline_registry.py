@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from vixml.params.composition import VARIANTS
+from vixml.configuration.compose import VARIANTS
 from vixml.pipelines import (
     ablation,
     archive,

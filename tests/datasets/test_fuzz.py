@@ -1,6 +1,6 @@
 """Fuzzing: whatever bytes lie where the project reads its own files again, or a user's queries, errors are ours.
 
-Bounded and repeatable as `tests/data/test_fuzz.py`, whose ways to damage a file it uses.
+Bounded and repeatable as `tests/ingestion/test_fuzz.py`, whose ways to damage a file it uses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vixml.serving.query_files import query_blocks
 from vixml.tracking.record import RunRecords
 from vixml.training.curve import Curve
 
-_SPEC = importlib.util.spec_from_file_location("fuzz", Path(__file__).parents[1] / "data" / "test_fuzz.py")
+_SPEC = importlib.util.spec_from_file_location("fuzz", Path(__file__).parents[1] / "ingestion" / "test_fuzz.py")
 fuzzing = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(fuzzing)
 

@@ -176,7 +176,7 @@ class Scratch:
     def _copy_project(self) -> None:
         import yaml
 
-        from vixml.params.composition import overlay
+        from vixml.configuration.compose import overlay
 
         for name in ("src", "docs"):
             (self.project / name).mkdir(parents=True)

@@ -20,7 +20,7 @@ import pytest
 from tests.e2e.commands import _wait
 from tests.servers import answers, free_port
 
-from vixml.params.composition import VARIANTS
+from vixml.configuration.compose import VARIANTS
 from vixml.pipeline_registry import register_pipelines
 
 pytestmark = pytest.mark.e2e

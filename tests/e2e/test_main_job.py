@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
+from vixml.configuration.compose import VARIANTS
 from vixml.core.directories import is_sealed, open_sealed
-from vixml.params.composition import VARIANTS
 
 pytestmark = pytest.mark.e2e
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from vixml.data.image_bank import ImageBank
 from vixml.evaluation.baselines import _tfidf, baseline_metrics, image_neighbours, most_frequent, text_neighbours
+from vixml.images.bank import ImageBank
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 
 PARAMS = BaselineParams(neighbours=2, query_block=2)

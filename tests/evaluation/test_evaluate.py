@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from vixml.core.directories import Built, WorkDirectory, publish
 from vixml.core.errors import ConfigError, StateError
 from vixml.evaluation import stages
-from vixml.evaluation.metrics import ranking_metrics
-from vixml.evaluation.propensity import inverse_propensity
+from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.ranking import ranking_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
 from vixml.retrieval.exact import top_k

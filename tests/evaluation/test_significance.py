@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vixml.core.seeding import numpy_generator
-from vixml.evaluation.metrics import QueryMetrics
 from vixml.evaluation.significance import Bootstrap, paired_bootstrap, resampled_means
+from vixml.metrics.ranking import QueryMetrics
 
 
 def generator():

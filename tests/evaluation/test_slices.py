@@ -5,7 +5,6 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vixml.evaluation.metrics import query_metrics
 from vixml.evaluation.slices import (
     GROUPS,
     TEXTS,
@@ -19,6 +18,7 @@ from vixml.evaluation.slices import (
     slice_report,
     text_bounds,
 )
+from vixml.metrics.ranking import query_metrics
 
 TRUE = sp.csr_matrix(np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], dtype=np.float32))
 TOP = np.array([[0, 3], [2, 1], [0, -1]], dtype=np.int32)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vixml.data.pictures import decode, read_bytes
-from vixml.models.vision import VisionEncoder
+from vixml.images.decode import decode, read_bytes
+from vixml.images.vision import VisionEncoder
 
 
 def encode_one_by_one(root: Path, files: Sequence[str], encoder: VisionEncoder, max_pixels: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline
 from pydantic import BaseModel
 
 from vixml.config import ProjectConfigLoader
-from vixml.params.composition import ABLATION, ALL_VARIANTS, TOP_LEVEL, VARIANTS
+from vixml.configuration.compose import ABLATION, ALL_VARIANTS, TOP_LEVEL, VARIANTS
 from vixml.pipeline_registry import register_pipelines
 from vixml.pipelines.ingestion.nodes import INGESTED
 from vixml.settings import CONFIG_LOADER_ARGS

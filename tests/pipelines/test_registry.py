@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from vixml.params.composition import VARIANTS
+from vixml.configuration.compose import VARIANTS
 from vixml.pipeline_registry import register_pipelines
 
 STAGES = {

@@ -12,11 +12,11 @@ import pytest
 import scipy.sparse as sp
 from PIL import Image
 
+from vixml.configuration.compose import VARIANTS
 from vixml.core.directories import Built, WorkDirectory, publish
 from vixml.datasets import RunArchiveDataset
 from vixml.evaluation.archive import StoredRun, archive_run
 from vixml.params.comparison import ComparisonParams
-from vixml.params.composition import VARIANTS
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
 from vixml.reporting.compare import TestSet, compare_runs
@@ -75,8 +75,8 @@ class Study:
 
     @staticmethod
     def result(labels: np.ndarray, data: TestSet, *, images: bool) -> dict:
-        from vixml.evaluation.metrics import ranking_metrics
-        from vixml.evaluation.propensity import inverse_propensity
+        from vixml.metrics.propensity import inverse_propensity
+        from vixml.metrics.ranking import ranking_metrics
 
         weights = inverse_propensity(data.frequencies, data.relevance_train.shape[0], 0.55, 1.5)
         metrics = ranking_metrics(labels.astype(np.int64), data.relevance, weights, EVALUATION.ks)

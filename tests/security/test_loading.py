@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from vixml.core.errors import ConfigError, VixmlError
-from vixml.data.image_bank import ImageBank
 from vixml.datasets import CSRDataset
+from vixml.images.bank import ImageBank
+from vixml.images.vision import load_vision
 from vixml.models.backbone import make_backbone
 from vixml.models.tokenizer import load_tokenizer
-from vixml.models.vision import load_vision
+from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
-from vixml.params.vision import VisionParams
 
 RAN = []
 

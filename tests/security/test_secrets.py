@@ -21,7 +21,7 @@ PLUGINS = (
 )
 INVENTED = {
     *("tests/security/test_secrets.py", "tests/tracking/test_courier.py", "tests/tracking/test_hooks.py"),
-    "tests/data/test_download.py",
+    "tests/ingestion/test_download.py",
 }
 """Files whose secrets are made up for tests."""
 

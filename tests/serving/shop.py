@@ -13,10 +13,10 @@ from PIL import Image
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, publish
 from vixml.models.build import build_model, model_spec, save_model
 from vixml.models.tokenizer import make_tokenizer
+from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind
 from vixml.params.retrieval import RetrievalParams
-from vixml.params.vision import VisionParams
 from vixml.retrieval.exact import shorten
 from vixml.retrieval.index import build_index
 from vixml.serving.bundle import Bundle, BundleSettings, build_bundle
@@ -74,7 +74,7 @@ def make_predictor(
     params = ModelParams.model_validate({**small, "use_images": vision is not None, **changes})
     image_dim = None
     if vision is not None:
-        from vixml.models.vision import load_vision
+        from vixml.images.vision import load_vision
 
         image_dim = load_vision(vision, 0).dim
     shape = {"image_dim": image_dim, "num_labels": len(labels), "chunk_tokens": 512, "label_side": label_side}

@@ -11,8 +11,8 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
 
+from vixml.configuration.compose import ALL_VARIANTS
 from vixml.datasets import JSONDocumentDataset
-from vixml.params.composition import ALL_VARIANTS
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import torch
 
 from vixml.core.seeding import derive_seed
 from vixml.data.ragged import RaggedArray, offsets_of
-from vixml.evaluation.propensity import inverse_propensity
+from vixml.metrics.propensity import inverse_propensity
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side

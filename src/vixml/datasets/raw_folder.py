@@ -11,7 +11,7 @@ from kedro_datasets._typing import JSONPreview
 
 from vixml.core.directories import MANIFEST, Built, is_sealed, publish, read_json
 from vixml.core.errors import DataError
-from vixml.data.layouts import KNOWN, holds_benchmark
+from vixml.ingestion.benchmark.layouts import KNOWN, holds_benchmark
 
 RAW_KIND = "raw-catalogue"
 
@@ -87,7 +87,7 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
         return JSONPreview(json.dumps({"folder": self._filepath.name, "bytes": files}, ensure_ascii=False))
 
     def _exists(self) -> bool:
-        from vixml.data.tabular_files import holds_tables
+        from vixml.ingestion.tables.files import holds_tables
 
         folder = self._filepath
         return holds_benchmark(folder) or (folder.is_dir() and holds_tables(folder))

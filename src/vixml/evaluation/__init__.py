@@ -1,1 +1,1 @@
-
+"""From published embeddings to rankings, baselines, slices and significance."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, is_sealed, open_sealed, read_json, write_json
 from vixml.core.fingerprint import fingerprint_json
 from vixml.data.items import items_fingerprint
-from vixml.evaluation.metrics import HEADLINE, QueryMetrics, query_metrics
-from vixml.evaluation.propensity import inverse_propensity
+from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.ranking import HEADLINE, QueryMetrics, query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
 

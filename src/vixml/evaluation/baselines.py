@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vixml.core.progress import progress
 from vixml.data.ragged import RaggedArray
-from vixml.evaluation.metrics import ranking_metrics
-from vixml.evaluation.propensity import inverse_propensity
+from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.ranking import ranking_metrics
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 from vixml.retrieval.exact import top_k
 from vixml.retrieval.index import remove_pairs
@@ -25,7 +25,7 @@ from vixml.retrieval.index import remove_pairs
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vixml.data.image_bank import ImageBank
+    from vixml.images.bank import ImageBank
 
 _WHITENED_DIMS = 512
 _WHITENING_SAMPLE = 50_000

@@ -10,9 +10,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.directories import Built, WorkDirectory
-from vixml.evaluation.metrics import HEADLINE, query_metrics
-from vixml.evaluation.propensity import inverse_propensity
 from vixml.evaluation.slices import slice_report
+from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.retrieval.augmentation import Ranker
 

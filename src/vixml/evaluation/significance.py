@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vixml.evaluation.metrics import QueryMetrics
+from vixml.metrics.ranking import QueryMetrics
 
 Floats = NDArray[np.float64]
 

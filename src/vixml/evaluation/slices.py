@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from vixml.evaluation.metrics import QueryMetrics
+from vixml.metrics.ranking import QueryMetrics
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
 from vixml.core.errors import StateError
 from vixml.evaluation.evaluate import evaluate_ranking
-from vixml.evaluation.propensity import inverse_propensity
 from vixml.evaluation.tuning import tune_fusion
+from vixml.metrics.propensity import inverse_propensity
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import AugmentationParams, IndexReportParams, RetrievalParams

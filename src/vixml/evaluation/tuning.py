@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError
-from vixml.evaluation.metrics import ranking_metrics
+from vixml.metrics.ranking import ranking_metrics
 from vixml.params.retrieval import AugmentationParams, FusionParams
 from vixml.retrieval.augmentation import Ranker, sparse_top_k
 

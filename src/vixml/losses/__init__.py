@@ -1,1 +1,1 @@
-
+"""One objective a file, each over similarities of a batch; `objective` chooses among them."""

@@ -1,1 +1,1 @@
-
+"""The shared network: text backbone, image injection, pooling, label side; build, save and open."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vixml.core.errors import ConfigError
+from vixml.core.hub import check_download
 from vixml.models.fitness import check_fit, is_causal
-from vixml.models.hub import check_download
 from vixml.models.tokenizer import from_hub_or_folder
 from vixml.params.model import BackboneParams, LoraParams
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from vixml.params.data.vision import VisionParams
 from vixml.params.evaluation import BaselineParams
 from vixml.params.variant import VariantParams
-from vixml.params.vision import VisionParams
 
 SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
     VariantParams: {

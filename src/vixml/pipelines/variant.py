@@ -12,7 +12,7 @@ from types import ModuleType
 
 from kedro.pipeline import Pipeline, pipeline
 
-from vixml.params.composition import VARIANTS, reads_images
+from vixml.configuration.compose import VARIANTS, reads_images
 from vixml.pipelines import archive, evaluation, hard_negative_refresh, training
 from vixml.pipelines.ingestion.nodes import INGESTED
 

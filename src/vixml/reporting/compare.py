@@ -10,11 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.configuration.compose import readable_name
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import numpy_generator
 from vixml.evaluation.archive import DEPTH, identify_test_set
-from vixml.evaluation.metrics import HEADLINE, query_metrics
-from vixml.evaluation.propensity import inverse_propensity
 from vixml.evaluation.significance import Bootstrap, paired_bootstrap
 from vixml.evaluation.slices import (
     GROUPS,
@@ -27,8 +26,9 @@ from vixml.evaluation.slices import (
     query_slices,
     text_bounds,
 )
+from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.comparison import ComparisonParams
-from vixml.params.composition import readable_name
 from vixml.reporting.selection import Archives, ChosenRun, choose_runs, find_run, require_same_test_set
 
 if TYPE_CHECKING:

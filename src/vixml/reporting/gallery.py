@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vixml.core.seeding import numpy_generator
-from vixml.data.pictures import PictureError, decode, read_bytes
+from vixml.images.decode import PictureError, decode, read_bytes
 from vixml.params.comparison import ComparisonParams
 from vixml.reporting.compare import TestSet
 from vixml.reporting.selection import ChosenRun

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vixml.core.seeding import numpy_generator
-from vixml.data.pictures import PictureError, decode, read_bytes
+from vixml.images.decode import PictureError, decode, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vixml.configuration.compose import readable_name
 from vixml.core.errors import StateError
 from vixml.evaluation.archive import StoredRun
-from vixml.params.composition import readable_name
 
 LATEST = "latest"
 _BACK = re.compile(r"(?P<name>.+)~(?P<back>\d+)$")

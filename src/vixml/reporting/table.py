@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import StateError
-from vixml.evaluation.metrics import HEADLINE
 from vixml.evaluation.slices import GROUPS, IMAGES, TEXTS
+from vixml.metrics.ranking import HEADLINE
 
 if TYPE_CHECKING:
     import pandas as pd

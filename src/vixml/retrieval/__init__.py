@@ -1,1 +1,1 @@
-
+"""Exact and approximate maximum inner product search, and rankings that blend several searches."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vixml.core.errors import ConfigError, DataError
-from vixml.data.pictures import PictureError, decode, read_bytes
+from vixml.images.decode import PictureError, decode, read_bytes
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -24,7 +24,7 @@ from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.fingerprint import fingerprint_json
 from vixml.core.memory import release_memory
 from vixml.core.progress import progress
-from vixml.data.pictures import read_bytes
+from vixml.images.decode import read_bytes
 from vixml.params.prediction import PredictionParams
 from vixml.serving.filters import ExcludedPairs, allowed_rows, hash_ids, read_label_list
 from vixml.serving.predictor import Predictor

@@ -39,9 +39,9 @@ from vixml.core.directories import (
 )
 from vixml.core.errors import DataError, StateError
 from vixml.params.base import Params
+from vixml.params.data.vision import VisionParams
 from vixml.params.retrieval import AugmentationParams, RetrievalParams
 from vixml.params.variant import VariantParams
-from vixml.params.vision import VisionParams
 
 if TYPE_CHECKING:
     import pandas as pd

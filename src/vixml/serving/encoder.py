@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
-from vixml.data.pictures import PictureError, decode, to_rgb
 from vixml.data.ragged import RaggedArray
 from vixml.data.tokens import tokenise
+from vixml.images.decode import PictureError, decode, to_rgb
+from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
-from vixml.params.vision import VisionParams
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from transformers import PreTrainedTokenizerFast
 
+    from vixml.images.vision import VisionEncoder
     from vixml.models.dual import DualModel
-    from vixml.models.vision import VisionEncoder
 
 ImageLike: TypeAlias = Union["Image", str, Path, bytes, Callable[[], bytes]]
 """A picture (RGB is made of any mode), the path of an image file, its bytes, or a function that reads them."""
@@ -84,7 +84,7 @@ class ItemEncoder:
         """
         with self._lock:
             if self._vision_encoder is None:
-                from vixml.models.vision import load_vision
+                from vixml.images.vision import load_vision
 
                 assert self.vision is not None
                 self._vision_encoder = load_vision(self.vision, self.vision_seed)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import Built, WorkDirectory, link
 from vixml.core.errors import ConfigError, DataError
-from vixml.data.pictures import read_bytes
+from vixml.images.decode import read_bytes
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.retrieval.augmentation import QUERIES, softmax
 from vixml.retrieval.exact import shorten, top_k

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import DataError
-from vixml.data.tabular_files import (
+from vixml.ingestion.tables.files import (
     CSV_SUFFIXES,
     JSON_SUFFIXES,
     UNREADABLE,

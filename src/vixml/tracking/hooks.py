@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.framework.hooks import hook_impl
 
+from vixml.configuration.compose import ALL_VARIANTS, readable_name
 from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
 from vixml.core.redact import guard_logging
 from vixml.evaluation import archive
-from vixml.params.composition import ALL_VARIANTS, readable_name
 from vixml.tracking.facts import data_fingerprint, flatten, git_state, headline, library_versions
 from vixml.tracking.record import RunRecords, fingerprint_of
 from vixml.tracking.store import Store, use

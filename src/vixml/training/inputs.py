@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vixml.data.image_bank import ImageBank
 from vixml.data.ragged import RaggedArray, offsets_of, ragged_indices
 from vixml.data.tokens import TokenStore
+from vixml.images.bank import ImageBank
 from vixml.models.sequence import ItemBatch
 
 Ints = NDArray[np.int64]

@@ -12,9 +12,9 @@ import scipy.sparse as sp
 
 from vixml.core.directories import SealedDirectory, WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
-from vixml.data.image_bank import ImageBank
 from vixml.data.tokens import TokenStore
-from vixml.evaluation.propensity import inverse_propensity
+from vixml.images.bank import ImageBank
+from vixml.metrics.propensity import inverse_propensity
 from vixml.models.build import build_model
 from vixml.models.device import resolve_device
 from vixml.models.tokenizer import load_saved_tokenizer

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from vixml.evaluation.metrics import ranking_metrics
+from vixml.metrics.ranking import ranking_metrics
 from vixml.models.dual import DualModel
 from vixml.retrieval.exact import top_k
 from vixml.training.encode import embed_all, label_prototypes

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, pipeline
 
-from vixml.params.composition import ABLATION
+from vixml.configuration.compose import ABLATION
 from vixml.pipelines import comparison, variant
 
 NAMESPACE = "ablation"

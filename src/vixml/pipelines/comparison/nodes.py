@@ -26,8 +26,8 @@ def compute_baselines(
     image_bank: SealedDirectory | None,
 ) -> dict[str, Any]:
     """Measure label frequency and nearest neighbours, by text and, where there is an image bank, by image."""
-    from vixml.data.image_bank import ImageBank
     from vixml.evaluation.baselines import baseline_metrics
+    from vixml.images.bank import ImageBank
 
     return baseline_metrics(
         items_train,

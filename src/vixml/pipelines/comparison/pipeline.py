@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.params.composition import VARIANTS
+from vixml.configuration.compose import VARIANTS
 from vixml.pipelines.comparison.nodes import (
     check_regression,
     compare,

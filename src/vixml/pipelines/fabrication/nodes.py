@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from vixml.core.directories import Built, WorkDirectory
-from vixml.params.data import FabricationParams
+from vixml.params.data.ingestion import FabricationParams
 
 
 def fabricate_catalogue(params: FabricationParams, seed: int, work: WorkDirectory) -> Built:
     """Write the demo catalogue in the benchmark's raw format."""
-    from vixml.data.fabricate import fabricate
+    from vixml.demo.catalogue import fabricate
 
     return fabricate(params, seed, work)

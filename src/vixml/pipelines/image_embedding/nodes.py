@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
-from vixml.params.vision import VisionParams
+from vixml.params.data.vision import VisionParams
 
 
 def embed_images(
@@ -22,7 +22,7 @@ def embed_images(
     work: WorkDirectory,
 ) -> Built:
     """Turn every unique image into one frozen vector."""
-    from vixml.data.image_bank import build_image_bank
+    from vixml.images.bank import build_image_bank
 
     items = {"train": items_train, "validation": items_validation, "test": items_test, "label": items_label}
     return build_image_bank(raw, items, params, seed, work)

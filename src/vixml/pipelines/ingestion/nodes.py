@@ -9,7 +9,7 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from scipy.sparse import csr_matrix
 
-from vixml.params.data import DataParams
+from vixml.params.data.ingestion import DataParams
 
 SPLITS = ("train", "validation", "test")
 INGESTED = (
@@ -21,7 +21,7 @@ INGESTED = (
 
 def ingest_raw(raw: Path, params: DataParams, seed: int) -> dict[str, Any]:
     """Read raw files into items, relevance, filters and a report, each under its name in the catalogue."""
-    from vixml.data.ingest import ingest
+    from vixml.ingestion.ingest import ingest
 
     found = ingest(raw, params, seed)
     return {**{name: getattr(found, name) for name in INGESTED}, "data_report": found.report}
@@ -29,7 +29,7 @@ def ingest_raw(raw: Path, params: DataParams, seed: int) -> dict[str, Any]:
 
 def summarise_data(report: dict[str, Any]) -> pd.DataFrame:
     """Return the report's key figures as a table."""
-    from vixml.data.report import summary_table
+    from vixml.ingestion.report import summary_table
 
     return summary_table(report)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from vixml.configuration.compose import VARIANTS
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
-from vixml.params.composition import VARIANTS
 from vixml.params.prediction import PredictionParams
 
 

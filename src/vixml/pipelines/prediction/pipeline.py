@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.params.composition import VARIANTS
+from vixml.configuration.compose import VARIANTS
 from vixml.pipelines.prediction.nodes import predict
 from vixml.pipelines.stage import OPTIONAL
 

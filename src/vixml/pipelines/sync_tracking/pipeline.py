@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.params.composition import ALL_VARIANTS
+from vixml.configuration.compose import ALL_VARIANTS
 from vixml.pipelines.stage import OPTIONAL
 from vixml.pipelines.sync_tracking.nodes import gather_reports, sync_tracking
 

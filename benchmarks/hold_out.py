@@ -1,0 +1,109 @@
+"""Hold labels out of a data set: raw files as if these labels did not exist yet, and the labels as a file to add later.
+
+What a model trained on the reduced files makes of the held-out labels is the cold-start quality (docs/new_labels.md).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vixml.core.errors import ConfigError, DataError
+from vixml.core.seeding import numpy_generator
+from vixml.ingestion.benchmark.json_lines import read_filter, read_json_lines, read_side
+from vixml.ingestion.benchmark.layouts import find_raw_file
+from vixml.ingestion.manifests import read_images
+
+HELD_OUT = "held_out_labels.jsonl"
+"""File of the held-out labels in the new folder: id, text, images."""
+
+_COPIED = ("images.parquet", "images.csv", "images.csv.gz", "groups.csv", "groups.csv.gz")
+_MOST_IMAGES = 64
+
+
+def hold_out_labels(
+    raw: Path, target: Path, *, fraction: float, seed: int, with_content: bool = False
+) -> dict[str, int]:
+    """Write a raw folder without a random share of the labels that training queries have.
+
+    Queries stay, with the labels that are left to them. Pictures are not copied: `images` is linked.
+
+    Args:
+        raw: Folder of raw files in the benchmark's format.
+        target: New folder.
+        fraction: Share of the trained labels to hold out, between 0 and 1.
+        seed: Root seed.
+        with_content: Whether the held-out labels' text is title and content, as `data.text_fields` has it.
+
+    Returns:
+        Numbers of labels and of training and test pairs held out.
+
+    Raises:
+        ConfigError: The fraction leaves no label on one of the sides.
+        DataError: A raw file is missing or malformed, or the new folder is not empty.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise DataError("the folder for the reduced files is not empty", file=target, remedy="name a new one.")
+    labels = read_side(find_raw_file(raw, "lbl"), with_targets=False)
+    points = {name: read_side(find_raw_file(raw, name), with_targets=True) for name in ("trn", "tst")}
+    trained = np.unique(points["trn"].targets)
+    count = round(fraction * len(trained))
+    if not 0 < count < len(trained):
+        raise ConfigError("the fraction holds out no label or every label", found=fraction, expected="0 < fraction < 1")
+    held = np.zeros(len(labels), dtype=bool)
+    held[numpy_generator(seed, "cold start").choice(trained, count, replace=False)] = True
+    new_row = np.where(held, -1, np.cumsum(~held) - 1)
+
+    target.mkdir(parents=True, exist_ok=True)
+    file = find_raw_file(raw, "lbl")
+    _write(target / "lbl.json.gz", (line for row, line in enumerate(_items(file)) if not held[row]))
+    for name in points:
+        _write(target / f"{name}.json.gz", (_without(line, new_row) for line in _items(find_raw_file(raw, name))))
+    for name, side in (("train", points["trn"]), ("test", points["tst"])):
+        if (raw / f"filter_labels_{name}.txt").is_file():
+            pairs, _ = read_filter(raw / f"filter_labels_{name}.txt", len(side), len(labels))
+            rows, columns = pairs.nonzero()
+            kept = ~held[columns]
+            table = np.stack([rows[kept], new_row[columns[kept]]], axis=1)
+            np.savetxt(target / f"filter_labels_{name}.txt", table, fmt="%d")
+    for name in _COPIED:
+        if (raw / name).is_file():
+            shutil.copyfile(raw / name, target / name)
+    if (raw / "images").is_dir():
+        (target / "images").symlink_to((raw / "images").resolve(), target_is_directory=True)
+    images, _ = read_images(raw, {"lbl": labels.uids}, most=_MOST_IMAGES)
+    with (target / HELD_OUT).open("w", encoding="utf-8") as stream:
+        for row in np.flatnonzero(held):
+            text = f"{labels.titles[row]} {labels.contents[row]}" if with_content else labels.titles[row]
+            item = {"id": labels.uids[row], "text": " ".join(text.split()), "images": images["lbl"][row]}
+            stream.write(json.dumps(item, ensure_ascii=False) + "\n")
+    return {
+        "labels": len(labels),
+        "labels_held_out": count,
+        "train_pairs_held_out": int(held[points["trn"].targets].sum()),
+        "test_pairs_held_out": int(held[points["tst"].targets].sum()),
+    }
+
+
+def _items(file: Path) -> Iterator[dict[str, Any]]:
+    return (item for _, item in read_json_lines(file))
+
+
+def _without(item: dict[str, Any], new_row: NDArray[np.int64]) -> dict[str, Any]:
+    """Return a point with the labels that are left, at their new rows."""
+    pairs = zip(item["target_ind"], item["target_rel"], strict=True)
+    left = [(int(new_row[label]), value) for label, value in pairs if new_row[label] >= 0]
+    return {**item, "target_ind": [label for label, _ in left], "target_rel": [value for _, value in left]}
+
+
+def _write(file: Path, items: Iterable[dict[str, Any]]) -> None:
+    with gzip.open(file, "wt", encoding="utf-8", compresslevel=3) as stream:
+        for item in items:
+            stream.write(json.dumps(item, ensure_ascii=False) + "\n")

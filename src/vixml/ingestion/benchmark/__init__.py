@@ -1,0 +1,1 @@
+"""Readers of the Extreme Classification Repository's formats."""

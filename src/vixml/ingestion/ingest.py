@@ -1,0 +1,199 @@
+"""Ingestion: a folder of raw files becomes items, relevance, filter pairs and a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from vixml.core.errors import ConfigError, DataError
+from vixml.images.precomputed import read_embedding_rows
+from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
+from vixml.ingestion.benchmark.layouts import SIDES, find_file, find_raw_file, layout_of
+from vixml.ingestion.benchmark.text_lines import read_sparse_layout
+from vixml.ingestion.manifests import read_groups, read_images
+from vixml.ingestion.report import build_report
+from vixml.ingestion.source import RawSide, Source
+from vixml.ingestion.splits import carve_validation
+from vixml.ingestion.tables.read import read_tabular
+from vixml.params.data.ingestion import DataParams
+
+PLACEHOLDER = "untitled"
+"""Text of an item that has none, so that no encoder is given an empty sequence."""
+
+MOST_CHARACTERS = 20_000
+"""Longer texts are cut: an encoder reads a few hundred words, and a file in a title must not fill the memory."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Everything that later stages know of the raw files.
+
+    Items are data frames with columns uid (str), text (str) and images (list of POSIX paths relative to the raw root),
+    in raw order. Relevance and filters are csr_matrix float32 (points, labels) with sorted indices; filters are all
+    ones.
+    """
+
+    items_train: pd.DataFrame
+    items_validation: pd.DataFrame
+    items_test: pd.DataFrame
+    items_label: pd.DataFrame
+    relevance_train: csr_matrix
+    relevance_validation: csr_matrix
+    relevance_test: csr_matrix
+    filter_train: csr_matrix
+    filter_validation: csr_matrix
+    filter_test: csr_matrix
+    report: dict[str, Any]
+
+
+def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
+    """Read a folder of raw files in the benchmark's format, or a user's own tables where `params.mapping` says so.
+
+    Args:
+        raw: Folder with trn, tst, lbl (`.json.gz` or `.json`), and optionally filter files, an image manifest, groups.
+        params: Text fields, validation fraction, images an item.
+        seed: Seed of the validation split.
+
+    Returns:
+        Items, relevance, filters and the data report.
+
+    Raises:
+        DataError: A file is missing or malformed, or contradicts another one.
+        ConfigError: The validation fraction cannot be met.
+    """
+    source = _read_benchmark(raw, params) if params.mapping is None else _read_tables(raw, params)
+    sides, filters, repairs = source.sides, source.filters, Counter(source.repairs)
+    items = {name: _items(side, source.images[name], params.text_fields, repairs) for name, side in sides.items()}
+    relevance = {}
+    for name in ("trn", "tst"):
+        relevance[name], found = relevance_matrix(sides[name], len(sides["lbl"]))
+        repairs.update(found)
+    train, validation = _split(raw, source, params, seed)
+    ingested = Ingested(
+        items_train=items["trn"].iloc[train].reset_index(drop=True),
+        items_validation=items["trn"].iloc[validation].reset_index(drop=True),
+        items_test=items["tst"],
+        items_label=items["lbl"],
+        relevance_train=relevance["trn"][train],
+        relevance_validation=relevance["trn"][validation],
+        relevance_test=relevance["tst"],
+        filter_train=filters["trn"][train],
+        filter_validation=filters["trn"][validation],
+        filter_test=filters["tst"],
+        report={},
+    )
+    return replace(ingested, report={**_report(ingested, repairs), **source.facts})
+
+
+def _read_benchmark(raw: Path, params: DataParams) -> Source:
+    """Read trn, tst, lbl in whatever layout they come, the filter files, and the image manifest or embeddings."""
+    repairs: Counter[str] = Counter()
+    if layout_of(raw) == "sparse":
+        sides = read_sparse_layout(raw, repairs)
+    else:
+        sides = {side: read_side(find_raw_file(raw, side), with_targets=side != "lbl") for side in SIDES}
+    if params.text_fields == "title+content" and all(side.num_without_content == len(side) for side in sides.values()):
+        raise DataError(
+            "no line of any file has the field `content`",
+            file=raw,
+            expected="title and content, as `data.text_fields` asks",
+            remedy="set `data.text_fields: title`.",
+        )
+    most, filters = params.max_images_per_item, {}
+    if params.image_embeddings is None:
+        images, found = read_images(raw, {name: side.uids for name, side in sides.items()}, most=most)
+    else:
+        counts = {name: len(side) for name, side in sides.items()}
+        images, found = read_embedding_rows(raw, params.image_embeddings, counts, most=most)
+    repairs.update(found)
+    for name, long_name in (("trn", "train"), ("tst", "test")):
+        file = find_file(raw, [f"filter_labels_{long_name}.txt"]) or raw / f"filter_labels_{long_name}.txt"
+        filters[name], found = read_filter(file, len(sides[name]), len(sides["lbl"]))
+        repairs.update(found)
+    return Source(sides, images, filters, repairs)
+
+
+def _read_tables(raw: Path, params: DataParams) -> Source:
+    """Read a user's own tables, whose mapping lists the columns of the text itself."""
+    if params.mapping is None or params.text_fields != "title":
+        raise ConfigError(
+            "`data.text_fields` does not go with `data.mapping`",
+            found=params.text_fields,
+            remedy="list the columns in `data.mapping.queries.text` and `data.mapping.labels.text`.",
+        )
+    return read_tabular(raw, params.mapping, most_images=params.max_images_per_item)
+
+
+def _split(raw: Path, source: Source, params: DataParams, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of training and of validation: as the files say, or carved by `validation_fraction`."""
+    points = source.sides["trn"]
+    if source.validation is None:
+        groups = read_groups(raw, "trn", points.uids) if params.validation_fraction > 0 else None
+        return carve_validation(len(points), params.validation_fraction, seed, groups)
+    if params.validation_fraction > 0:
+        raise ConfigError(
+            "the tables already set validation queries aside",
+            file=raw,
+            found=f"{len(source.validation)} of them, and data.validation_fraction {params.validation_fraction}",
+            remedy="set `data.validation_fraction: 0`, or rename the split in the tables.",
+        )
+    return np.setdiff1d(np.arange(len(points)), source.validation), source.validation
+
+
+def _report(ingested: Ingested, repairs: Mapping[str, int]) -> dict[str, Any]:
+    points = ("train", "validation", "test")
+    return build_report(
+        items={side: getattr(ingested, f"items_{side}") for side in (*points, "label")},
+        relevance={side: getattr(ingested, f"relevance_{side}") for side in points},
+        filters={side: getattr(ingested, f"filter_{side}") for side in points},
+        repairs=repairs,
+    )
+
+
+def _items(side: RawSide, images: list[list[str]], text_fields: str, repairs: Counter[str]) -> pd.DataFrame:
+    texts, found = _texts(side, text_fields)
+    repairs.update(found)
+    return pd.DataFrame(
+        {
+            "uid": pd.Series(side.uids, dtype="str"),
+            "text": pd.Series(texts, dtype="str"),
+            "images": pd.Series(images, dtype="object"),
+        }
+    )
+
+
+def _texts(side: RawSide, text_fields: str) -> tuple[list[str], dict[str, int]]:
+    """Return one clean text an item (white space runs become one space), and the numbers of repairs."""
+    with_content = text_fields == "title+content"
+    counts = {
+        "texts_taken_from_content": 0,
+        "empty_texts_replaced": 0,
+        "texts_with_broken_characters": 0,
+        "long_texts_cut": 0,
+    }
+    texts = []
+    for title, content in zip(side.titles, side.contents, strict=True):
+        text = " ".join((f"{title} {content}" if with_content else title).split())
+        if not text and content:
+            text = " ".join(content.split())
+            counts["texts_taken_from_content"] += bool(text)
+        if len(text) > MOST_CHARACTERS:
+            text = text[:MOST_CHARACTERS].rstrip()
+            counts["long_texts_cut"] += 1
+        if not text.isascii():
+            clean = text.encode(errors="replace").decode()
+            counts["texts_with_broken_characters"] += clean != text
+            text = clean
+        if not text:
+            text = PLACEHOLDER
+            counts["empty_texts_replaced"] += 1
+        texts.append(text)
+    return texts, counts

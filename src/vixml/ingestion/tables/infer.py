@@ -1,0 +1,300 @@
+"""A first guess at which of a user's tables and columns is what, for `vixml init-data`.
+
+Contents count for more than names: the table of pairs is the one whose columns repeat the keys of two others. Whatever
+the user says (`choices`) stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from vixml.core.errors import ConfigError, DataError
+from vixml.ingestion.tables.files import is_table, read_table
+from vixml.ingestion.tables.items import is_url
+from vixml.ingestion.tables.profile import Column, Profile, words_of
+from vixml.params.data.mapping import MappingParams
+
+CHOICES = (
+    *("queries", "test_queries", "labels", "pairs"),
+    *("query_id", "query_text", "query_images", "query_labels"),
+    *("label_id", "label_text", "label_images"),
+    *("pair_query", "pair_label", "pair_weight"),
+    *("split_by", "split_column", "test_fraction"),
+)
+"""What a user may fix: files, columns, and the split. `*_text` and `*_images` are lists."""
+
+_ENOUGH = 0.5  # share of a column's entries that must be keys of the other table
+_NOT_TABLES = ("images", "groups", "img_urls", "downloaded", "attribution", "requirements", "readme")
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """A column whose entries are keys of another table."""
+
+    column: Column
+    table: Profile
+    key: Column
+
+
+def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingParams:
+    """Guess the mapping of the tables in a folder.
+
+    Args:
+        folder: The tables, at its top or one level below.
+        choices: What the user fixes, by a name of `CHOICES`; None values are ignored.
+
+    Returns:
+        The mapping; whether it is right is for the user to see and for ingestion to check.
+
+    Raises:
+        DataError: There is no table, one cannot be read, or no pairs can be found.
+        ConfigError: The choices do not go together.
+    """
+    fixed = {name: value for name, value in (choices or {}).items() if value}
+    profiles = _profiles(folder, [fixed[name] for name in CHOICES[:4] if name in fixed])
+    test = _test_twin(profiles, fixed)
+    others = {name: profile for name, profile in profiles.items() if test is None or name != test}
+    queries, labels, pairs = _roles(others, fixed)
+    raw: dict[str, Any] = {"queries": _query_table(folder, queries, labels, pairs, fixed)}
+    if test:
+        raw["queries"]["test_file"] = test
+    if labels is not None:
+        raw["labels"] = _label_table(folder, queries, labels, pairs, raw, fixed)
+    if pairs is not None:
+        raw["pairs"] = _pair_table(pairs, queries, labels, raw, fixed)
+    raw["split"] = _split(queries, pairs, test, fixed)
+    try:
+        return MappingParams.model_validate(raw)
+    except ValidationError as err:
+        reasons = "; ".join(str(error["msg"]) for error in err.errors())
+        raise ConfigError("the choices do not go together", found=reasons, remedy="see docs/own_data.md.") from err
+
+
+def _profiles(folder: Path, wanted: list[str]) -> dict[str, Profile]:
+    if not folder.is_dir():
+        raise DataError("there is no such folder", file=folder)
+    files = {path.relative_to(folder).as_posix(): path for path in sorted([*folder.glob("*"), *folder.glob("*/*")])}
+    found = [name for name, path in files.items() if path.is_file() and is_table(path)]
+    found = [name for name in found if Path(name).name.split(".")[0].lower() not in _NOT_TABLES]
+    chosen = list(dict.fromkeys([*wanted, *found]))
+    if not chosen:
+        raise DataError(
+            "the folder holds no table",
+            file=folder,
+            found=", ".join(list(files)[:8]) or "nothing",
+            expected="CSV, TSV, Parquet or JSON lines",
+        )
+    return {name: Profile.of(name, read_table(folder / name)) for name in chosen}
+
+
+def _test_twin(profiles: dict[str, Profile], fixed: dict[str, Any]) -> str | None:
+    """Return the table of test queries: one of the same columns as another, whose name says test."""
+    if "test_queries" in fixed:
+        return str(fixed["test_queries"])
+    if "split_by" in fixed:
+        return None
+    for name, profile in profiles.items():
+        twins = [p for n, p in profiles.items() if n != name and set(p.columns) == set(profile.columns)]
+        if profile.says("test") and not profile.says("pair") and any(not twin.says("test") for twin in twins):
+            return name
+    return None
+
+
+def _references(profile: Profile, others: dict[str, Profile]) -> list[_Reference]:
+    """Return for each other table the column of `profile` that best repeats a key of it."""
+    found = []
+    for other in others.values():
+        if other is profile:
+            continue
+        best = max(
+            (
+                (column.share_within(key.values, "|;"), _affinity(column, other, key), -position, column, key)
+                for position, column in enumerate(profile.columns.values())
+                if not (column.is_image or column.is_split or column.says("weight"))
+                for key in other.keys
+            ),
+            key=lambda entry: entry[:3],
+            default=None,
+        )
+        if best is not None and best[0] >= _ENOUGH:
+            found.append(_Reference(best[3], other, best[4]))
+    return found
+
+
+def _affinity(column: Column, other: Profile, key: Column) -> int:
+    """Return how many words the name of a column shares with a key and its table."""
+    return len(words_of(column.name) & (words_of(key.name) | words_of(Path(other.name).name)))
+
+
+def _roles(profiles: dict[str, Profile], fixed: dict[str, Any]) -> tuple[Profile, Profile | None, Profile | None]:
+    """Return the tables of queries, labels and pairs; the last two may be None."""
+    roles: dict[str, Profile | None] = {
+        role: profiles[fixed[role]] if role in fixed else None for role in ("queries", "labels", "pairs")
+    }
+    free = {name: profile for name, profile in profiles.items() if profile not in roles.values()}
+    references = {name: _references(profile, profiles) for name, profile in profiles.items()}
+    if roles["pairs"] is None and "query_labels" not in fixed:
+        roles["pairs"] = _find_pairs(free, references)
+        free = {name: profile for name, profile in free.items() if profile is not roles["pairs"]}
+    pairs = roles["pairs"]
+    if pairs is not None:
+        ends = [ref for ref in references[pairs.name] if ref.table not in (roles["queries"], roles["labels"])]
+        if roles["queries"] is None and ends:
+            ends.sort(key=_looks_like_label)
+            roles["queries"] = ends.pop(0).table
+        if roles["labels"] is None and ends:
+            roles["labels"] = ends[-1].table
+    if roles["queries"] is None:
+        candidates = [profile for profile in free.values() if profile is not roles["labels"]]
+        by_name = sorted(candidates, key=lambda p: (p.says("label"), not (p.says("query") or p.says("train"))))
+        pointing = [profile for profile in by_name if references[profile.name]]
+        roles["queries"] = next(iter(pointing or by_name), None)
+    queries = roles["queries"]
+    if queries is None:
+        raise DataError("no table of queries was found", found=", ".join(profiles), remedy="name it: --queries FILE.")
+    if roles["labels"] is None and pairs is None and references[queries.name]:
+        roles["labels"] = max(references[queries.name], key=_looks_like_label).table
+    return queries, roles["labels"], pairs
+
+
+def _looks_like_label(reference: _Reference) -> int:
+    """Return how much more a reference speaks of labels than of queries."""
+    names = (reference.column, reference.table, reference.key)
+    return sum(name.says("label") - name.says("query") for name in names)
+
+
+def _find_pairs(free: dict[str, Profile], references: dict[str, list[_Reference]]) -> Profile | None:
+    """Return the table that repeats keys of two others, or of one other beside a label's name and without own key."""
+    two = [profile for name, profile in free.items() if len({ref.column.name for ref in references[name]}) > 1]
+    if two:
+        return max(two, key=lambda profile: (profile.says("pair"), -len(profile.columns)))
+    for name, profile in free.items():
+        if len(references[name]) == 1 and len(profile.columns) > 1:
+            reference = references[name][0]
+            own_key = any(key.name != reference.column.name and key.says("id") for key in profile.keys)
+            if not own_key and not reference.column.is_key and _looks_like_label(reference) <= 0:
+                return profile
+    return None
+
+
+def _item_table(folder: Path, profile: Profile, uid: str | None, fixed: dict[str, Any], kind: str) -> dict[str, Any]:
+    text = fixed.get(f"{kind}_text") or [profile.best_text([uid] if uid else []) or uid]
+    if text == [None]:
+        raise DataError(
+            f"no column looks like the text of a {kind}",
+            file=folder / profile.name,
+            found=", ".join(profile.columns),
+            remedy=f"name it: --{kind}-text COLUMN.",
+        )
+    images = fixed.get(f"{kind}_images") or profile.images()
+    table: dict[str, Any] = {"file": profile.name, "id": uid, "text": list(text), "images": list(images)}
+    entries = [entry for name in images if name in profile.columns for entry in profile.columns[name].entries("|;")]
+    table["image_folder"] = _image_folder(folder, [entry for entry in entries if not is_url(entry)])
+    return table
+
+
+def _image_folder(folder: Path, names: list[str]) -> str:
+    """Return the sub-folder that most images are in, where they are not found as they are written."""
+    names = [name.replace("\\", "/").removeprefix("/") for name in names[:200]]
+    places = ["", "images", *(p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_dir())]
+    hits = {place: sum((folder / place / name).is_file() for name in names) for place in places[:200]}
+    best = max(hits, key=hits.__getitem__) if names else ""
+    return "" if best == "images" or not hits.get(best) else best
+
+
+def _query_table(
+    folder: Path, queries: Profile, labels: Profile | None, pairs: Profile | None, fixed: dict[str, Any]
+) -> dict[str, Any]:
+    uid = fixed.get("query_id") or _referenced_key(pairs, queries) or queries.best_id()
+    table: dict[str, Any] = {}
+    if pairs is None:
+        table["labels"] = fixed.get("query_labels") or _labels_column(queries, labels, uid)
+        column = queries.columns.get(table["labels"])
+        if column is not None:
+            table["label_separators"] = _label_separator(column, labels)
+    without = {table.get("labels")} - set(fixed.get("query_text", ()))
+    rest = Profile(queries.name, {name: column for name, column in queries.columns.items() if name not in without})
+    return {**_item_table(folder, rest, uid, fixed, "query"), **table}
+
+
+def _label_table(
+    folder: Path, queries: Profile, labels: Profile, pairs: Profile | None, raw: dict[str, Any], fixed: dict[str, Any]
+) -> dict[str, Any]:
+    uid = fixed.get("label_id") or _referenced_key(pairs, labels)
+    if uid is None and pairs is None:
+        column, separators = queries.columns[raw["queries"]["labels"]], raw["queries"]["label_separators"]
+        shares = {key.name: column.share_within(key.values, separators) for key in labels.keys}
+        uid = max(shares, key=shares.__getitem__, default=None)
+    return _item_table(folder, labels, uid or labels.best_id() or next(iter(labels.columns)), fixed, "label")
+
+
+def _referenced_key(pairs: Profile | None, table: Profile) -> str | None:
+    """Return the key of `table` that the table of pairs repeats."""
+    found = _references(pairs, {table.name: table}) if pairs is not None else []
+    return found[0].key.name if found else None
+
+
+def _labels_column(queries: Profile, labels: Profile | None, uid: str | None) -> str:
+    """Return the column of the query table that lists the labels."""
+    if labels is not None:
+        references = _references(queries, {labels.name: labels})
+        if references:
+            return references[0].column.name
+    named = [c for n, c in queries.columns.items() if n != uid and c.says("label") and not (c.is_image or c.is_split)]
+    if not named:
+        raise DataError(
+            "no pairs were found: no table repeats the ids of two others, and no column lists labels",
+            file=queries.name,
+            found=", ".join(queries.columns),
+            expected="a table of pairs, or a column such as `labels`",
+            remedy="name it: --pairs FILE, or --query-labels COLUMN.",
+        )
+    return max(named, key=lambda column: column.is_list).name
+
+
+def _label_separator(column: Column, labels: Profile | None) -> str:
+    """Return the character that separates labels in a cell; empty where a cell is one label."""
+    candidates = ("", "|", ";", ",")
+    if labels is not None:
+        values = [key.values for key in labels.keys]
+        return max(
+            candidates, key=lambda sign: max((column.share_within(known, sign) for known in values), default=0.0)
+        )
+    cells = [cell for cell in column.sample if isinstance(cell, str)]
+    return next((s for s in "|;," if sum(s in cell for cell in cells) >= max(1, 0.1 * len(cells))), "")
+
+
+def _pair_table(
+    pairs: Profile, queries: Profile, labels: Profile | None, raw: dict[str, Any], fixed: dict[str, Any]
+) -> dict[str, Any]:
+    known = {ref.table.name: ref.column.name for ref in _references(pairs, {p.name: p for p in (queries, labels) if p})}
+    query = fixed.get("pair_query") or known.get(queries.name)
+    weight = next((n for n, c in pairs.columns.items() if c.says("weight") and c.is_number), None)
+    label = fixed.get("pair_label") or (known.get(labels.name) if labels else None)
+    if label is None:
+        left = [n for n, c in pairs.columns.items() if n not in (query, weight) and not (c.is_split or c.is_image)]
+        label = next(iter(sorted(left, key=lambda name: not pairs.columns[name].says("label"))), None)
+    if query is None or label is None:
+        raise DataError(
+            "the columns of the pairs were not recognised",
+            file=pairs.name,
+            found=", ".join(pairs.columns),
+            remedy="name them: --pair-query COLUMN --pair-label COLUMN.",
+        )
+    return {"file": pairs.name, "query": query, "label": label, "weight": fixed.get("pair_weight") or weight}
+
+
+def _split(queries: Profile, pairs: Profile | None, test: str | None, fixed: dict[str, Any]) -> dict[str, Any]:
+    fraction = {"test_fraction": fixed["test_fraction"]} if "test_fraction" in fixed else {}
+    if test is not None:
+        return {"by": "file"}
+    if "split_by" in fixed and fixed["split_by"] != "column":
+        return {"by": fixed["split_by"], **fraction}
+    columns = [c.name for p in (queries, pairs) if p for c in p.columns.values() if c.is_split]
+    column = fixed.get("split_column") or next(iter(columns), None)
+    return {"by": "column", "column": column} if column and not fraction else {"by": "hash", **fraction}

@@ -1,0 +1,150 @@
+"""Queries and labels of a user's own tables: ids, texts, and where their images are."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from vixml.core.errors import DataError
+from vixml.ingestion.manifests import locate_image
+from vixml.ingestion.tables.files import Table, one_text, split_cell
+from vixml.params.data.mapping import ItemTableParams
+
+DOWNLOADED = "images/downloaded.csv"
+"""What the pipeline `image_download` leaves in the raw folder: columns url, file (relative to the folder)."""
+
+
+def is_url(name: str) -> bool:
+    """Tell whether the name of an image is a URL and no path."""
+    return name.lower().startswith(("http://", "https://"))
+
+
+@dataclass
+class Images:
+    """Finds the files of images.
+
+    Args:
+        root: Raw root.
+        most: Images of an item that are kept.
+        counts: Counts of what was repaired or left out; added to.
+    """
+
+    root: Path
+    most: int
+    counts: Counter[str]
+
+    def __post_init__(self) -> None:
+        self._file_of_url = read_downloaded(self.root)
+        self._located: dict[str, str] = {}
+
+    def add(self, kept: list[str], names: Iterable[str], *, folder: str, table: Table, row: int) -> None:
+        """Append the images of a row to those of its item, paths relative to the root, each once.
+
+        Raises:
+            DataError: A path leaves the root.
+        """
+        for name in names:
+            if is_url(name):
+                path = self._file_of_url.get(name)
+                if path is None:
+                    self.counts["image_urls_not_downloaded"] += 1
+                    continue
+            else:
+                path = self._path(name, folder, table, row)
+            if path in kept:
+                continue
+            if len(kept) >= self.most:
+                self.counts["images_beyond_limit"] += 1
+            else:
+                kept.append(path)
+
+    def _path(self, name: str, folder: str, table: Table, row: int) -> str:
+        key = f"{folder}/{name}"
+        if key not in self._located:
+            path = name.replace("\\", "/")
+            if PurePosixPath(path).is_absolute() and Path(path).is_relative_to(self.root.resolve()):
+                path = Path(path).relative_to(self.root.resolve()).as_posix()
+            elif folder:
+                path = f"{folder.rstrip('/')}/{path}"
+            number = table.line(row) - table.is_csv
+            found, present = locate_image(self.root, table.file, number, path)
+            self._located[key] = found if present else path  # a report names what is missing as the table does
+            self.counts["image_files_missing"] += not present
+        return self._located[key]
+
+
+def read_downloaded(root: Path) -> dict[str, str]:
+    """Return URL -> file of the images that were downloaded into the raw folder; empty where none were.
+
+    Raises:
+        DataError: The list is damaged.
+    """
+    file = root / DOWNLOADED
+    if not file.is_file():
+        return {}
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            return {row["url"]: row["file"] for row in csv.DictReader(stream)}
+    except (KeyError, UnicodeDecodeError, csv.Error) as err:
+        raise DataError(
+            "the list of downloaded images is damaged", file=file, found=err, remedy="run `image_download` again."
+        ) from err
+
+
+@dataclass
+class Items:
+    """The different items of one side of the mapping, in order of appearance.
+
+    Args:
+        kind: `queries` or `labels`, for the counts.
+        row_of: Id -> number of the item.
+        texts: Text of each item.
+        images: Image paths of each item.
+    """
+
+    kind: str
+    row_of: dict[str, int] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    images: list[list[str]] = field(default_factory=list)
+
+    def add(self, uid: str, text: str) -> int:
+        """Return the number of the item `uid`; a new one gets the text."""
+        number = self.row_of.setdefault(uid, len(self.texts))
+        if number == len(self.texts):
+            self.texts.append(text)
+            self.images.append([])
+        return number
+
+    def read(self, table: Table, params: ItemTableParams, images: Images) -> list[int]:
+        """Take in a table; of a repeated id the first text counts, and the images of all its rows.
+
+        Returns:
+            The item of each row, -1 where the row has no id.
+
+        Raises:
+            DataError: A column is missing, or an image path leaves the root.
+        """
+        num_rows = len(table)
+        uids = [str(len(self.texts) + row) for row in range(num_rows)]
+        if params.id is not None:
+            uids = [one_text(cell).strip() for cell in table.column(params.id)]
+        text_columns = [table.column(name) for name in params.text]
+        image_columns = [table.column(name) for name in params.images]
+        before, numbers = len(self.texts), []
+        for row, uid in enumerate(uids):
+            if not uid:
+                numbers.append(-1)
+                continue
+            number = self.add(uid, " ".join(one_text(column[row]) for column in text_columns))
+            names = [name for column in image_columns for name in split_cell(column[row], params.separators)]
+            images.add(self.images[number], names, folder=params.image_folder, table=table, row=row)
+            numbers.append(number)
+        without = sum(number < 0 for number in numbers)
+        images.counts[f"{self.kind}_without_id"] += without
+        images.counts[f"repeated_rows_of_{self.kind}"] += num_rows - without - (len(self.texts) - before)
+        if not self.texts:
+            raise DataError(f"no row has an id, so there are no {self.kind}", file=table.file, found=params.id)
+        return numbers

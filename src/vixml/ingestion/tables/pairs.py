@@ -1,0 +1,162 @@
+"""Pairs of a user's own tables: which label is relevant to which query, and on which side of the split."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vixml.core.errors import DataError
+from vixml.ingestion.tables.files import Cell, Table, one_text, split_cell
+from vixml.ingestion.tables.items import Items
+from vixml.params.data.mapping import PairTableParams, SplitParams
+
+TRAIN, VALIDATION, TEST = range(3)
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "trn", "training", "tr", "fit"), TRAIN),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
+    **dict.fromkeys(("test", "tst", "testing", "te", "eval", "evaluation", "holdout"), TEST),
+}
+"""What the cells of a split column may say, in any case."""
+
+_EXAMPLES = 5
+
+
+@dataclass
+class Pairs:
+    """Relevant pairs.
+
+    Args:
+        labels: The labels; grows where they are only named by the pairs.
+        open_labels: Whether it does.
+        counts: Counts of what was left out; added to.
+        examples: First unknown ids, by kind.
+        query: Number of the query of each pair.
+        label: Number of the label of each pair.
+        weight: Relevance of each pair.
+        side: TRAIN, VALIDATION or TEST of each pair where the table of pairs says it.
+    """
+
+    labels: Items
+    open_labels: bool
+    counts: Counter[str]
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    query: array[int] = field(default_factory=lambda: array("q"))
+    label: array[int] = field(default_factory=lambda: array("q"))
+    weight: array[float] = field(default_factory=lambda: array("d"))
+    side: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, query: int, name: str, weight: float = 1.0, side: int | None = None) -> None:
+        """Add one pair, or count why it is none."""
+        label = self.labels.add(name, name) if self.open_labels else self.labels.row_of.get(name)
+        if label is None:
+            self._unknown("label", name)
+            return
+        self.query.append(query)
+        self.label.append(label)
+        self.weight.append(weight)
+        if side is not None:
+            self.side.append(side)
+
+    def read_column(self, cells: list[Cell], queries: list[int], separators: str) -> None:
+        """Take the labels that each row of a query table lists."""
+        for cell, query in zip(cells, queries, strict=True):
+            if query >= 0:
+                for name in split_cell(cell, separators):
+                    self.add(query, name)
+
+    def read_table(self, table: Table, params: PairTableParams, queries: Items, split_column: str | None) -> None:
+        """Take a table of pairs.
+
+        Raises:
+            DataError: A column is missing, a weight is no number of at least 0, or a split is unknown.
+        """
+        names = [one_text(cell).strip() for cell in table.column(params.query)]
+        label_cells = table.column(params.label)
+        weights = table.column(params.weight) if params.weight else None
+        sides = split_sides(table, split_column) if split_column else None
+        for row, (name, cell) in enumerate(zip(names, label_cells, strict=True)):
+            labels = [cell.strip()] if isinstance(cell, str) else split_cell(cell, "")
+            query = queries.row_of.get(name)
+            if not name or not any(labels):
+                self.counts["pairs_with_empty_cell"] += 1
+            elif query is None:
+                self._unknown("query", name)
+            else:
+                weight = 1.0 if weights is None else _weight(table, row, one_text(weights[row]))
+                for label in labels:
+                    self.add(query, label, weight, None if sides is None else sides[row])
+
+    def _unknown(self, kind: str, name: str) -> None:
+        self.counts[f"pairs_with_unknown_{kind}"] += 1
+        examples = self.examples.setdefault(f"unknown_{kind}", [])
+        if len(examples) < _EXAMPLES and name not in examples:
+            examples.append(name)
+
+
+def split_sides(table: Table, column: str) -> list[int]:
+    """Return TRAIN, VALIDATION or TEST of each row of a table.
+
+    Raises:
+        DataError: The column is missing, or a cell says something else.
+    """
+    sides = [SPLIT_NAMES.get(one_text(cell).strip().lower(), -1) for cell in table.column(column)]
+    if -1 in sides:
+        row = sides.index(-1)
+        raise DataError(
+            f"the split in column `{column}` is unknown",
+            file=table.file,
+            line=table.line(row),
+            found=table.column(column)[row] or "an empty cell",
+            expected="train, validation or test",
+            remedy="correct the column, or choose another `data.mapping.split`.",
+        )
+    return sides
+
+
+def split_by_rule(split: SplitParams, uids: list[str], num_first: int) -> NDArray[np.int64]:
+    """Return TRAIN or TEST of each query by a rule.
+
+    Args:
+        split: The rule: `hash`, `last` or `file`.
+        uids: Ids of the queries, in order.
+        num_first: Queries of the first table; those after are the test side of `file`.
+
+    Returns:
+        int64 [n]. By `hash` a query keeps its side whatever else the table holds.
+    """
+    if split.by == "hash":
+        test = [_share(uid) < split.test_fraction for uid in uids]
+        return np.where(test, TEST, TRAIN).astype(np.int64)
+    first_test = num_first
+    if split.by == "last":
+        first_test = len(uids) - max(1, round(len(uids) * split.test_fraction))
+    return np.where(np.arange(len(uids)) >= first_test, TEST, TRAIN).astype(np.int64)
+
+
+def _share(uid: str) -> float:
+    """Return a stable number in [0, 1) for an id."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:7], "big") / (1 << 56)
+
+
+def _weight(table: Table, row: int, text: str) -> float:
+    text = text.strip()
+    try:
+        weight = float(text.replace(",", ".")) if text else 1.0
+    except ValueError:
+        weight = math.nan
+    if not (0.0 <= weight < float(np.finfo(np.float32).max)):
+        raise DataError(
+            "a weight is not a number of at least 0",
+            file=table.file,
+            line=table.line(row),
+            found=text,
+            expected="a number; 1 for a plain relevant pair",
+            remedy="correct the column, or leave `data.mapping.pairs.weight` out.",
+        )
+    return weight

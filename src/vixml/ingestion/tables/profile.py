@@ -1,0 +1,169 @@
+"""What the columns of an unknown table look like: the evidence that a proposed mapping rests on."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vixml.ingestion.tables.files import Cell, Table, one_text, split_cell
+from vixml.ingestion.tables.items import is_url
+from vixml.ingestion.tables.pairs import SPLIT_NAMES
+
+_WORDS = {
+    "id": "id uid ids uids key sku asin code nr no num number identifier ref isbn ean gtin",
+    "text": "title titel titre titulo text name names description desc content headline caption body sentence question "
+    "query term abstract bezeichnung beschreibung nom nombre tag label topic keyword",
+    "image": "image images img imgs picture pictures pic pics photo photos foto fotos bild bilder thumbnail",
+    "label": "label labels lbl tag tags category categories categorie kategorie kategorien categoria class classes "
+    "target targets keyword keywords topic topics subject subjects schlagwort schlagworte",
+    "query": "query queries product products produkt produkte item items doc docs document documents article articles "
+    "artikel question questions search page pages book books point points",
+    "pair": "pair pairs link links relation relations qrel qrels edge edges match matches interaction "
+    "interactions truth",
+    "weight": "weight weights score scores rel relevance rating confidence count gewicht",
+    "train": "train trn training",
+    "test": "test tst testing",
+}
+WORDS = {kind: frozenset(words.split()) for kind, words in _WORDS.items()}
+"""Words in the names of files and columns, in a few languages."""
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+_SAMPLE = 2000
+
+
+def words_of(name: str) -> set[str]:
+    """Return the lower-case words of a name, and their singulars: `imgPaths`, `img_paths` and `Img Paths` are one."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain).lower()))
+    return words | {word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s") for word in words}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table and what its cells look like.
+
+    Args:
+        name: Its name.
+        cells: All its cells.
+    """
+
+    name: str
+    cells: list[Cell]
+
+    def says(self, kind: str) -> bool:
+        """Tell whether the name has a word of this kind."""
+        return bool(words_of(self.name) & WORDS[kind])
+
+    @cached_property
+    def sample(self) -> list[Cell]:
+        """The first cells that are not empty."""
+        return [cell for cell in self.cells[:_SAMPLE] if (cell.strip() if isinstance(cell, str) else cell)]
+
+    @cached_property
+    def values(self) -> set[str]:
+        """All different texts."""
+        return {one_text(cell).strip() for cell in self.cells} - {""}
+
+    @cached_property
+    def is_key(self) -> bool:
+        """Whether every cell is filled and no two are the same."""
+        return len(self.values) == len(self.cells)
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether all cells are numbers."""
+        return bool(self.sample) and all(re.fullmatch(r"\s*-?[\d.,]+([eE]-?\d+)?\s*", one_text(c)) for c in self.sample)
+
+    @cached_property
+    def is_list(self) -> bool:
+        """Whether cells are lists."""
+        return any(not isinstance(c, str) or (c.startswith("[") and c.endswith("]")) for c in self.sample)
+
+    @cached_property
+    def is_image(self) -> bool:
+        """Whether most entries are image files, or URLs in a column that is named like images."""
+        entries = self.entries("|;")
+        named = self.says("image")
+        hits = sum(e.lower().split("?")[0].endswith(_IMAGE_SUFFIXES) or (named and is_url(e)) for e in entries)
+        return bool(entries) and hits > len(entries) / 2
+
+    @cached_property
+    def is_split(self) -> bool:
+        """Whether the cells say at least two of train, validation and test, and nothing else."""
+        values = {value.lower() for value in self.values}
+        return values <= set(SPLIT_NAMES) and len({SPLIT_NAMES[value] for value in values}) > 1
+
+    @cached_property
+    def words_a_cell(self) -> float:
+        """Mean number of words."""
+        counts = [one_text(cell).count(" ") + 1 for cell in self.sample]
+        return sum(counts) / max(1, len(counts))
+
+    def entries(self, separators: str) -> list[str]:
+        """Return the entries of the sampled cells."""
+        return [entry for cell in self.sample for entry in split_cell(cell, separators)]
+
+    def share_within(self, values: Iterable[str], separators: str = "") -> float:
+        """Return the share of the sampled entries that are among `values`."""
+        known = values if isinstance(values, set) else set(values)
+        entries = self.entries(separators)
+        return sum(entry in known for entry in entries) / len(entries) if entries else 0.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A table and its columns.
+
+    Args:
+        name: File, relative to the folder.
+        columns: Its columns in order.
+    """
+
+    name: str
+    columns: dict[str, Column]
+
+    @classmethod
+    def of(cls, name: str, table: Table) -> Profile:
+        """Profile a table."""
+        return cls(name, {column: Column(column, cells) for column, cells in table.columns.items()})
+
+    def says(self, kind: str) -> bool:
+        """Tell whether the file's name has a word of this kind."""
+        return bool(words_of(Path(self.name).name.split(".")[0]) & WORDS[kind])
+
+    @property
+    def keys(self) -> list[Column]:
+        """The columns that could be ids: unique, and neither images nor lists."""
+        return [column for column in self.columns.values() if column.is_key and not (column.is_image or column.is_list)]
+
+    def best_id(self) -> str | None:
+        """Return the column that looks most like an id, or None."""
+        scores = {
+            name: 2 * column.says("id") + 1.5 * column.is_key + (column.words_a_cell < 1.05)
+            for name, column in self.columns.items()
+            if not (
+                column.is_image or column.is_list or column.is_split or (column.says("text") and not column.says("id"))
+            )
+        }
+        name = max(scores, key=scores.__getitem__, default=None)
+        return name if name is not None and scores[name] >= 2.5 else None
+
+    def best_text(self, without: Iterable[str] = ()) -> str | None:
+        """Return the column that looks most like the item's text, or None."""
+        scores = {
+            name: 2 * column.says("text")
+            + min(2.0, column.words_a_cell / 4)
+            - column.says("id")
+            - column.says("label") / 2
+            for name, column in self.columns.items()
+            if not (name in without or column.is_image or column.is_split or column.is_number or column.is_list)
+        }
+        return max(scores, key=scores.__getitem__, default=None)
+
+    def images(self) -> list[str]:
+        """Return the columns that hold images."""
+        return [name for name, column in self.columns.items() if column.is_image]

@@ -1,0 +1,1 @@
+"""Settings of everything before training: demo, ingestion, download, image bank."""

@@ -1,0 +1,66 @@
+"""Settings of the demo catalogue and of ingestion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from vixml.params.base import Params
+from vixml.params.data.mapping import MappingParams
+
+
+class FabricationParams(Params):
+    """Sizes and shares of the demo catalogue that `vixml.demo.catalogue` writes as raw files."""
+
+    num_train: int = Field(default=3000, ge=1)
+    """Training products, at least 1."""
+    num_test: int = Field(default=800, ge=1)
+    """Test products, at least 1."""
+    num_labels: int = Field(default=1500, ge=8)
+    """Labels (related products, each with a title and images of its own), at least 8."""
+    labels_per_family: int = Field(default=14, ge=6)
+    """Labels that share brand and category, so that words alone cannot tell them apart; at least 6, at most
+    `num_labels`. More of them make text alone weaker."""
+    zipf_exponent: float = Field(default=0.7, ge=0.0, le=3.0)
+    """Steepness of popularity over families: weight proportional to rank to the power of minus this; 0 is
+    uniform, at most 3."""
+    max_images: int = Field(default=3, ge=1, le=10)
+    """Most pictures a product has, 1 to 10."""
+    imageless_share: float = Field(default=0.15, ge=0.0, le=1.0)
+    """Share of products without a picture, 0 to 1."""
+    imageless_label_share: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Share of labels without a picture, 0 to 1."""
+    reciprocal_share: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Share of products that also are a label, 0 to 1; the filter files list the pairs. Capped so that no label is
+    used twice."""
+    image_pixels: int = Field(default=64, ge=16, le=512)
+    """Width and height of a picture in pixels, 16 to 512."""
+
+    @model_validator(mode="after")
+    def _family_fits(self) -> FabricationParams:
+        if self.labels_per_family > self.num_labels:
+            raise ValueError(
+                f"labels_per_family ({self.labels_per_family}) must not exceed num_labels ({self.num_labels})"
+            )
+        return self
+
+
+class DataParams(Params):
+    """How raw files become items, relevance and splits."""
+
+    text_fields: Literal["title", "title+content"] = "title"
+    """What the text of an item is: its title alone, or title and content joined by a space."""
+    validation_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the training points set aside for validation, 0 to below 1; 0 is the published protocol (no
+    validation)."""
+    max_images_per_item: int = Field(default=3, ge=0)
+    """Images of an item that are kept, the first ones of the manifest; 0 keeps none. The rest is counted in the
+    report."""
+    image_embeddings: str | None = None
+    """Folder of the authors' pre-computed image embeddings and their maps, relative to the raw folder (`.` is the raw
+    folder itself); they take the place of image files. `vision.model` must name the model that made them. null reads
+    the image manifest."""
+    mapping: MappingParams | None = None
+    """Which columns of your own CSV, Parquet or JSON lines tables are what (`vixml init-data` writes it); null reads
+    the benchmark's raw format."""
