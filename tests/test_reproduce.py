@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from benchmarks.cost import RATE, cost
 from kedro.framework.cli.utils import _split_params
-from tests.params.test_recipes import DATA_SETS, PUBLISHED, RECIPES, load
+from tests.configuration.test_recipes import DATA_SETS, PUBLISHED, RECIPES, load
 
 from vixml.configuration.compose import ABLATION, ALL_VARIANTS, check_keys
 from vixml.params.data.ingestion import DataParams

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.data.test_embedding_rows import WIDTH, write_official
+from tests.images.test_precomputed import WIDTH, write_official
 from tests.e2e.commands import FAMILY
 
 pytestmark = pytest.mark.e2e
