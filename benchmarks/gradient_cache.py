@@ -70,7 +70,7 @@ def _step(model: DualModel, items: int, *, cached: bool) -> None:
     lengths = rng.integers(6, 32, items)
     batch = ItemBatch(RaggedArray(rng.integers(0, 30_000, lengths.sum()), offsets_of(lengths)))
     if not cached:
-        model.embed(batch)[:, 0].sum().backward()
+        model.pool(batch)[:, 0].sum().backward()
         return
     cache = CachedEmbeddings(model, batch, precision="fp32")
     cache.embeddings[:, 0].sum().backward()

@@ -14,9 +14,9 @@ from vixml.metrics.propensity import inverse_propensity
 from vixml.metrics.ranking import query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import LabelUpdateParams
-from vixml.retrieval.exact import shorten, top_k
+from vixml.retrieval.exact import shorten, top_k, unit_rows
 from vixml.serving.bundle import Bundle
-from vixml.serving.labels import LabelChanges, embed_labels, label_prototypes_for
+from vixml.serving.labels import LabelChanges, label_prototypes_for, pool_labels
 
 WAYS = (("mean", "mean"), ("mean", "zero"), ("nearest", "nearest"), ("nearest", "zero"), ("zero", "zero"))
 """(free vector, centroid) of new labels that are compared, as far as the model has them."""
@@ -91,7 +91,7 @@ def cold_start_report(
     cold = order >= len(reduced.labels)
     rows = [{"labels": "trained on", **data.measure(full_queries, full.label_prototypes, cold)}]
     encoder = reduced.encoder()
-    new = embed_labels(encoder, held_out.added, held_out.image_root)
+    new = pool_labels(encoder, held_out.added, held_out.image_root)
     known = np.asarray(reduced.label_texts)
     trained_rows = reduced.labels["trained_row"].to_numpy()
     names = encoder.model.label_side.vector_names
@@ -102,6 +102,6 @@ def cold_start_report(
         prototypes = np.concatenate([reduced.label_prototypes, shorten(added, encoder.short_dim)])[order]
         what = "added: " + ", ".join(f"{_WORDS[name]} {how}" for name, how in way)
         rows.append({"labels": what, **data.measure(reduced_queries, prototypes, cold)})
-    prototypes = np.concatenate([reduced.label_prototypes, shorten(new, encoder.short_dim)])[order]
+    prototypes = np.concatenate([reduced.label_prototypes, shorten(unit_rows(new), encoder.short_dim)])[order]
     rows.append({"labels": "added: the label's embedding itself", **data.measure(reduced_queries, prototypes, cold)})
     return rows

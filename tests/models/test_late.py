@@ -121,7 +121,7 @@ def test_gradients_with_the_cache_are_those_without() -> None:
     torch.manual_seed(4)
     for rows, state in zip(cache._chunks, cache._random_states, strict=True):  # the same dropout, one graph
         torch.set_rng_state(state[0])
-        (model.embed(take_items(batch, rows)) * towards[rows]).sum().backward()
+        (model.pool(take_items(batch, rows)) * towards[rows]).sum().backward()
     for name, weight in model.named_parameters():
         if weight.grad is not None:
             torch.testing.assert_close(found[name], weight.grad, atol=1e-5, rtol=1e-5)

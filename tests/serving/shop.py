@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import torch
 from PIL import Image
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, publish
@@ -17,7 +18,7 @@ from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind
 from vixml.params.retrieval import RetrievalParams
-from vixml.retrieval.exact import shorten
+from vixml.retrieval.exact import shorten, unit_rows
 from vixml.retrieval.index import build_index
 from vixml.serving.bundle import Bundle, BundleSettings, build_bundle
 
@@ -108,18 +109,20 @@ def make_predictor(
 def _embeddings(model, vision, root, labels, train, work, backbone, dim) -> SealedDirectory:
     from vixml.models.build import open_model
     from vixml.serving.encoder import ItemEncoder
-    from vixml.training.encode import label_prototypes
 
     dual, tokenizer = open_model(model.path)
     encoder = ItemEncoder(dual, tokenizer, backbone, vision=vision, max_images=2)
 
-    def embed(table: pd.DataFrame) -> np.ndarray:
-        return encoder.embed(table["text"].tolist(), [[root / file for file in files] for files in table["images"]])
+    def embed(table: pd.DataFrame, *, pooled: bool = False) -> np.ndarray:
+        images = [[root / file for file in files] for files in table["images"]]
+        return encoder.embed(table["text"].tolist(), images, pooled=pooled)
 
     folder = work.fresh("embeddings")
-    texts = embed(labels)
-    np.save(folder / "label_texts.npy", shorten(texts, dim))
-    np.save(folder / "label_prototypes.npy", shorten(label_prototypes(dual, texts), dim))
+    pooled = embed(labels, pooled=True)
+    with torch.inference_mode():
+        prototypes = dual.prototypes(torch.from_numpy(pooled), torch.arange(len(labels))).numpy()
+    np.save(folder / "label_texts.npy", shorten(unit_rows(pooled), dim))
+    np.save(folder / "label_prototypes.npy", shorten(prototypes, dim))
     np.save(folder / "train_queries.npy", shorten(embed(train), dim).astype(np.float16))
     return publish(Built(folder, "embeddings", {}), work.path / "published" / "embeddings")
 

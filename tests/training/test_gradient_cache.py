@@ -53,9 +53,9 @@ def gradients(model: DualModel, batch: ItemBatch, *, cached: bool, count: int = 
     model.zero_grad(set_to_none=True)
     torch.manual_seed(11)  # the dropout of this step
     cache = CachedEmbeddings(model, batch, precision="fp32") if cached else None
-    embeddings = model.embed(batch) if cache is None else cache.embeddings
-    query, text = embeddings[:count], embeddings[count:]
-    prototype = model.prototypes(text, torch.arange(count))
+    pooled = model.pool(batch) if cache is None else cache.embeddings
+    unit = torch.nn.functional.normalize(pooled, dim=-1)
+    query, text, prototype = unit[:count], unit[count:], model.prototypes(pooled[count:], torch.arange(count))
     loss, _ = prime_loss(query, text, prototype, torch.eye(count, dtype=torch.bool), ObjectiveParams())
     loss.backward()
     if cache is not None:
@@ -99,7 +99,7 @@ def saved_bytes(pool: int, *, cached: bool) -> int:
             cache.embeddings.grad = torch.ones_like(cache.embeddings)
             cache.backward()
         else:
-            model.embed(batch).sum().backward()
+            model.pool(batch).sum().backward()
     return most
 
 

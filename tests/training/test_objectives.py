@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from vixml.core.directories import WorkDirectory, read_json, write_json
 from vixml.core.errors import StateError
@@ -105,21 +105,20 @@ def test_all_batches_are_random_where_clustering_would_begin_after_the_last_epoc
     assert open_model(model.path)[0].label_side.centroids.norm() > 0
 
 
-def test_a_model_of_before_there_was_a_choice_still_opens(tmp_path: Path) -> None:
-    """Its weights have other names and its description says nothing of the label side."""
-    from tests.training.test_stages import _inputs, _train
+def test_a_model_whose_combiner_read_unit_embeddings_is_refused(tmp_path: Path) -> None:
+    """Its prototypes would silently be others; a model without combiner is the same in either version."""
+    from tests.training.test_stages import _changed, _inputs, _train
 
-    model, _ = _train(_inputs(tmp_path), tmp_path / "run")
-    weights, spec = load_file(model.path / "model.safetensors"), read_json(model.path / "model.json")
-    expected = open_model(model.path)[0].state_dict()
-    names = {
-        "label_side.free.table.weight": "free_vectors.weight",
-        "label_side.free.of_label": "free_of_label",
-        "label_side.centroids": "centroids",
-    }
-    earlier = {names.get(key, key.replace("label_side.combiner", "combiner")): value for key, value in weights.items()}
-    assert not any(key.startswith("label_side") for key in earlier)
-    save_file(earlier, str(model.path / "model.safetensors"))
-    write_json(model.path / "model.json", {key: value for key, value in spec.items() if key != "label_side"})
-    again = open_model(model.path)[0].state_dict()
-    assert all(torch.equal(again[key], expected[key]) for key in expected)
+    inputs = _inputs(tmp_path)
+    model, _ = _train(inputs, tmp_path / "run")
+    _as_earlier(model.path)
+    with pytest.raises(StateError, match=r"earlier version.*train the variant again"):
+        open_model(model.path)
+    model, _ = _train(_changed(inputs, objective={"name": "ngame"}), tmp_path / "ngame")
+    _as_earlier(model.path)
+    open_model(model.path)
+
+
+def _as_earlier(folder: Path) -> None:
+    spec = read_json(folder / "model.json")
+    write_json(folder / "model.json", {key: value for key, value in spec.items() if key != "combiner_input"})

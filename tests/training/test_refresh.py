@@ -168,13 +168,13 @@ def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkey
 
 def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNamespace, tmp_path: Path) -> None:
     """Every query gets its own; a query without label gets none."""
-    from vixml.training.encode import embed_all, label_prototypes
+    from vixml.training.encode import embed_labels
 
     trainer = _hard(tiny, tmp_path, mined_per_query=1, mine_every=1)
     trainer.epoch, trainer.step = 3, 3 * trainer.steps_per_epoch
     trainer.batches()
-    texts = embed_all(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
-    scores = trainer.bank.float().numpy() @ label_prototypes(trainer.model, texts).T
+    _, prototypes = embed_labels(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
+    scores = trainer.bank.float().numpy() @ prototypes.T
     scores[trainer.inputs.relevance.toarray() > 0] = -np.inf
     assert trainer.mined is not None
     np.testing.assert_array_equal(trainer.mined.labels[trainer.rows], np.argsort(-scores, axis=1)[trainer.rows, :6])
@@ -185,16 +185,16 @@ def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNames
 def test_a_renewal_keeps_what_it_left_out(tiny: SimpleNamespace, tmp_path: Path) -> None:
     """Of every query, as mining says; and no batch meets any of it in a mined column."""
     from vixml.negatives.mining import mine_labels
-    from vixml.training.encode import embed_all, label_prototypes
+    from vixml.training.encode import embed_labels
 
     trainer = _hard(tiny, tmp_path, mined_per_query=2, mine_every=1, duplicate_similarity=0.9)
     trainer.epoch, trainer.step = 3, 3 * trainer.steps_per_epoch
     batches = trainer.batches()
-    texts = embed_all(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
+    texts, prototypes = embed_labels(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
     queries, relevance = trainer.bank.float().numpy(), trainer.inputs.relevance
     expected = mine_labels(
         queries,
-        label_prototypes(trainer.model, texts),
+        prototypes,
         texts,
         relevance,
         params=trainer.params.batching,

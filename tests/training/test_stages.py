@@ -10,14 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
+from torch.nn.functional import normalize
 
 from vixml.core.directories import SealedDirectory, WorkDirectory, open_sealed, publish
 from vixml.core.errors import ConfigError, StateError
+from vixml.models.build import open_model
 from vixml.negatives.table import MinedTable
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.model import TinyParams
 from vixml.params.variant import VariantParams
 from vixml.training import stages
+from vixml.training.encode import embed_all
 from vixml.training.identity import trained_with
 from vixml.training.loop import Trainer
 
@@ -331,3 +335,36 @@ def test_no_image_an_item_is_a_text_only_model(tmp_path: Path) -> None:
     inputs = _changed(_inputs(tmp_path), model={"use_images": True, "max_images": 0})
     assert inputs.bank is None
     assert inputs.new_model().embedder.projection is None
+
+
+def test_centroids_are_there_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of what the untrained network makes of a label's queries, not zeros for an epoch."""
+    inputs, before = _inputs(tmp_path), []
+    step = Trainer._train_step
+
+    def recorded(self: Trainer, rows: np.ndarray) -> dict[str, object]:
+        if self.step == 0:
+            queries = embed_all(self.model, self.inputs.queries, precision="fp32", desc="queries")
+            before.append((queries, self.model.label_side.centroids.numpy().copy()))
+        return step(self, rows)
+
+    monkeypatch.setattr(Trainer, "_train_step", recorded)
+    stages.train_warmup(inputs, WorkDirectory(tmp_path / "work"))
+    queries, centroids = before[0]
+    relevance = inputs.relevance_train.toarray()
+    expected = relevance.T @ queries / np.maximum(relevance.sum(axis=0), 1)[:, None]
+    np.testing.assert_allclose(centroids, expected, atol=1e-5)
+
+
+def test_published_prototypes_combine_the_embeddings_as_pooled(tmp_path: Path) -> None:
+    """Label texts are published at unit length, prototypes are made of what they were before."""
+    inputs = _inputs(tmp_path)
+    model, _ = _train(inputs, tmp_path / "run")
+    folder = stages.embed_test_and_labels(inputs, model, WorkDirectory(tmp_path / "embeddings")).path
+    dual, labels = open_model(model.path)[0], inputs.source("label")
+    with torch.no_grad():
+        pooled = dual.embedder(labels.batch(np.arange(len(labels))))
+        expected = dual.label_side(pooled, torch.arange(len(labels)))
+    assert (pooled.norm(dim=1) - 1).abs().min() > 0.1
+    np.testing.assert_allclose(np.load(folder / "label_prototypes.npy"), expected, atol=1e-5)
+    np.testing.assert_allclose(np.load(folder / "label_texts.npy"), normalize(pooled, dim=-1), atol=1e-5)

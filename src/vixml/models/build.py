@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _SPEC, _BACKBONE, _WEIGHTS = "model.json", "backbone_config.json", "model.safetensors"
 
+COMBINER_INPUT = "pooled"
+"""What the prototype combiner reads of a label's text: its embedding as pooled; in models without this entry, at unit
+length."""
+
 
 def build_model(
     backbone: BackboneParams,
@@ -116,6 +120,7 @@ def model_spec(
         "num_labels": num_labels,
         "chunk_tokens": chunk_tokens,
         "label_side": label_side,
+        "combiner_input": COMBINER_INPUT,
     }
 
 
@@ -123,11 +128,20 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     """Open a saved model in evaluation mode, with its tokenizer.
 
     Raises:
-        StateError: Files are missing or do not belong together.
+        StateError: Files are missing or do not belong together, or an earlier version trained another combiner.
     """
     from safetensors.torch import load_file
 
     spec = read_json(folder / _SPEC)
+    label_side = spec.get("label_side", "prototype")
+    if label_side == "prototype" and spec.get("combiner_input") != COMBINER_INPUT:
+        raise StateError(
+            "this model is from an earlier version, whose label prototypes are made from embeddings of unit length",
+            file=folder / _SPEC,
+            found=f"combiner_input: {spec.get('combiner_input')}",
+            expected=COMBINER_INPUT,
+            remedy="train the variant again, or use the version that trained it.",
+        )
     backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
     tokenizer = load_saved_tokenizer(folder / "tokenizer")
     frame = make_frame(backbone, model, tokenizer)
@@ -135,7 +149,7 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
         network = backbone_from_config(folder / _BACKBONE, backbone)
     else:
         network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
-    shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], spec.get("label_side", "prototype"))
+    shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], label_side)
     dual = _assemble(network, backbone, model, frame, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     return dual.eval(), tokenizer
@@ -149,22 +163,6 @@ def trained_state(model: DualModel) -> dict[str, Tensor]:
     return {name: state[name].detach().cpu().contiguous() for name in state if name in trainable or name in buffers}
 
 
-_EARLIER_NAMES = {
-    "combiner.": "label_side.combiner.",
-    "free_vectors.weight": "label_side.free.table.weight",
-    "free_of_label": "label_side.free.of_label",
-    "centroids": "label_side.centroids",
-}
-"""Beginnings of the names of weights in models that were written before there was a choice of label sides."""
-
-
-def _present_name(name: str) -> str:
-    for earlier, present in _EARLIER_NAMES.items():
-        if name.startswith(earlier):
-            return present + name.removeprefix(earlier)
-    return name
-
-
 def load_trained_state(model: DualModel, state: dict[str, Tensor], file: Path) -> None:
     """Put saved weights back.
 
@@ -172,7 +170,6 @@ def load_trained_state(model: DualModel, state: dict[str, Tensor], file: Path) -
         StateError: The file lacks weights, or has some of another shape or unknown name.
     """
     expected = trained_state(model)
-    state = {_present_name(name): value for name, value in state.items()}
     if expected.keys() != state.keys():
         odd = sorted(expected.keys() ^ state.keys())
         raise StateError(

@@ -33,16 +33,21 @@ class DualModel(nn.Module):
         """Number of labels L."""
         return self.label_side.num_labels
 
+    def pool(self, batch: ItemBatch) -> Tensor:
+        """Return embeddings float32 [n, d] of queries or label texts as pooled, of any length."""
+        pooled: Tensor = self.embedder(batch)
+        return pooled.float()
+
     def embed(self, batch: ItemBatch) -> Tensor:
         """Return unit-length embeddings float32 [n, d] of queries or label texts."""
-        return normalize(self.embedder(batch).float(), dim=-1)
+        return normalize(self.pool(batch), dim=-1)
 
-    def prototypes(self, text: Tensor, labels: Tensor) -> Tensor:
-        """Return prototypes [n, d] of labels: what queries are compared with.
+    def prototypes(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        """Return unit prototypes [n, d] of labels: what queries are compared with.
 
         Args:
-            text: The labels' embeddings [n, d].
+            pooled: The labels' embeddings [n, d] as pooled.
             labels: Their ids int64 [n].
         """
-        prototypes: Tensor = self.label_side(text, labels)
+        prototypes: Tensor = self.label_side(pooled, labels)
         return prototypes

@@ -5,9 +5,12 @@ objective decides which kind a model has (`ObjectiveParams.label_side`); nothing
 
 | kind | prototype | objectives |
 |---|---|---|
-| `prototype` | transformer layer over text embedding, free vector and centroid | PRIME |
-| `auxiliary` | normalised sum of text embedding and free vector | DEXA |
-| `text` | the text embedding | NGAME, softmax family |
+| `prototype` | transformer layer over text embedding as pooled, free vector and centroid | PRIME |
+| `auxiliary` | normalised sum of unit text embedding and free vector | DEXA |
+| `text` | the unit text embedding | NGAME, softmax family |
+
+Every kind takes text embeddings as the network pools them, before they are scaled to unit length, and scales them where
+its method does: PRIME's combiner reads them as they are.
 """
 
 from __future__ import annotations
@@ -83,18 +86,18 @@ class LabelSide(nn.Module):
             found["centroid"] = self.centroids[labels]
         return found
 
-    def combine(self, text: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
+    def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
         """Return unit prototypes [n, d].
 
         Args:
-            text: Unit text embeddings [n, d].
+            pooled: Text embeddings [n, d], before they are scaled to unit length.
             vectors: A tensor [n, d] for each of `vector_names`.
         """
-        return text
+        return normalize(pooled.float(), dim=-1)
 
-    def forward(self, text: Tensor, labels: Tensor) -> Tensor:
-        """Return the prototypes [n, d] of labels from their text embeddings [n, d] and ids int64 [n]."""
-        return self.combine(text, self.vectors(labels))
+    def forward(self, pooled: Tensor, labels: Tensor) -> Tensor:
+        """Return the unit prototypes [n, d] of labels from their pooled embeddings [n, d] and ids int64 [n]."""
+        return self.combine(pooled, self.vectors(labels))
 
 
 class AuxiliarySide(LabelSide):
@@ -110,9 +113,9 @@ class AuxiliarySide(LabelSide):
         super().__init__(num_labels)
         self.free = SharedVectors(num_vectors, dim, num_labels)
 
-    def combine(self, text: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
-        """Return the normalised sums [n, d]."""
-        return normalize((text + vectors["free"]).float(), dim=-1)
+    def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
+        """Return the normalised sums [n, d] of unit text embeddings and auxiliary vectors."""
+        return normalize(normalize(pooled.float(), dim=-1) + vectors["free"].float(), dim=-1)
 
 
 class PrototypeSide(LabelSide):
@@ -131,9 +134,9 @@ class PrototypeSide(LabelSide):
         self.free = SharedVectors(num_vectors, dim, num_labels)
         self.centroids = torch.zeros(num_labels, dim)  # takes the place of the registered None
 
-    def combine(self, text: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
+    def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
         """Return the combiner's outputs [n, d]."""
-        prototypes: Tensor = self.combiner(text, vectors["free"], vectors["centroid"])
+        prototypes: Tensor = self.combiner(pooled, vectors["free"], vectors["centroid"])
         return prototypes
 
 

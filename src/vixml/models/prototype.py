@@ -27,9 +27,9 @@ class PrototypeCombiner(nn.Module):
         """Combine n labels.
 
         Args:
-            text: Label embeddings [n, d].
+            text: Label embeddings [n, d] as pooled: only the losses on texts scale them to unit length.
             free: Free vectors [n, d].
-            centroid: Centroids [n, d]; zero rows for labels without training query.
+            centroid: Mean unit embeddings of training queries [n, d]; zero rows for labels without training query.
 
         Returns:
             Prototypes of unit length [n, d].

@@ -196,5 +196,12 @@ def shorten(vectors: NDArray[np.float32], dim: int | None) -> NDArray[np.float32
         return vectors
     if dim > vectors.shape[1]:
         raise ConfigError("retrieval.dim is wider than the embeddings", found=dim, expected=f"<= {vectors.shape[1]}")
-    cut = vectors[:, :dim]
-    return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), np.float32(1e-12))
+    return unit_rows(vectors[:, :dim])
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors [n, d] scaled to unit length; zero rows stay zero."""
+    scaled: NDArray[np.float32] = vectors / np.maximum(
+        np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12)
+    )
+    return scaled

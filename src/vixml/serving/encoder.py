@@ -97,7 +97,7 @@ class ItemEncoder:
         *,
         block: int = 1024,
         failures: list[tuple[int, str]] | None = None,
-        whole: bool = False,
+        pooled: bool = False,
     ) -> NDArray[np.float32]:
         """Return unit embeddings float32 [n, d] of items.
 
@@ -106,7 +106,7 @@ class ItemEncoder:
             images: Images of each item, [n] lists of 0 or more; None for no images at all.
             block: Items in memory at once.
             failures: Takes (item, reason) of every image that cannot be read; it then counts as absent. None: raise.
-            whole: At the model's own width, whatever `short_dim` says.
+            pooled: As the network pools them, at its own width and of any length: what prototypes are made from.
 
         Raises:
             DataError: The lists differ in length, or an image cannot be read.
@@ -129,8 +129,8 @@ class ItemEncoder:
                 vectors, counts = self._image_vectors(lists, begin, failures)
             with self._lock, torch.inference_mode(), autocast(self.precision, self.model.device):
                 batch = ItemBatch(self._tokens(texts[part]), vectors, counts)
-                result[part] = self.model.embed(batch).cpu().numpy()
-        return result if whole else shorten(result, self.short_dim)
+                result[part] = (self.model.pool(batch) if pooled else self.model.embed(batch)).cpu().numpy()
+        return result if pooled else shorten(result, self.short_dim)
 
     def _tokens(self, texts: Sequence[str]) -> RaggedArray:
         """Tokenise; not for two threads at once, since a tokenizer is set up for each call."""

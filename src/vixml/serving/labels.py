@@ -24,7 +24,7 @@ from vixml.core.errors import ConfigError, DataError
 from vixml.images.decode import read_bytes
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.retrieval.augmentation import QUERIES, softmax
-from vixml.retrieval.exact import shorten, top_k
+from vixml.retrieval.exact import shorten, top_k, unit_rows
 from vixml.retrieval.index import build_index
 from vixml.serving.bundle import TRAIN_FILES, Bundle, BundleSettings, finish_bundle, link_tree
 from vixml.serving.query_files import id_column, query_blocks
@@ -113,12 +113,12 @@ def update_labels(
     prototypes = np.concatenate([bundle.label_prototypes[kept], texts[len(kept) :]])
     if len(changed):
         given = {**changes.updated, **changes.added}
-        whole = embed_labels(encoder, {uid: given[uid] for uid in labels["uid"].iloc[changed]}, changes.image_root)
-        texts[changed] = shorten(whole, encoder.short_dim)
+        pooled = pool_labels(encoder, {uid: given[uid] for uid in labels["uid"].iloc[changed]}, changes.image_root)
+        texts[changed] = shorten(unit_rows(pooled), encoder.short_dim)
         rows = labels["trained_row"].to_numpy()
         is_known = rows >= 0
         is_known[changed] = False
-        found = label_prototypes_for(encoder.model, whole, rows[changed], texts[is_known], rows[is_known], params)
+        found = label_prototypes_for(encoder.model, pooled, rows[changed], texts[is_known], rows[is_known], params)
         prototypes[changed] = shorten(found, encoder.short_dim)
     folder = work.fresh("updated")
     _write(bundle, folder, labels, kept, texts, prototypes)
@@ -143,7 +143,7 @@ def _settings(bundle: Bundle, changes: LabelChanges) -> BundleSettings:
 
 def label_prototypes_for(
     model: DualModel,
-    texts: NDArray[np.float32],
+    pooled: NDArray[np.float32],
     trained_rows: NDArray[np.int64],
     known_texts: NDArray[np.float32],
     known_rows: NDArray[np.int64],
@@ -153,7 +153,7 @@ def label_prototypes_for(
 
     Args:
         model: The trained network.
-        texts: Their embeddings float32 [m, d], at the model's own width.
+        pooled: Their embeddings float32 [m, d] as pooled, at the model's own width.
         trained_rows: Their rows in the model's label table int64 [m]; -1 for labels that training did not see.
         known_texts: Embeddings of the trained labels that neighbours are looked for among float32 [K, d or fewer].
         known_rows: Their rows in the model's label table int64 [K].
@@ -163,17 +163,17 @@ def label_prototypes_for(
 
     side = model.label_side
     if not side.vector_names:
-        return texts.copy()
-    prototypes = np.empty_like(texts)
+        return unit_rows(pooled)
+    prototypes = np.empty_like(pooled)
     with torch.inference_mode():
-        for begin in range(0, len(texts), _BLOCK):
+        for begin in range(0, len(pooled), _BLOCK):
             part = slice(begin, begin + _BLOCK)
-            vectors = _borrowed(model, texts[part], known_texts, known_rows, params)
+            vectors = _borrowed(model, unit_rows(pooled[part]), known_texts, known_rows, params)
             trained = torch.from_numpy(np.flatnonzero(trained_rows[part] >= 0))
             own = torch.from_numpy(trained_rows[part])[trained].to(model.device)
             for name, value in side.vectors(own).items():
                 vectors[name][trained] = value
-            text = torch.from_numpy(texts[part]).to(model.device)
+            text = torch.from_numpy(pooled[part]).to(model.device)
             prototypes[part] = side.combine(text, vectors).cpu().numpy()
     return prototypes
 
@@ -232,16 +232,16 @@ def _new_table(kept: pd.DataFrame, changes: LabelChanges) -> tuple[pd.DataFrame,
     return table, np.append(rows, np.arange(len(kept), len(table)))
 
 
-def embed_labels(
+def pool_labels(
     encoder: ItemEncoder, labels: Mapping[str, tuple[str, list[str]]], image_root: Path
 ) -> NDArray[np.float32]:
-    """Return the embeddings float32 [m, d], at the model's own width, of labels given as id -> (text, image files).
+    """Return the pooled embeddings float32 [m, d], at the model's own width, of labels: id -> (text, image files).
 
     Raises:
         DataError: An image lies outside its root or cannot be read.
     """
     images = [[partial(read_bytes, image_root, name) for name in names] for _, names in labels.values()]
-    return encoder.embed([text for text, _ in labels.values()], images, whole=True)
+    return encoder.embed([text for text, _ in labels.values()], images, pooled=True)
 
 
 def _write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import normalize
 
 from vixml.core.progress import progress
 from vixml.models.dual import DualModel
@@ -28,15 +29,23 @@ def embed_all(model: DualModel, source: ItemSource, *, precision: str, desc: str
     return result
 
 
-def label_prototypes(model: DualModel, text: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the prototypes float32 [L, d] of all labels from their text embeddings [L, d]."""
-    result = np.empty_like(text)
+def embed_labels(
+    model: DualModel, source: ItemSource, *, precision: str, desc: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return unit text embeddings and prototypes, each float32 [L, d], of all labels, in evaluation mode.
+
+    Both in one pass: prototypes are made from the embeddings before those are scaled to unit length.
+    """
+    texts, prototypes = (np.empty((len(source), model.embedder.dim), dtype=np.float32) for _ in range(2))
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        for start in range(0, len(text), _BLOCK):
-            ids = torch.arange(start, min(start + _BLOCK, len(text)), device=model.device)
-            part = torch.from_numpy(text[start : start + _BLOCK]).to(model.device)
-            result[start : start + _BLOCK] = model.prototypes(part, ids).cpu().numpy()
+    with torch.inference_mode(), progress(desc=desc, total=len(source), unit="item") as bar:
+        for rows, batch in source.blocks(_BLOCK):
+            with autocast(precision, model.device):
+                pooled = model.pool(batch)
+            ids = torch.arange(rows.start, rows.stop, device=model.device)
+            texts[rows] = normalize(pooled, dim=-1).cpu().numpy()
+            prototypes[rows] = model.prototypes(pooled, ids).cpu().numpy()
+            bar.update(len(batch))
     model.train(was_training)
-    return result
+    return texts, prototypes

@@ -13,7 +13,7 @@ from vixml.training.precision import autocast
 
 
 class CachedEmbeddings:
-    """Embeddings of a batch whose backward pass holds the activations of one chunk at a time.
+    """Pooled embeddings of a batch whose backward pass holds the activations of one chunk at a time.
 
     First all chunks are embedded without a graph; the loss is computed on `embeddings`, a leaf. Once the loss has sent
     its gradient there, `backward` embeds chunk after chunk again, with the graph and the same dropout, and sends the
@@ -47,7 +47,7 @@ class CachedEmbeddings:
     def _embed(self, rows: np.ndarray) -> torch.Tensor:
         # One autocast context a chunk: it keeps cast copies of the weights, which belong to one graph.
         with autocast(self._precision, self._model.device):
-            return self._model.embed(take_items(self._items, rows))
+            return self._model.pool(take_items(self._items, rows))
 
     def _index(self, rows: np.ndarray) -> torch.Tensor:
         return send(rows, self._model.device)

@@ -10,13 +10,14 @@ from vixml.models.backbone import word_scale
 from vixml.models.label_side import SharedVectors
 from vixml.models.projection import whiten_projection
 from vixml.negatives.clustering import balanced_clusters
+from vixml.training.bank import update_centroids
 from vixml.training.encode import embed_all
 from vixml.training.loop import Trainer
 from vixml.training.stage_inputs import StageInputs
 
 
 def initialise(trainer: Trainer, inputs: StageInputs) -> None:
-    """Set the starting point that depends on the data: image projection and free vectors."""
+    """Set the starting point that depends on the data: image projection, free vectors and centroids."""
     model, settings, bank = trainer.model, inputs.params.model, inputs.bank
     projection = model.embedder.projection
     if bank is not None and projection is not None and settings.projection_init == "whitened":
@@ -28,6 +29,11 @@ def initialise(trainer: Trainer, inputs: StageInputs) -> None:
     free, prototype = model.label_side.free, settings.prototype
     if free is not None and (prototype.free_vectors < model.num_labels or prototype.free_init == "cluster_mean"):
         share_free_vectors(trainer, free, prototype.free_init, inputs.seed)
+    if model.label_side.centroids is not None:
+        # Without this pass the combiner would train on zeros for a whole epoch, then meet centroids that it never saw.
+        precision = inputs.params.optim.precision
+        queries = embed_all(model, trainer.inputs.queries, precision=precision, desc="first centroids")
+        update_centroids(model, torch.from_numpy(queries), trainer.inputs.relevance)
 
 
 def share_free_vectors(trainer: Trainer, free: SharedVectors, free_init: str, seed: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
+from torch.nn.functional import normalize
 
 from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
@@ -249,9 +250,10 @@ class Trainer:
         if self.params.batching.gradient_cache:
             cache = CachedEmbeddings(self.model, items, precision=precision)
         with autocast(precision, self.model.device):
-            embeddings = self.model.embed(items) if cache is None else cache.embeddings
-            query, text = embeddings[:num_queries], embeddings[num_queries:]
-            return query, text, self.model.prototypes(text, pool), cache
+            pooled = self.model.pool(items) if cache is None else cache.embeddings
+            unit = normalize(pooled, dim=-1)
+            prototypes = self.model.prototypes(pooled[num_queries:], pool)
+            return unit[:num_queries], unit[num_queries:], prototypes, cache
 
     def _loss(
         self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor

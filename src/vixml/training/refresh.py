@@ -16,7 +16,7 @@ from vixml.negatives.mining import Mined, mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
 from vixml.negatives.table import MinedTable
 from vixml.training.bank import make_clusters
-from vixml.training.encode import embed_all, label_prototypes
+from vixml.training.encode import embed_labels
 
 if TYPE_CHECKING:
     from vixml.training.loop import Trainer
@@ -57,10 +57,9 @@ def refresh(trainer: Trainer) -> None:
 def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> dict[str, float]:
     """Mine for all queries, or for the watched ones alone; return how hard the negatives of the watched ones are."""
     relevance, batching = trainer.inputs.relevance, trainer.params.batching
-    texts = embed_all(
+    texts, prototypes = embed_labels(
         trainer.model, trainer.inputs.labels, precision=trainer.params.optim.precision, desc="refresh labels"
     )
-    prototypes = label_prototypes(trainer.model, texts)
     device, watched = str(trainer.model.device), watched_queries(trainer.rows, trainer.seed)
     rows = trainer.rows if everything else watched
     mined = mine_labels(

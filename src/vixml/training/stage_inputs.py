@@ -15,7 +15,7 @@ from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.data.tokens import TokenStore
 from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import inverse_propensity
-from vixml.models.build import build_model
+from vixml.models.build import COMBINER_INPUT, build_model
 from vixml.models.device import resolve_device
 from vixml.models.tokenizer import load_saved_tokenizer
 from vixml.params.evaluation import EvaluationParams
@@ -106,6 +106,7 @@ class StageInputs:
         settings = counted(self.params)
         return {
             **flatten({name: settings[name] for name in _TRAINED_BY}, "params"),
+            "model.combiner_input": COMBINER_INPUT if self.params.objective.label_side == "prototype" else None,
             "evaluation.propensity_a": self.evaluation.propensity_a,
             "evaluation.propensity_b": self.evaluation.propensity_b,
             "seed": self.seed,

@@ -26,7 +26,7 @@ from vixml.params.training import Resume, check_resume
 from vixml.retrieval.exact import shorten
 from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
-from vixml.training.encode import embed_all, label_prototypes
+from vixml.training.encode import embed_all, embed_labels
 from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
 from vixml.training.initialise import initialise
 from vixml.training.precision import to_device
@@ -120,8 +120,7 @@ def refresh_hard_negatives(
     precision = params.optim.precision
     queries = embed_all(model, inputs.source("train"), precision=precision, desc="refresh queries")
     update_centroids(model, torch.from_numpy(queries), relevance)
-    texts = embed_all(model, inputs.source("label"), precision=precision, desc="refresh labels")
-    prototypes = label_prototypes(model, texts)
+    texts, prototypes = embed_labels(model, inputs.source("label"), precision=precision, desc="refresh labels")
     rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
     bank = torch.from_numpy(queries)
     clusters = make_clusters(bank, rows, params.batching.start_epoch, params, inputs.seed, model.device)
@@ -259,12 +258,12 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     asked = asked if inputs.evaluation.query_images else asked.without_images()
     queries = embed_all(dual, asked, precision=precision, desc="embed test queries")
     seconds = time.perf_counter() - started
-    texts = embed_all(dual, inputs.source("label"), precision=precision, desc="embed labels")
+    texts, prototypes = embed_labels(dual, inputs.source("label"), precision=precision, desc="embed labels")
     np.save(folder / "test_queries.npy", shorten(queries, dim), allow_pickle=False)
     if asked.image_rows is not None:
         np.save(folder / "test_imageless.npy", asked.image_rows.lengths == 0, allow_pickle=False)
     np.save(folder / "label_texts.npy", shorten(texts, dim), allow_pickle=False)
-    np.save(folder / "label_prototypes.npy", shorten(label_prototypes(dual, texts), dim), allow_pickle=False)
+    np.save(folder / "label_prototypes.npy", shorten(prototypes, dim), allow_pickle=False)
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
         train = embed_all(dual, inputs.source("train"), precision=precision, desc="embed training queries")
         np.save(folder / "train_queries.npy", shorten(train, dim).astype(np.float16), allow_pickle=False)

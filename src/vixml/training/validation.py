@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vixml.metrics.ranking import ranking_metrics
 from vixml.models.dual import DualModel
 from vixml.retrieval.exact import top_k
-from vixml.training.encode import embed_all, label_prototypes
+from vixml.training.encode import embed_all, embed_labels
 from vixml.training.inputs import ItemSource
 
 
@@ -36,7 +36,7 @@ class Validation:
 
 def validate(model: DualModel, labels: ItemSource, data: Validation, *, precision: str) -> dict[str, float]:
     """Return the metrics of the current model with its stale centroids if any, by exact search over all labels."""
-    prototypes = label_prototypes(model, embed_all(model, labels, precision=precision, desc="validation labels"))
+    _, prototypes = embed_labels(model, labels, precision=precision, desc="validation labels")
     queries = embed_all(model, data.queries, precision=precision, desc="validation queries")
     _, top = top_k(queries, prototypes, max(data.ks), exclude=data.exclude, device=model.device)
     return ranking_metrics(top, data.relevance, data.inverse_propensity, data.ks)

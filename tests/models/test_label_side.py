@@ -1,0 +1,39 @@
+"""What the label sides make of a pooled text embedding: which of them look at its length."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from vixml.models.label_side import PrototypeSide, make_label_side
+from vixml.params.model import PrototypeParams
+
+LABELS = torch.tensor([2, 0, 2])
+
+
+@pytest.fixture
+def pooled() -> torch.Tensor:
+    """Embeddings [3, 16] of length 5."""
+    return 5 * normalize(torch.randn(3, 16, generator=torch.Generator().manual_seed(1)), dim=-1)
+
+
+def test_the_combiner_reads_the_embedding_as_pooled(pooled: torch.Tensor) -> None:
+    """Not scaled to unit length, as in the published method."""
+    side = make_label_side("prototype", 16, PrototypeParams(num_heads=2, feedforward=16), num_labels=4).eval()
+    assert isinstance(side, PrototypeSide)
+    side.centroids.normal_()
+    sequence = torch.stack([pooled, side.free.table.weight[LABELS], side.centroids[LABELS]], dim=1)
+    with torch.no_grad():
+        expected = normalize(side.combiner.layer(sequence).mean(dim=1), dim=-1)
+        torch.testing.assert_close(side(pooled, LABELS), expected)
+        assert (side(normalize(pooled, dim=-1), LABELS) - expected).abs().max() > 1e-3
+
+
+def test_the_other_sides_scale_it_first(pooled: torch.Tensor) -> None:
+    """A text's length says nothing in DEXA, NGAME and the softmax family."""
+    unit = normalize(pooled, dim=-1)
+    torch.testing.assert_close(make_label_side("text", 16, PrototypeParams(), num_labels=4)(pooled, LABELS), unit)
+    side = make_label_side("auxiliary", 16, PrototypeParams(), num_labels=4)
+    assert side.free is not None
+    torch.testing.assert_close(side(pooled, LABELS), normalize(unit + side.free.table.weight[LABELS], dim=-1))
