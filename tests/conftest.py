@@ -34,11 +34,17 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """Inputs with the outputs of an independent implementation of the method, and the tiny networks they need."""
+    return REPOSITORY / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
 def shared_dir() -> Path:
-    """Folder of shared data, models and golden values."""
+    """Folder of real data and pretrained models, which are too large for the repository."""
     folder = Path(os.environ.get("VIXML_SHARED", REPOSITORY.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no shared data: set VIXML_SHARED (looked in {folder.name}/ beside the repository)")
+        pytest.skip("no real data and pretrained models: set VIXML_SHARED to their folder")
     return folder
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.images.test_precomputed import WIDTH, write_official
 from tests.e2e.commands import FAMILY
+from tests.images.test_precomputed import WIDTH, write_official
 
 pytestmark = pytest.mark.e2e
 

@@ -54,8 +54,8 @@ def _catalogue() -> dict[str, pd.DataFrame]:
     }
 
 
-def test_slots_match_golden(shared_dir: Path, tmp_path: Path) -> None:
-    with np.load(shared_dir / "golden" / "image_bank.npz", allow_pickle=False) as golden:
+def test_slots_match_golden(golden_dir: Path, tmp_path: Path) -> None:
+    with np.load(golden_dir / "image_bank.npz", allow_pickle=False) as golden:
         np.save(tmp_path / "vectors.npy", golden["image_embeddings"])
         np.save(tmp_path / "test_rows.npy", np.arange(len(golden["image_embeddings"])))
         np.save(tmp_path / "test_offsets.npy", golden["item_offsets"])

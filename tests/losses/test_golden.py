@@ -13,9 +13,9 @@ from vixml.losses.triplet import pick_positives, triplet_loss
 
 
 @pytest.mark.parametrize("case", ["prime", "fixed_margin", "few_negatives", "all_negatives"])
-def test_triplet_value_and_gradient(shared_dir: Path, case: str) -> None:
+def test_triplet_value_and_gradient(golden_dir: Path, case: str) -> None:
     """Loss and gradient equal the golden ones."""
-    golden = np.load(shared_dir / "golden" / "triplet_loss.npz", allow_pickle=False)
+    golden = np.load(golden_dir / "triplet_loss.npz", allow_pickle=False)
     scores = torch.tensor(golden[f"{case}_sim"], requires_grad=True)
     loss = triplet_loss(
         scores,
@@ -31,16 +31,16 @@ def test_triplet_value_and_gradient(shared_dir: Path, case: str) -> None:
     np.testing.assert_allclose(scores.grad, golden[f"{case}_grad"], atol=1e-7)
 
 
-def test_further_positives_are_never_negatives(shared_dir: Path) -> None:
+def test_further_positives_are_never_negatives(golden_dir: Path) -> None:
     """The golden case with two positives in a row; whichever is drawn, the other one is no negative."""
-    golden = np.load(shared_dir / "golden" / "triplet_loss.npz", allow_pickle=False)
+    golden = np.load(golden_dir / "triplet_loss.npz", allow_pickle=False)
     scores, target = torch.tensor(golden["multi_positive_sim"]), torch.tensor(golden["multi_positive_target"]) > 0
     assert triplet_loss(scores, target).item() == pytest.approx(float(golden["multi_positive_loss"]), rel=1e-5)
 
 
-def test_regulariser_value_and_gradients(shared_dir: Path) -> None:
+def test_regulariser_value_and_gradients(golden_dir: Path) -> None:
     """Regulariser and both gradients equal the golden ones."""
-    golden = np.load(shared_dir / "golden" / "regulariser.npz", allow_pickle=False)
+    golden = np.load(golden_dir / "regulariser.npz", allow_pickle=False)
     text = torch.tensor(golden["sim_text"], requires_grad=True)
     prototype = torch.tensor(golden["sim_prototype"], requires_grad=True)
     loss = prototype_regulariser(

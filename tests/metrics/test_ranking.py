@@ -33,8 +33,8 @@ GOLDEN_NAMES = {
 
 
 @pytest.fixture(scope="module")
-def golden(shared_dir: Path) -> dict[str, np.ndarray]:
-    with np.load(shared_dir / "golden" / "metrics.npz", allow_pickle=False) as file:
+def golden(golden_dir: Path) -> dict[str, np.ndarray]:
+    with np.load(golden_dir / "metrics.npz", allow_pickle=False) as file:
         return dict(file)
 
 

@@ -129,12 +129,12 @@ def test_pretrained_folder_and_its_tokenizer(shared_dir: Path) -> None:
     assert float(first @ other) < 0.5
 
 
-def test_lora_trains_adapters_only_and_reopens(tmp_path: Path, shared_dir: Path) -> None:
+def test_lora_trains_adapters_only_and_reopens(tmp_path: Path, golden_dir: Path) -> None:
     """Under LoRA only adapters and the new parts train and are saved; a reopened model embeds the same."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    folder = shared_dir / "golden" / "models" / "tiny-qwen2"
+    folder = golden_dir / "models" / "tiny-qwen2"
     backbone = BackboneParams(family="decoder", name=str(folder), lora={"rank": 4, "alpha": 4})
     settings = ModelParams(prototype=PROTOTYPE)
     vocabulary = {f"w{i}": i for i in range(119)} | {"<|endoftext|>": 119}
@@ -168,14 +168,14 @@ def test_lora_trains_adapters_only_and_reopens(tmp_path: Path, shared_dir: Path)
         torch.testing.assert_close(model.embed(_images()), again.embed(_images()))
 
 
-def test_lora_scaling_is_rank_stabilised(shared_dir: Path) -> None:
+def test_lora_scaling_is_rank_stabilised(golden_dir: Path) -> None:
     """The update is scaled by alpha / sqrt(rank)."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
     backbone = BackboneParams(
         family="decoder",
-        name=str(shared_dir / "golden" / "models" / "tiny-qwen2"),
+        name=str(golden_dir / "models" / "tiny-qwen2"),
         lora={"rank": 4, "alpha": 6, "targets": ["q_proj"]},
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))

@@ -31,10 +31,10 @@ def _with_projection(embedder: Embedder, golden: np.lib.npyio.NpzFile) -> Embedd
     return embedder.eval()
 
 
-def test_encoder_forward(shared_dir: Path) -> None:
+def test_encoder_forward(golden_dir: Path) -> None:
     """Ragged texts with 0 to 3 images give the golden embeddings, with and without images."""
-    golden = np.load(shared_dir / "golden" / "encoder_forward.npz", allow_pickle=False)
-    backbone = AutoModel.from_pretrained(shared_dir / "golden" / "models" / "tiny-bert")
+    golden = np.load(golden_dir / "encoder_forward.npz", allow_pickle=False)
+    backbone = AutoModel.from_pretrained(golden_dir / "models" / "tiny-bert")
     embedder = _with_projection(Embedder(backbone, image_dim=8), golden)
     words, pictures = golden["attention_mask"].astype(bool), golden["image_mask"].astype(bool)
     tokens = RaggedArray(golden["input_ids"][words], offsets_of(words.sum(axis=1)))
@@ -46,10 +46,10 @@ def test_encoder_forward(shared_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(("pooling", "key"), [("mean", "text_image"), ("last", "text_image_last_token")])
-def test_decoder_forward(shared_dir: Path, pooling: str, key: str) -> None:
+def test_decoder_forward(golden_dir: Path, pooling: str, key: str) -> None:
     """Prompt, text, images and end token give the golden embeddings."""
-    golden = np.load(shared_dir / "golden" / "decoder_forward.npz", allow_pickle=False)
-    backbone = AutoModel.from_pretrained(shared_dir / "golden" / "models" / "tiny-qwen2")
+    golden = np.load(golden_dir / "decoder_forward.npz", allow_pickle=False)
+    backbone = AutoModel.from_pretrained(golden_dir / "models" / "tiny-qwen2")
     text, image, end = (tuple(golden[name].tolist()) for name in ("text_prefix", "image_prefix", "end"))
     embedder = Embedder(backbone, image_dim=8, frame=decoder_frame(text, image, end), pooling=pooling)
     _with_projection(embedder, golden)
@@ -61,9 +61,9 @@ def test_decoder_forward(shared_dir: Path, pooling: str, key: str) -> None:
             np.testing.assert_allclose(embedder(ItemBatch(tokens)), golden["text"], atol=1e-4)
 
 
-def test_prototype_combiner(shared_dir: Path) -> None:
+def test_prototype_combiner(golden_dir: Path) -> None:
     """The combiner gives the golden prototypes."""
-    golden = np.load(shared_dir / "golden" / "prototype_combiner.npz", allow_pickle=False)
+    golden = np.load(golden_dir / "prototype_combiner.npz", allow_pickle=False)
     combiner = PrototypeCombiner(32, num_heads=int(golden["heads"]), feedforward=int(golden["feedforward"])).eval()
     weights = {name.removeprefix("weight."): torch.tensor(golden[name]) for name in golden.files if "weight." in name}
     combiner.layer.load_state_dict(weights)

@@ -201,9 +201,9 @@ def test_pool_target_and_centroids_equal_their_oracles(seed: int) -> None:
     )
 
 
-def test_centroids_are_golden(shared_dir: Path) -> None:
+def test_centroids_are_golden(golden_dir: Path) -> None:
     """Centroids equal the golden ones, zero rows for labels without query, whatever the block."""
-    golden = np.load(shared_dir / "golden" / "centroids.npz", allow_pickle=False)
+    golden = np.load(golden_dir / "centroids.npz", allow_pickle=False)
     relevance = sp.csr_matrix(
         (golden["train_data"], golden["train_indices"], golden["train_indptr"]), golden["train_shape"]
     )

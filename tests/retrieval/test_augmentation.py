@@ -46,8 +46,8 @@ def _dense(ranker: Ranker, queries: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["split", "joint"])
-def test_golden_values(mode: str, shared_dir: Path) -> None:
-    with np.load(shared_dir / "golden" / "retrieval_augmented.npz", allow_pickle=False) as golden:
+def test_golden_values(mode: str, golden_dir: Path) -> None:
+    with np.load(golden_dir / "retrieval_augmented.npz", allow_pickle=False) as golden:
         relevance = sp.csr_matrix(
             (np.ones(len(golden["train_indices"]), np.float32), golden["train_indices"], golden["train_indptr"]),
             shape=tuple(golden["train_shape"]),
