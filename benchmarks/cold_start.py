@@ -53,13 +53,13 @@ def main() -> None:
 def _report(args: argparse.Namespace) -> None:
     from benchmarks.held_out_labels import ColdStartData, cold_start_report
     from vixml.datasets import CSRDataset
-    from vixml.serving.bundle import Bundle
+    from vixml.serving.bundle import PredictorBundle
     from vixml.serving.labels import LabelChanges
 
     data = args.project / "data"
 
-    def opened(store: str) -> tuple[Bundle, np.ndarray]:
-        bundle = Bundle.open(data / "06_models" / store / args.variant)
+    def opened(store: str) -> tuple[PredictorBundle, np.ndarray]:
+        bundle = PredictorBundle.open(data / "06_models" / store / args.variant)
         file = data / "07_model_output" / store / args.variant / "embeddings" / "test_queries.npy"
         return bundle, np.load(file, allow_pickle=False)
 

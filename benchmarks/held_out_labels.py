@@ -15,7 +15,7 @@ from vixml.metrics.ranking import query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.retrieval.exact import shorten, top_k, unit_rows
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, label_prototypes_for, pool_labels
 
 WAYS = (("mean", "mean"), ("mean", "zero"), ("nearest", "nearest"), ("nearest", "zero"), ("zero", "zero"))
@@ -60,9 +60,9 @@ class ColdStartData:
 
 
 def cold_start_report(
-    full: Bundle,
+    full: PredictorBundle,
     full_queries: NDArray[Any],
-    reduced: Bundle,
+    reduced: PredictorBundle,
     reduced_queries: NDArray[Any],
     held_out: LabelChanges,
     data: ColdStartData,

@@ -47,7 +47,7 @@ PARTS = {
     "bank": "_remember",
 }
 IMAGE_DIM, LABELS_A_QUERY = 1152, 2
-CURVE, LOOK = 6_000, 3.0  # records of 300 epochs; seconds between two looks at a curve (`Courier`)
+CURVE, LOOK = 6_000, 3.0  # records of 300 epochs; seconds between two looks at a curve (`BackgroundSender`)
 
 
 def main() -> None:
@@ -235,7 +235,7 @@ def around(trainer: Trainer, step: float, device: torch.device) -> None:
 
 def tracking() -> float:
     """Return the processor seconds in which a record behind a long training's curve is read and logged to MLflow."""
-    from vixml.tracking.mirror import CurveMirror
+    from vixml.tracking.curve_uploader import CurveUploader
     from vixml.tracking.store import Store
 
     with tempfile.TemporaryDirectory() as folder:
@@ -250,14 +250,14 @@ def tracking() -> float:
             store.add_metrics(run, points)
             told.extend(points)
 
-        mirror = CurveMirror(curve, tell)
-        mirror.poll()
+        uploader = CurveUploader(curve, tell)
+        uploader.poll()
         spent = []
         for n in range(CURVE, CURVE + 5):
             with curve.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"step": n, **record}) + "\n")
             started = time.thread_time()
-            mirror.poll()
+            uploader.poll()
             spent.append(time.thread_time() - started)
         assert len(told) == 4 * (CURVE + len(spent)), "not every record arrived"
         return min(spent)

@@ -11,7 +11,7 @@ from vixml.core.directories import WorkDirectory, publish
 from vixml.core.errors import DataError
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import LabelUpdateParams
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, update_labels
 
 HELD = ["L001", "L004", "L040"]
@@ -20,10 +20,10 @@ HELD = ["L001", "L004", "L040"]
 @pytest.fixture(scope="module")
 def pair(models, root, tmp_path_factory):
     """A model, the same one without three labels, and those as labels to add."""
-    full = Bundle.open(models / "encoder_vision")
+    full = PredictorBundle.open(models / "encoder_vision")
     folder = tmp_path_factory.mktemp("cold")
     built, _ = update_labels(full, LabelChanges(removed=HELD), LabelUpdateParams(), WorkDirectory(folder / "work"))
-    reduced = Bundle(publish(built, folder / "reduced"), full.settings)
+    reduced = PredictorBundle(publish(built, folder / "reduced"), full.settings)
     labels = full.labels.set_index("uid")
     added = {uid: (labels.loc[uid, "text"], list(labels.loc[uid, "images"])) for uid in HELD}
     return full, reduced, LabelChanges(added=added, image_root=root)

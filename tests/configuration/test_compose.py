@@ -10,7 +10,7 @@ from vixml.configuration.compose import (
     compose,
     overlay,
     readable_name,
-    reads_images,
+    uses_images,
 )
 from vixml.core.errors import ConfigError
 from vixml.params.objective import OBJECTIVES
@@ -67,7 +67,7 @@ def test_a_section_that_is_a_value_is_an_error():
 
 def test_the_ablation_is_every_objective_with_and_without_images():
     assert len(ABLATION) == 2 * len(OBJECTIVES)
-    assert sum(map(reads_images, ABLATION)) == len(OBJECTIVES)
+    assert sum(map(uses_images, ABLATION)) == len(OBJECTIVES)
     assert readable_name("encoder_vision_decoupled_softmax") == "encoder_vision decoupled_softmax"
     assert [readable_name(name) for name in VARIANTS] == list(VARIANTS)
 

@@ -16,7 +16,7 @@ from vixml.freshness import hooks, origin
 from vixml.freshness.contents import content_of
 from vixml.freshness.runner import FreshRunner
 from vixml.params.retrieval import RetrievalParams
-from vixml.params.speed import SPEED_ONLY, counted
+from vixml.params.speed import SPEED_ONLY, result_settings
 from vixml.params.variant import VariantParams
 
 
@@ -162,8 +162,8 @@ def test_speed_only_settings_exist(repository):
             assert name in model.model_fields
             if below is not True:
                 assert set(below) <= set(model.model_fields[name].annotation.model_fields)
-    assert "device" not in counted(VariantParams())["training"]
-    assert set(counted(VariantParams())["retrieval"]) < set(RetrievalParams.model_fields)
+    assert "device" not in result_settings(VariantParams())["training"]
+    assert set(result_settings(VariantParams())["retrieval"]) < set(RetrievalParams.model_fields)
 
 
 RUN = {"pipeline_names": ["study"], "env": "mine", "runtime_params": {"a": {"b": 1}, "seed": 2}}

@@ -14,8 +14,9 @@ from scipy import sparse
 from tests.oracles import search as oracle
 
 from vixml.core.errors import DataError
-from vixml.retrieval import prescan
+from vixml.retrieval import prefilter
 from vixml.retrieval.exact import top_k
+from vixml.retrieval.prefilter import Bfloat16Prefilter
 
 
 @settings(max_examples=80, deadline=None)
@@ -102,8 +103,10 @@ def test_a_scan_in_half_precision_loses_nothing(
         labels *= np.float32(1e37)
     pairs = sparse.random(num_queries, num_labels, excluded, format="csr", random_state=seed % 1000, dtype=np.float32)
     with (
-        mock.patch.multiple(prescan, _MIN_LABELS=1, _MIN_QUERIES=1, _SPARSE=64, _SAMPLE=256, cpu_has_bf16=lambda: True),
-        mock.patch.object(prescan.Prescan, "search", autospec=True, side_effect=prescan.Prescan.search) as search,
+        mock.patch.multiple(
+            prefilter, _MIN_LABELS=1, _MIN_QUERIES=1, _SPARSE=64, _SAMPLE=256, cpu_has_bf16=lambda: True
+        ),
+        mock.patch.object(Bfloat16Prefilter, "search", autospec=True, side_effect=Bfloat16Prefilter.search) as search,
     ):
         scores, ids = top_k(queries, labels, k, exclude=pairs)
     assert search.called == (num_labels >= 64 * min(k, num_labels))
@@ -124,7 +127,7 @@ def test_a_scan_settles_nearly_every_query() -> None:
     """On vectors like embeddings the first guess is right, so the plain search has nothing left to do."""
     generator = np.random.default_rng(0)
     queries, labels = (generator.standard_normal((n, 32)).astype(np.float32) for n in (300, 20_000))
-    scan = prescan.Prescan(labels, 20)
+    scan = Bfloat16Prefilter(labels, 20)
     scores, ids = np.zeros((300, 20), np.float32), np.zeros((300, 20), np.int64)
     left = scan.search(torch.from_numpy(queries), None, scores, ids)
     assert len(left) < 3

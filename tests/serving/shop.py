@@ -20,7 +20,7 @@ from vixml.params.objective import LabelSideKind
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import shorten, unit_rows
 from vixml.retrieval.index import build_index
-from vixml.serving.bundle import Bundle, BundleSettings, build_bundle
+from vixml.serving.bundle import BundleSettings, PredictorBundle, build_bundle
 
 COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
 THINGS = ["vase", "lamp", "chair", "shoe", "mug", "clock", "sofa", "coat"]
@@ -127,4 +127,4 @@ def _embeddings(model, vision, root, labels, train, work, backbone, dim) -> Seal
     return publish(Built(folder, "embeddings", {}), work.path / "published" / "embeddings")
 
 
-__all__ = ["Bundle", "make_predictor", "picture"]
+__all__ = ["PredictorBundle", "make_predictor", "picture"]

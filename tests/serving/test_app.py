@@ -15,7 +15,7 @@ from vixml.core.directories import WorkDirectory, publish
 from vixml.core.errors import ConfigError
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.serving import app as web
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, update_labels
 
 
@@ -62,7 +62,7 @@ def test_pictures_of_labels_added_later(models, tmp_path, image):
     (pictures / "a.png").write_bytes(base64.b64decode(image))
     (tmp_path / "secret.png").write_bytes(base64.b64decode(image))
     added = {"inside": ("a", ["a.png"]), "outside": ("b", ["../secret.png"])}
-    bundle = Bundle.open(models / "encoder_text")
+    bundle = PredictorBundle.open(models / "encoder_text")
     bundle = replace(bundle, settings=bundle.settings.model_copy(update={"image_root": None}))
     changes = LabelChanges(added=added, image_root=pictures)
     built, _ = update_labels(bundle, changes, LabelUpdateParams(), WorkDirectory(tmp_path / "work"))

@@ -9,7 +9,7 @@ import serving_shop as shop
 from vixml import Predictor
 from vixml.core.directories import WorkDirectory, publish
 from vixml.params.retrieval import LabelUpdateParams, RetrievalParams
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, update_labels
 
 KINDS = {
@@ -57,7 +57,7 @@ def test_one_query_alone_and_among_others(kinds, root, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_label_given_again_gets_the_vectors_it_had(kinds, root, tmp_path, kind):
     """An update with a label's own text and images changes nothing; a new label has the width of the others."""
-    bundle = Bundle.open(kinds / kind.replace(" ", "_") / "encoder_vision")
+    bundle = PredictorBundle.open(kinds / kind.replace(" ", "_") / "encoder_vision")
     row = bundle.labels.set_index("uid").loc["L003"]
     changes = LabelChanges(
         updated={"L003": (row["text"], list(row["images"]))},
@@ -66,7 +66,7 @@ def test_a_label_given_again_gets_the_vectors_it_had(kinds, root, tmp_path, kind
     )
     built, _ = update_labels(bundle, changes, LabelUpdateParams(neighbours=3), WorkDirectory(tmp_path / "work"))
     publish(built, tmp_path / "updated")
-    updated = Bundle.open(tmp_path / "updated")
+    updated = PredictorBundle.open(tmp_path / "updated")
     np.testing.assert_allclose(updated.label_prototypes[3], bundle.label_prototypes[3], atol=1e-5)
     np.testing.assert_allclose(updated.label_texts[3], bundle.label_texts[3], atol=1e-5)
     assert updated.label_prototypes.shape == (49, WIDTHS[kind])

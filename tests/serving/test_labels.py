@@ -13,7 +13,7 @@ import torch
 from vixml.core.directories import WorkDirectory, publish
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.params.retrieval import LabelUpdateParams, RetrievalParams
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, label_prototypes_for, update_labels
 
 PARAMS = LabelUpdateParams(neighbours=3)
@@ -21,13 +21,13 @@ PARAMS = LabelUpdateParams(neighbours=3)
 
 @pytest.fixture
 def bundle(models):
-    return Bundle.open(models / "encoder_vision")
+    return PredictorBundle.open(models / "encoder_vision")
 
 
 def apply(bundle, tmp_path, changes, params=PARAMS):
     built, report = update_labels(bundle, changes, params, WorkDirectory(tmp_path / "work"))
     publish(built, tmp_path / "updated")
-    return Bundle.open(tmp_path / "updated"), report
+    return PredictorBundle.open(tmp_path / "updated"), report
 
 
 def as_given(bundle, uid):
@@ -167,7 +167,7 @@ def test_a_blended_ranking_survives(root, tmp_path, kind):
     shop = sys.modules["serving_shop"]
     retrieval = RetrievalParams.model_validate({"kind": kind, "augmentation": {"mode": "split", "depth": 10}})
     shop.make_predictor(root, tmp_path / "models", "encoder_text", retrieval)
-    bundle = Bundle.open(tmp_path / "models" / "encoder_text")
+    bundle = PredictorBundle.open(tmp_path / "models" / "encoder_text")
     updated, _ = apply(bundle, tmp_path, LabelChanges(added={"new": ("a red vase", [])}, removed=["L000"]))
     queries = np.array(updated.label_texts[:5])
     _, found = updated.ranker().search(queries, 10)
@@ -216,8 +216,8 @@ def test_bad_files_of_labels_are_named(bundle, root, tmp_path):
 
 def test_a_bundle_that_is_torn_or_lacks_training_queries_says_so(models, tmp_path):
     with pytest.raises(StateError, match="no complete output"):
-        Bundle.open(tmp_path)
+        PredictorBundle.open(tmp_path)
     shutil.copytree(models / "encoder_text" / "predictor", tmp_path / "torn")
     (tmp_path / "torn" / "labels.parquet").unlink()
     with pytest.raises(StateError, match="missing or torn"):
-        Bundle.open(tmp_path / "torn")
+        PredictorBundle.open(tmp_path / "torn")

@@ -81,7 +81,7 @@ def train_and_evaluate(uri, folder, *, evaluate=lambda *_: RESULT, wait=harness.
     harness.drive(TrackingHooks(), config, chain, folder=folder, extra=hooks_tests.inputs(folder, VARIANT))
     over()
     for thread in threading.enumerate():
-        if thread.name == "mlflow-courier":
+        if thread.name == "mlflow-sender":
             thread.join()
     return json.loads((folder / VARIANT / "run_records.json").read_text())["runs"], folder / VARIANT
 

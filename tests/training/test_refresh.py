@@ -149,7 +149,7 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
 
 def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Renewed or not: how hard, how pure, how much changed, how long; a sample stands for many queries."""
-    monkeypatch.setattr(refresh, "_WATCHED", 20)
+    monkeypatch.setattr(refresh, "_MONITORED", 20)
     trainer = _hard(tiny, tmp_path, mined_per_query=1, mine_every=2)
     trainer.fit(5, desc=STAGE)
     records = trainer.refreshes.records()
@@ -161,9 +161,9 @@ def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkey
         assert -1 <= record["negative_similarity"] <= record["hardest_negative_similarity"] <= 1
         assert record["seconds"] > 0
     assert records[0]["negatives_changed"] > 0
-    watched = refresh.watched_queries(trainer.rows, trainer.seed)
+    monitored = refresh.monitored_queries(trainer.rows, trainer.seed)
     assert trainer.mined is not None
-    np.testing.assert_array_equal(trainer.watched, trainer.mined.labels[watched])
+    np.testing.assert_array_equal(trainer.monitored, trainer.mined.labels[monitored])
 
 
 def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNamespace, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ _SHORTCUTS = {
 }
 
 
-def reads_images(name: str) -> bool:
+def uses_images(name: str) -> bool:
     """Return whether a variant, one of the ablation's included, reads the image bank."""
     variant, _ = ABLATION.get(name, (name, None))
     return variant in VISION_VARIANTS

@@ -22,7 +22,7 @@ from typing import Any
 
 from vixml.core.errors import StateError, VixmlError
 from vixml.core.files import atomic_file, content_hash, hash_file, link, read_json, stamp_of, sync, write_json
-from vixml.core.fingerprint import fingerprint_json, steady
+from vixml.core.fingerprint import drop_volatile_keys, fingerprint_json
 from vixml.core.storage import check_array, writing
 
 __all__ = [
@@ -94,7 +94,7 @@ class SealedDirectory:
     def fingerprint(self) -> str:
         """Hash over all files and facts, times and memory left out: equal content, equal fingerprint."""
         contents = {name: facts.get("content", facts["sha256"]) for name, facts in self.files.items()}
-        return fingerprint_json({"files": contents, "meta": steady(dict(self.meta))})
+        return fingerprint_json({"files": contents, "meta": drop_volatile_keys(dict(self.meta))})
 
     def verify(self) -> None:
         """Re-hash every file.

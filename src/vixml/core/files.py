@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import StateError
-from vixml.core.fingerprint import fingerprint_json, steady
+from vixml.core.fingerprint import drop_volatile_keys, fingerprint_json
 from vixml.core.storage import writing
 
 _CHUNK = 1 << 20
@@ -86,7 +86,7 @@ def content_hash(path: Path) -> str:
         text = path.read_bytes()
         try:
             parts = text.splitlines() if path.suffix == ".jsonl" else [text]
-            return fingerprint_json([steady(json.loads(part)) for part in parts])
+            return fingerprint_json([drop_volatile_keys(json.loads(part)) for part in parts])
         except ValueError:  # not JSON, whatever its name says
             pass
     return hash_file(path)

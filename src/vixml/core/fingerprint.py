@@ -16,7 +16,7 @@ def fingerprint_json(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def steady(value: Any) -> Any:
+def drop_volatile_keys(value: Any) -> Any:
     """Return a JSON document without the facts that differ from run to run though nothing has changed.
 
     Those are the keys that name a time, a speed or memory: `seconds`, `milliseconds_per_query`, `images_per_second`,
@@ -24,5 +24,5 @@ def steady(value: Any) -> Any:
     every run.
     """
     if isinstance(value, dict):
-        return {key: steady(below) for key, below in value.items() if not _VOLATILE.search(str(key))}
-    return [steady(below) for below in value] if isinstance(value, list) else value
+        return {key: drop_volatile_keys(below) for key, below in value.items() if not _VOLATILE.search(str(key))}
+    return [drop_volatile_keys(below) for below in value] if isinstance(value, list) else value

@@ -135,7 +135,7 @@ def evaluate_variant(
         "dataset": dataset,
         "backbone": params.backbone.name,
         "objective": params.objective.name,
-        "images": params.model.reads_images,
+        "images": params.model.uses_images,
         "milliseconds_per_query": embeddings.meta["milliseconds_per_query"],
         "seconds": {"training": facts["training_seconds"]},
         "num_parameters": facts["parameters"],
@@ -182,7 +182,7 @@ def _ranker(
 
 
 def _has_prior(params: VariantParams) -> bool:
-    return params.model.reads_images and params.retrieval.imageless_prior > 0
+    return params.model.uses_images and params.retrieval.imageless_prior > 0
 
 
 def _imageless(embeddings: SealedDirectory) -> np.ndarray:

@@ -19,7 +19,7 @@ from vixml.core.errors import StateError, VixmlError
 from vixml.datasets.work_directory import WorkDirectoryDataset
 from vixml.freshness.contents import DAMAGED, content_of, learn, path_of
 from vixml.freshness.reads import READS
-from vixml.params.speed import NOT_COUNTED, counted
+from vixml.params.speed import IGNORED_PARAMETERS, result_settings
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -52,7 +52,7 @@ def origin_of(node: Node, catalog: CatalogProtocol) -> Origin:
     parameters, contents = {}, {}
     for name in dict.fromkeys(node.inputs):
         if name.startswith("params:") or name == "parameters":
-            if name not in NOT_COUNTED:
+            if name not in IGNORED_PARAMETERS:
                 parameters[name] = _counted(node, name, catalog.load(name))
         elif not isinstance(dataset := catalog.get(name), WorkDirectoryDataset):
             contents[name] = content_of(dataset)
@@ -145,7 +145,7 @@ def _counted(node: Node, name: str, value: Any) -> Any:
         value = kind.model_validate(dict(value))
     if not isinstance(value, BaseModel):
         return value
-    return counted(value, READS.get(node.func.__name__, {}).get(type(value)))
+    return result_settings(value, READS.get(node.func.__name__, {}).get(type(value)))
 
 
 def _difference(record: Mapping[str, Any], now: Origin, catalog: CatalogProtocol) -> str | None:

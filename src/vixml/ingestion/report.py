@@ -92,7 +92,7 @@ def images_that_are_not_there(report: Mapping[str, Any], model: ModelParams) -> 
     most = max((side.get("most_images", model.max_images) for side in report["sides"].values()), default=0)
     left_out = report["repairs"].get("images_beyond_limit", 0)
     default = ModelParams.model_fields["max_images"].default
-    if not model.reads_images or model.max_images <= most or not (left_out or model.max_images > default):
+    if not model.uses_images or model.max_images <= most or not (left_out or model.max_images > default):
         return None
     reason = f"ingestion left {left_out:,} images out" if left_out else "the files that ingestion read name no more"
     return (

@@ -151,13 +151,13 @@ class ModelParams(Params):
     """Shorter widths that are trained along: embeddings may be cut to one of them (`retrieval.dim`); empty for none."""
 
     @property
-    def reads_images(self) -> bool:
+    def uses_images(self) -> bool:
         """Whether the network looks at images at all."""
         return self.use_images and self.max_images > 0
 
     def weighs_images(self, pooling: str) -> bool:
         """Whether `image_weight` has an effect: images are read, and an embedding is a mean that they take part in."""
-        return self.reads_images and (self.fusion == "late" or pooling == "mean")
+        return self.uses_images and (self.fusion == "late" or pooling == "mean")
 
     @model_validator(mode="after")
     def _widths(self) -> ModelParams:

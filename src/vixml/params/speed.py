@@ -35,11 +35,11 @@ SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
 }
 """Model of a section -> fields to leave out, in pydantic's form of `exclude`. A model that is not named has none."""
 
-NOT_COUNTED = frozenset({"params:resume", "params:run_name"})
+IGNORED_PARAMETERS = frozenset({"params:resume", "params:run_name"})
 """Whole parameters that no result depends on."""
 
 
-def counted(value: BaseModel, include: Any = None) -> dict[str, Any]:
+def result_settings(value: BaseModel, include: Any = None) -> dict[str, Any]:
     """Return the settings of `value` that its results depend on, as JSON values.
 
     Args:

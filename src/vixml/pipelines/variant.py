@@ -12,7 +12,7 @@ from types import ModuleType
 
 from kedro.pipeline import Pipeline, pipeline
 
-from vixml.configuration.compose import VARIANTS, reads_images
+from vixml.configuration.compose import VARIANTS, uses_images
 from vixml.pipelines import archive, evaluation, hard_negative_refresh, training
 from vixml.pipelines.ingestion.nodes import INGESTED
 
@@ -27,7 +27,7 @@ SHARED_PARAMETERS = frozenset(
 
 def create_pipeline(name: str) -> Pipeline:
     """Return one variant, end to end from the ingested data."""
-    images = reads_images(name)
+    images = uses_images(name)
     stages = (training, hard_negative_refresh, evaluation, archive)
     return under_namespace(sum((stage.create_pipeline(images=images) for stage in stages), Pipeline([])), name)
 
@@ -36,7 +36,7 @@ def over_variants(*stages: ModuleType) -> Pipeline:
     """Return the given stages over all variants."""
     return sum(
         (
-            under_namespace(stage.create_pipeline(images=reads_images(name)), name)
+            under_namespace(stage.create_pipeline(images=uses_images(name)), name)
             for name in VARIANTS
             for stage in stages
         ),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.retrieval import AugmentationParams, RetrievalParams
-from vixml.retrieval.index import ExactIndex, Found, LabelIndex, open_index
+from vixml.retrieval.index import ExactIndex, LabelIndex, SearchResult, open_index
 
 TEXTS, QUERIES = "texts", "queries"
 """Sub-folders of a label index that hold the further indexes of a blended ranking, where they are not exact."""
@@ -69,7 +69,7 @@ class Ranker:
         *,
         exclude: sp.csr_matrix | None = None,
         imageless: NDArray[np.bool_] | None = None,
-    ) -> Found:
+    ) -> SearchResult:
         """Return scores float32 [n, k] and labels int64 [n, k], best first, padded with -inf and -1.
 
         Scores are inner products for the plain ranking (and the prior, where there is one, for the queries marked in
@@ -94,7 +94,7 @@ class Ranker:
         exclude: sp.csr_matrix | None,
         imageless: NDArray[np.bool_],
         prior: NDArray[np.float32],
-    ) -> Found:
+    ) -> SearchResult:
         """Search as ever, and deep enough where there is no image: there the best labels are scored again.
 
         How many those are does not depend on `k`, nor what a query with an image gets on the others. A prior is not
@@ -135,7 +135,7 @@ class Ranker:
 
     def find(
         self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None, everything: int = 0
-    ) -> dict[str, Found]:
+    ) -> dict[str, SearchResult]:
         """Run the searches of a fused ranking; return scores and ids, best first, by the name of the part's weight.
 
         Args:
@@ -176,7 +176,7 @@ class Ranker:
         weighted = [getattr(self.params.fusion, name) * mass for name, mass in parts.items()]
         return sp.csr_matrix(sum(weighted[1:], start=weighted[0]))
 
-    def nearest_queries(self, queries: NDArray[Any], k: int) -> Found:
+    def nearest_queries(self, queries: NDArray[Any], k: int) -> SearchResult:
         """Return similarities float32 [n, k] and rows int64 [n, k] of the nearest training queries."""
         return self._queries.search(queries, k)
 
@@ -283,7 +283,7 @@ def without_pairs(mass: sp.csr_matrix, pairs: sp.csr_matrix | None) -> sp.csr_ma
     return mass
 
 
-def sparse_top_k(matrix: sp.csr_matrix, k: int) -> Found:
+def sparse_top_k(matrix: sp.csr_matrix, k: int) -> SearchResult:
     """Return the `k` largest stored entries of each row, best first, equal ones by rising column.
 
     Args:

@@ -66,7 +66,7 @@ def top_k(
     """
     import torch
 
-    from vixml.retrieval.prescan import Prescan
+    from vixml.retrieval.prefilter import Bfloat16Prefilter
 
     num_queries, num_labels = check_shapes(queries, labels, k, exclude)
     target = torch.device(device if device is not None else getattr(queries, "device", "cpu"))
@@ -78,7 +78,7 @@ def top_k(
     block = min(label_block, _CPU_BLOCK) if target.type == "cpu" else label_block
     with torch.inference_mode():
         label_blocks = resident(labels, target)
-        scan = Prescan.where_it_pays(label_blocks, min(query_block, num_queries), depth, target)
+        scan = Bfloat16Prefilter.where_it_pays(label_blocks, min(query_block, num_queries), depth, target)
         for begin in range(0, num_queries, query_block):
             query_bd = floats(queries[begin : begin + query_block], target)
             check_finite(query_bd, "query", begin)

@@ -19,7 +19,7 @@ from vixml.data.ragged import ragged_indices
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import top_k
 
-Found = tuple[NDArray[np.float32], NDArray[np.int64]]
+SearchResult = tuple[NDArray[np.float32], NDArray[np.int64]]
 _FEW = 8  # excluded pairs of a row that are looked for one by one, in blocks of so many numbers
 _NUMBERS_PER_BLOCK = 1 << 21
 
@@ -39,7 +39,7 @@ class LabelIndex(Protocol):
     def dim(self) -> int:
         """Width of a vector."""
 
-    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
         """Return scores float32 [N, k] and labels int64 [N, k], best first, padded with -inf and -1.
 
         Args:
@@ -76,7 +76,7 @@ class ExactIndex:
         """Width of a vector."""
         return int(self.vectors.shape[1])
 
-    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
         """See `LabelIndex.search`; equal scores are ordered by label id."""
         return top_k(
             queries,
@@ -119,7 +119,7 @@ class FaissIndex:
         """Width of a vector."""
         return int(self.index.d)
 
-    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
         """See `LabelIndex.search`. Each block looks deep enough to lose its excluded pairs and still return `k`."""
         if queries.ndim != 2 or queries.shape[1] != self.dim or k < 1:
             raise DataError("the queries do not fit the index", found=queries.shape, expected=f"[N, {self.dim}], k > 0")
@@ -237,7 +237,9 @@ def _faiss_index(index: Any, params: RetrievalParams, device: str | None) -> Fai
     return FaissIndex(index=moved, params=params, on_gpu=True)
 
 
-def remove_pairs(scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: sp.csr_matrix | None, k: int) -> Found:
+def remove_pairs(
+    scores: NDArray[np.float32], labels: NDArray[np.int64], pairs: sp.csr_matrix | None, k: int
+) -> SearchResult:
     """Drop excluded labels from top lists, close the gaps in order, and return the first `k` places.
 
     Args:

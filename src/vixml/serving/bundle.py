@@ -75,7 +75,7 @@ class BundleSettings(Params):
 
 
 @dataclass(frozen=True)
-class Bundle:
+class PredictorBundle:
     """Read-only view of a bundle; arrays are memory maps, tables are read at first use.
 
     Args:
@@ -87,7 +87,7 @@ class Bundle:
     settings: BundleSettings
 
     @classmethod
-    def open(cls, folder: str | Path) -> Bundle:
+    def open(cls, folder: str | Path) -> PredictorBundle:
         """Open a bundle, or the `predictor` in a variant's model folder.
 
         Raises:
@@ -238,7 +238,7 @@ def bundle_settings(
     """
     retrieval = params.retrieval.model_copy(update={"augmentation": AugmentationParams.model_validate(augmentation)})
     same = {"dataset": dataset, "variant": model.path.parent.name, "retrieval": retrieval}
-    if image_bank is None or not params.model.reads_images:
+    if image_bank is None or not params.model.uses_images:
         return BundleSettings(**same)
     facts = image_bank.meta
     if "vision" not in facts:

@@ -26,7 +26,7 @@ from vixml.params.retrieval import LabelUpdateParams
 from vixml.retrieval.augmentation import QUERIES, softmax
 from vixml.retrieval.exact import shorten, top_k, unit_rows
 from vixml.retrieval.index import build_index
-from vixml.serving.bundle import TRAIN_FILES, Bundle, BundleSettings, finish_bundle, link_tree
+from vixml.serving.bundle import TRAIN_FILES, BundleSettings, PredictorBundle, finish_bundle, link_tree
 from vixml.serving.query_files import id_column, query_blocks
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class LabelChanges:
 
 
 def update_labels(
-    bundle: Bundle, changes: LabelChanges, params: LabelUpdateParams, work: WorkDirectory
+    bundle: PredictorBundle, changes: LabelChanges, params: LabelUpdateParams, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
     """Build a bundle with other labels; the given one is not touched.
 
@@ -133,7 +133,7 @@ def update_labels(
     return finish_bundle(folder, _settings(bundle, changes), num_labels=len(labels), **facts), report
 
 
-def _settings(bundle: Bundle, changes: LabelChanges) -> BundleSettings:
+def _settings(bundle: PredictorBundle, changes: LabelChanges) -> BundleSettings:
     """Return the settings of the new bundle, which knows the folder of the new images."""
     if not any(names for _, names in (*changes.added.values(), *changes.updated.values())):
         return bundle.settings
@@ -245,7 +245,7 @@ def pool_labels(
 
 
 def _write(
-    bundle: Bundle,
+    bundle: PredictorBundle,
     folder: Path,
     labels: pd.DataFrame,
     kept: NDArray[np.int64],

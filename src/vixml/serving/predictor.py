@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
 from vixml.retrieval.exact import top_k
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 from vixml.serving.encoder import ImageLike
 from vixml.serving.filters import allowed_rows, excluded_pairs
 from vixml.serving.restricted import exactly, restrict
@@ -87,7 +87,7 @@ class Predictor:
         ranker: Its search.
     """
 
-    def __init__(self, bundle: Bundle, encoder: ItemEncoder, ranker: Ranker) -> None:
+    def __init__(self, bundle: PredictorBundle, encoder: ItemEncoder, ranker: Ranker) -> None:
         self.bundle, self._encoder, self._ranker = bundle, encoder, ranker
 
     @classmethod
@@ -107,7 +107,7 @@ class Predictor:
         """
         from vixml.models.device import resolve_device
 
-        bundle, place = Bundle.open(folder), str(resolve_device(device))
+        bundle, place = PredictorBundle.open(folder), str(resolve_device(device))
         ranker = bundle.ranker(device=place)
         if exact:
             ranker = exactly(ranker, bundle, device=place)

@@ -14,8 +14,8 @@ from vixml.core.errors import DataError
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.augmentation import Ranker
 from vixml.retrieval.exact import top_k
-from vixml.retrieval.index import ExactIndex, Found
-from vixml.serving.bundle import Bundle
+from vixml.retrieval.index import ExactIndex, SearchResult
+from vixml.serving.bundle import PredictorBundle
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RestrictedIndex:
         """Width of a vector."""
         return int(self.vectors.shape[1])
 
-    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> Found:
+    def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
         """See `LabelIndex.search`."""
         scores, found = top_k(
             queries,
@@ -84,7 +84,7 @@ class _Rows:
         return np.asarray(self[slice(None)], dtype=dtype)
 
 
-def restrict(ranker: Ranker, bundle: Bundle, rows: NDArray[np.int64], *, device: str | None = None) -> Ranker:
+def restrict(ranker: Ranker, bundle: PredictorBundle, rows: NDArray[np.int64], *, device: str | None = None) -> Ranker:
     """Return a ranker of the same kind that knows only the labels in `rows` (increasing)."""
     params = ranker.labels.params
     relevance = ranker.relevance
@@ -102,7 +102,7 @@ def restrict(ranker: Ranker, bundle: Bundle, rows: NDArray[np.int64], *, device:
     )
 
 
-def exactly(ranker: Ranker, bundle: Bundle, *, device: str | None = None) -> Ranker:
+def exactly(ranker: Ranker, bundle: PredictorBundle, *, device: str | None = None) -> Ranker:
     """Return a ranker of the same kind whose searches are exact."""
     params = ranker.labels.params
     return replace(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import StateError
-from vixml.serving.bundle import Bundle
+from vixml.serving.bundle import PredictorBundle
 
 _ARTEFACT = "predictor"  # as in pyfunc_model, which MLflow alone imports
 
@@ -35,7 +35,7 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it copies a folder
     import mlflow
 
-    bundle = Bundle.open(source)
+    bundle = PredictorBundle.open(source)
     if target.exists():
         raise StateError("the folder exists already", file=target, remedy="name a new one.")
     settings = bundle.settings

@@ -85,10 +85,10 @@ class TrackingHooks:
         params, store, untracked = self._settings
         if not params.enabled or set(names) & set(untracked):
             return
-        from vixml.tracking.courier import Courier
+        from vixml.tracking.background_sender import BackgroundSender
         from vixml.tracking.runs import VariantRuns
 
-        self._runs = VariantRuns(store, Courier(), system_metrics=params.system_metrics)
+        self._runs = VariantRuns(store, BackgroundSender(), system_metrics=params.system_metrics)
         self._wait = params.wait_seconds
         self._facts = {
             "dataset": catalog.load("params:dataset"),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vixml.tracking.courier import Courier
+from vixml.tracking.background_sender import BackgroundSender
+from vixml.tracking.curve_uploader import CurveUploader
 from vixml.tracking.facts import final_metrics, headline
-from vixml.tracking.mirror import CurveMirror
 from vixml.tracking.store import Store
 
 
@@ -42,14 +42,14 @@ class VariantRuns:
 
     Args:
         store: Where to.
-        courier: The thread that does it.
+        sender: The thread that does it.
         system_metrics: Whether MLflow samples processor, memory, disk, network and GPU while a run is open.
     """
 
-    def __init__(self, store: Store, courier: Courier, *, system_metrics: bool = False) -> None:
-        self._store, self._courier, self._system_metrics = store, courier, system_metrics
+    def __init__(self, store: Store, sender: BackgroundSender, *, system_metrics: bool = False) -> None:
+        self._store, self._sender, self._system_metrics = store, sender, system_metrics
         self._runs: dict[str, Run] = {}
-        self._mirrors: dict[str, CurveMirror] = {}
+        self._uploaders: dict[str, CurveUploader] = {}
         self.parent: str | None = None
 
     def open(
@@ -108,18 +108,18 @@ class VariantRuns:
     def follow(self, name: str, file: Path) -> None:
         """Log what a learning curve's file gets from now on."""
         run = self._runs[name]
-        mirror = self._mirrors.get(name)
-        if mirror is None:
-            mirror = CurveMirror(file, lambda points: self._store.add_metrics(self._ensure(run), points))
-            self._mirrors[name] = mirror
-        mirror.skip_what_is_there()
-        self._courier.watch(mirror.poll)
+        uploader = self._uploaders.get(name)
+        if uploader is None:
+            uploader = CurveUploader(file, lambda points: self._store.add_metrics(self._ensure(run), points))
+            self._uploaders[name] = uploader
+        uploader.skip_what_is_there()
+        self._sender.watch(uploader.poll)
 
     def unfollow(self, name: str) -> None:
         """Log what is left of the curve."""
-        if name in self._mirrors:
-            self._courier.unwatch(self._mirrors[name].poll)
-            self._courier.send(self._mirrors[name].flush, self._runs[name].incomplete)
+        if name in self._uploaders:
+            self._sender.unwatch(self._uploaders[name].poll)
+            self._sender.send(self._uploaders[name].flush, self._runs[name].incomplete)
 
     def end(self, name: str, status: str = "FINISHED") -> None:
         """End one run."""
@@ -138,14 +138,14 @@ class VariantRuns:
         for name in sorted(self._runs, key=lambda name: name == self.parent):
             self.end(name, status)
         self.parent = None
-        return self._courier.close(wait)
+        return self._sender.close(wait)
 
     def _to(self, name: str, action: Callable[[str], None]) -> None:
         if name in self._runs:
             self._send(self._runs[name], action)
 
     def _send(self, run: Run, action: Callable[[str], None]) -> None:
-        self._courier.send(lambda: action(self._ensure(run)), run.incomplete)
+        self._sender.send(lambda: action(self._ensure(run)), run.incomplete)
 
     def _ensure(self, run: Run) -> str:
         """Open the run in the store unless it is open: a server that comes back later gets it then."""

@@ -1,4 +1,4 @@
-"""The MLflow store: what is written to it, and how; every call may be slow or fail, so callers use a `Courier`."""
+"""The MLflow store: what is written to it, and how. Calls may be slow or fail: use a `BackgroundSender`."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from vixml.core.errors import StateError
 from vixml.core.redact import redact
+from vixml.tracking.curve_uploader import curve_points
 from vixml.tracking.facts import safe_name
-from vixml.tracking.mirror import curve_points
 from vixml.tracking.record import fingerprint_of
 from vixml.tracking.runs import log_result
 from vixml.tracking.store import Store

@@ -16,7 +16,7 @@ from vixml.models.build import load_trained_state, trained_state
 from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.training import Resume
 from vixml.training.identity import check_identity, differences
-from vixml.training.refresh import watched_queries
+from vixml.training.refresh import monitored_queries
 
 if TYPE_CHECKING:
     from vixml.training.loop import Trainer
@@ -25,7 +25,7 @@ KIND = "checkpoint"
 CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 _WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = "weights.safetensors", "optimiser.safetensors", "bank.npy", "clusters.npz"
-_WATCHED = "watched_labels.npy"
+_MONITORED = "watched_labels.npy"  # the name former versions gave it
 GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to go on all the same, or `--params resume=never` to begin anew."
 
 
@@ -53,8 +53,8 @@ def write_state(trainer: Trainer, folder: Path) -> Built:
     # Labels mined at the exact refresh lie beside the clusters of that refresh; renewed ones are nowhere else.
     if trainer.mined is not None and trainer.params.batching.mine_every:
         trainer.mined.save(folder)
-    if trainer.watched is not None:
-        np.save(folder / _WATCHED, trainer.watched, allow_pickle=False)
+    if trainer.monitored is not None:
+        np.save(folder / _MONITORED, trainer.monitored, allow_pickle=False)
     state = {
         "epoch": trainer.epoch,
         "step": trainer.step,
@@ -95,7 +95,7 @@ def read_state(trainer: Trainer, folder: Path, *, resume: Resume = "auto", remed
         )
     trainer.bank.copy_(bank)
     trainer.clusters = _read_clusters(folder / _CLUSTERS, trainer.rows)
-    trainer.watched = _read_labels(folder / _WATCHED, len(watched_queries(trainer.rows, trainer.seed)))
+    trainer.monitored = _read_labels(folder / _MONITORED, len(monitored_queries(trainer.rows, trainer.seed)))
     if (folder / LABELS).exists():
         renewed = MinedTable.open(folder, remedy="add `--params resume=never` to begin anew.")
         # forced onto other queries or another number of labels, those of the exact refresh stay

@@ -11,7 +11,7 @@ from typing import Any
 
 from vixml.core.directories import SealedDirectory
 from vixml.core.errors import StateError
-from vixml.params.speed import counted
+from vixml.params.speed import result_settings
 from vixml.params.training import Resume
 from vixml.params.variant import VariantParams
 
@@ -46,7 +46,7 @@ def differences(saved: Identity, current: Identity) -> list[str]:
 
 def trained_with(params: VariantParams) -> dict[str, Any]:
     """Return the settings, by dotted names, that tell one trained model from another; those without effect left out."""
-    settings = counted(params, {"backbone", "model", "objective"})
+    settings = result_settings(params, {"backbone", "model", "objective"})
     backbone, model = settings["backbone"], settings["model"]
     backbone["name"] = Path(backbone["name"]).name  # a folder may be moved
     if params.backbone.name != "tiny":

@@ -36,7 +36,7 @@ from vixml.training.inputs import concatenate, drop_images
 from vixml.training.memory import peak_memory, reset_peak_memory
 from vixml.training.optimiser import learning_rate_factor, make_optimiser, set_learning_rate
 from vixml.training.precision import autocast
-from vixml.training.refresh import refresh, watched_queries
+from vixml.training.refresh import monitored_queries, refresh
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import validate
 
@@ -85,7 +85,7 @@ class Trainer:
         )
         self.clusters: list[Ints] | None = None
         self.mined: MinedTable | None = None
-        self.watched: NDArray[np.integer] | None = None  # labels mined last for the watched queries
+        self.monitored: NDArray[np.integer] | None = None  # labels mined last for the monitored queries
         self.epoch = self.step = 0
         self.seconds = self.epoch_seconds = 0.0
         self.epoch_means, self.recent_means = Means(model.device), Means(model.device)
@@ -141,7 +141,7 @@ class Trainer:
         """Take over exact embeddings [N, d], the clusters made from them, and the mined labels [N, k]."""
         self.bank.copy_(torch.from_numpy(embeddings))
         self.clusters = clusters
-        self.watched = np.asarray(mined[watched_queries(self.rows, self.seed)])
+        self.monitored = np.asarray(mined[monitored_queries(self.rows, self.seed)])
         update_centroids(self.model, self.bank, self.inputs.relevance)
 
     def batches(self) -> list[Ints]:

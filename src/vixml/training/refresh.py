@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-_WATCHED = 1024
+_MONITORED = 1024
 
 
-def watched_queries(rows: Ints, seed: int) -> Ints:
+def monitored_queries(rows: Ints, seed: int) -> Ints:
     """Return the queries whose negatives are compared from refresh to refresh: all, or a fixed sample of many."""
-    if len(rows) <= _WATCHED:
+    if len(rows) <= _MONITORED:
         return rows
-    return np.sort(numpy_generator(seed, "watched").choice(rows, _WATCHED, replace=False))
+    return np.sort(numpy_generator(seed, "watched").choice(rows, _MONITORED, replace=False))
 
 
 def refresh(trainer: Trainer) -> None:
@@ -55,24 +55,24 @@ def refresh(trainer: Trainer) -> None:
 
 
 def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> dict[str, float]:
-    """Mine for all queries, or for the watched ones alone; return how hard the negatives of the watched ones are."""
+    """Mine for all queries, or for the monitored ones alone; return how hard the monitored ones' negatives are."""
     relevance, batching = trainer.inputs.relevance, trainer.params.batching
     texts, prototypes = embed_labels(
         trainer.model, trainer.inputs.labels, precision=trainer.params.optim.precision, desc="refresh labels"
     )
-    device, watched = str(trainer.model.device), watched_queries(trainer.rows, trainer.seed)
-    rows = trainer.rows if everything else watched
+    device, monitored = str(trainer.model.device), monitored_queries(trainer.rows, trainer.seed)
+    rows = trainer.rows if everything else monitored
     mined = mine_labels(
         bank[rows].astype(np.float32), prototypes, texts, sp.csr_matrix(relevance[rows]), params=batching, device=device
     )
     if everything:
         trainer.mined = _for_all_queries(mined, rows, relevance.shape[0])
-        place = np.searchsorted(rows, watched)
+        place = np.searchsorted(rows, monitored)
         mined = Mined(mined.labels[place], mined.scores[place], mined.duplicates.take(place), mined.near_duplicates)
     report = negatives_report(
-        bank[watched].astype(np.float32), prototypes, sp.csr_matrix(relevance[watched]), mined, trainer.watched
+        bank[monitored].astype(np.float32), prototypes, sp.csr_matrix(relevance[monitored]), mined, trainer.monitored
     )
-    trainer.watched = mined.labels
+    trainer.monitored = mined.labels
     return report
 
 

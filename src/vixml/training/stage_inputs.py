@@ -19,7 +19,7 @@ from vixml.models.build import COMBINER_INPUT, build_model
 from vixml.models.device import resolve_device
 from vixml.models.tokenizer import load_saved_tokenizer
 from vixml.params.evaluation import EvaluationParams
-from vixml.params.speed import counted
+from vixml.params.speed import result_settings
 from vixml.params.variant import VariantParams
 from vixml.training.identity import flatten, library_versions
 from vixml.training.inputs import ItemSource
@@ -62,7 +62,7 @@ class StageInputs:
     filter_validation: sp.csr_matrix
 
     def __post_init__(self) -> None:
-        if self.params.model.reads_images and self.image_bank is None:
+        if self.params.model.uses_images and self.image_bank is None:
             raise ConfigError(
                 "a text-only variant was told to use images",
                 found="model.use_images: true without an image bank",
@@ -81,7 +81,7 @@ class StageInputs:
                     expected=str(matrix.shape[0]),
                     remedy="run the variant's pipeline from its first stage again.",
                 )
-        if self.image_bank is None or not self.params.model.reads_images:
+        if self.image_bank is None or not self.params.model.uses_images:
             return
         if self.image_bank.meta["items"] != self.tokens.meta["items"]:
             raise StateError(
@@ -95,7 +95,7 @@ class StageInputs:
     @property
     def bank(self) -> ImageBank | None:
         """The image bank if the variant looks at images."""
-        if self.image_bank is None or not self.params.model.reads_images:
+        if self.image_bank is None or not self.params.model.uses_images:
             return None
         return ImageBank.open(self.image_bank.path)
 
@@ -103,7 +103,7 @@ class StageInputs:
     def identity(self) -> dict[str, Any]:
         """What the numbers of a training depend on, by dotted names; a checkpoint of another one is not continued."""
         relevance = self.relevance_train
-        settings = counted(self.params)
+        settings = result_settings(self.params)
         return {
             **flatten({name: settings[name] for name in _TRAINED_BY}, "params"),
             "model.combiner_input": COMBINER_INPUT if self.params.objective.label_side == "prototype" else None,

@@ -12,8 +12,10 @@ def update_labels(
     params: LabelUpdateParams, predictor: SealedDirectory, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
     """Add, change and remove labels of the trained predictor."""
-    from vixml.serving.bundle import Bundle
+    from vixml.serving.bundle import PredictorBundle
     from vixml.serving.labels import LabelChanges
     from vixml.serving.labels import update_labels as update
 
-    return update(Bundle.open(predictor.path), LabelChanges.read(params), params, work.part("label_update_work"))
+    return update(
+        PredictorBundle.open(predictor.path), LabelChanges.read(params), params, work.part("label_update_work")
+    )

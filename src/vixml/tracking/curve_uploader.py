@@ -14,7 +14,7 @@ _NO_SERIES = frozenset({"step", "epoch"})  # the axis, and what is only another 
 _EPOCH = "epoch/"  # MLflow's charts have a section a prefix: curves stand by themselves, before the final metrics
 
 
-class CurveMirror:
+class CurveUploader:
     """Hands on the new points of a JSON-lines file, in batches.
 
     The file is the truth. It may be cut back when a training resumes (another file then takes its place), so a point is

@@ -40,7 +40,7 @@ _ROUNDING, _ADDING = 2.0**-9, 2.0**-22
 _SAFE = 1.01  # the norms are themselves rounded
 
 
-class Prescan:
+class Bfloat16Prefilter:
     """The search through one set of labels.
 
     Args:
@@ -66,7 +66,7 @@ class Prescan:
         self._sample = floats(labels[:: -(-len(labels) // _SAMPLE)], cpu).bfloat16()
 
     @classmethod
-    def where_it_pays(cls, labels: Any, num_queries: int, depth: int, device: torch.device) -> Prescan | None:
+    def where_it_pays(cls, labels: Any, num_queries: int, depth: int, device: torch.device) -> Bfloat16Prefilter | None:
         """Return a search, or None where the plain one is as fast: a GPU, few labels or queries, no bfloat16."""
         import torch
 

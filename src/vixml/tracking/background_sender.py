@@ -16,7 +16,7 @@ SYNC = "kedro run --pipelines=sync_tracking"
 """What delivers later what could not be delivered now."""
 
 
-class Courier:
+class BackgroundSender:
     """Does jobs in a background thread, in order; a job that fails is dropped, and files still hold what it held.
 
     A failure that took long is not repeated for a while: jobs of that time are dropped at once. Watched jobs are looked
@@ -35,7 +35,7 @@ class Courier:
         self._pause, self._resume = pause, 0.0
         self._watched: list[Callable[[], None]] = []
         self._warned = self._given_up = False
-        self._thread = threading.Thread(target=self._work, name="mlflow-courier", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="mlflow-sender", daemon=True)
         self._thread.start()
 
     def send(self, job: Callable[[], None], lost: Callable[[], None] = lambda: None) -> None:
