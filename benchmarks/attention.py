@@ -10,8 +10,8 @@ from torch.nn.functional import dropout as torch_dropout
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks.harness import Row, product_rate, race, read_rate
-from vixml.models.attention import attend
-from vixml.models.dropout import dropout
+from vixml.models.text.attention import attend
+from vixml.models.text.dropout import dropout
 
 HEADS, WIDTH = 12, 32  # MiniLM's
 

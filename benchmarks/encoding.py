@@ -39,7 +39,7 @@ def _case(name: str, queries: list[str], labels: list[str], *, images: bool, siz
     from vixml.data.tokens import tokenise
     from vixml.models.embedder import Embedder
     from vixml.models.sequence import ItemBatch
-    from vixml.models.tokenizer import _train_lowercase_bpe, load_tokenizer
+    from vixml.models.text.tokenizer import _train_lowercase_bpe, load_tokenizer
     from vixml.training.inputs import concatenate
 
     torch.manual_seed(0)

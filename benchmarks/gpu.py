@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.train_step import arguments, make_trainer, matmul_rate, measure, synchronise
+from vixml.models.precision import uses_bf16
 from vixml.training.encode import embed_all
 from vixml.training.loop import Trainer
-from vixml.training.memory import peak_memory
-from vixml.training.precision import uses_bf16
+from vixml.training.peak_memory import peak_memory
 
 # backbone, batch, images, gradient cache, most seconds a step, least share of the matrix rate, most ms an encoded text
 TEXT = {

@@ -91,7 +91,7 @@ def main() -> None:
     """Measure one pool: growth of the peak in MiB, the peak in bytes, seconds."""
     import torch
 
-    from vixml.training.memory import peak_memory, reset_peak_memory
+    from vixml.training.peak_memory import peak_memory, reset_peak_memory
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pool", type=int)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vixml.training.loop import peak_memory, reset_peak_memory
+from vixml.training.peak_memory import peak_memory, reset_peak_memory
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VIXML_SHARED", REPOSITORY.parent / "shared"))

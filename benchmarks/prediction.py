@@ -34,7 +34,7 @@ def measure(model: Path, count: int, images: Path | None, block_size: int) -> No
     from vixml.core.directories import WorkDirectory
     from vixml.params.prediction import PredictionParams
     from vixml.serving.batch import predict_file
-    from vixml.training.memory import peak_memory, reset_peak_memory
+    from vixml.training.peak_memory import peak_memory, reset_peak_memory
 
     predictor = Predictor.open(model)
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ def run(*, quick: bool) -> list[Row]:
     """Tokenise titles with MiniLM's vocabulary (or a small one trained here); compare ids, bytes and memory."""
     from vixml.core.directories import WorkDirectory
     from vixml.data.tokens import TokenStore, build_tokens
-    from vixml.models.tokenizer import _train_lowercase_bpe, load_tokenizer
+    from vixml.models.text.tokenizer import _train_lowercase_bpe, load_tokenizer
 
     count, length = (5_000, 32) if quick else (200_000, 32)
     titles = _texts(SHARED / "data" / "lf-tatesubjects" / "trn.json.gz", ("title",))

@@ -29,12 +29,12 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
+from vixml.models.precision import to_device, uses_bf16
 from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
 from vixml.training.checkpoint import save_checkpoint
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
-from vixml.training.precision import to_device, uses_bf16
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import Validation, validate
 

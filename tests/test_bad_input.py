@@ -549,7 +549,7 @@ def _(at):
 
     from vixml.models.build import build_model
     from vixml.models.sequence import ItemBatch
-    from vixml.models.tokenizer import make_tokenizer
+    from vixml.models.text.tokenizer import make_tokenizer
     from vixml.params.model import BackboneParams, ModelParams
 
     backbone = BackboneParams(**FAMILY["backbone"])
@@ -573,7 +573,7 @@ def _(at):
     from transformers import PreTrainedTokenizerFast
 
     from vixml.data.tokens import build_tokens
-    from vixml.models.tokenizer import load_saved_tokenizer, make_tokenizer
+    from vixml.models.text.tokenizer import load_saved_tokenizer, make_tokenizer
     from vixml.params.model import BackboneParams
 
     trained = make_tokenizer(BackboneParams(), ["red shoe", "blue shoe"])
@@ -587,14 +587,14 @@ def _(at):
 
 @row("backbone-unknown")
 def _(at):
-    from vixml.models.tokenizer import load_tokenizer
+    from vixml.models.text.tokenizer import load_tokenizer
 
     load_tokenizer("nobody/has-such-a-model")
 
 
 @row("backbone-folder")
 def _(at):
-    from vixml.models.tokenizer import load_tokenizer
+    from vixml.models.text.tokenizer import load_tokenizer
 
     load_tokenizer(at.path)
 

@@ -253,8 +253,8 @@ def test_the_network_can_be_built(loaded, tokenizer, monkeypatch, name):
     import torch
     from transformers import AutoModel
 
-    from vixml.models import backbone as module
     from vixml.models.build import build_model
+    from vixml.models.text import backbone as module
 
     config, asked = networks()[name], []
 

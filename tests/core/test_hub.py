@@ -12,8 +12,8 @@ import pytest
 from vixml.core.errors import ConfigError
 from vixml.core.hub import check_download
 from vixml.images.vision import load_vision
-from vixml.models.backbone import make_backbone
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.text.backbone import make_backbone
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vixml.core.directories import WorkDirectory
 from vixml.data import tokens
 from vixml.data.tokens import tokenise
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams
 
 CORPUS = ["blue cotton shirt", "travel mug of steel", "wooden table lamp", "soft blue travel pillow"] * 5

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams
 
 REVISION = "0" * 40

@@ -12,7 +12,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, PreTrainedTokenizerFast
 
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams
 
 WORDS = ["red", "blue", "ceramic", "wooden", "vase", "lamp", "chair", "glass", "of", "this", "product", "text", "and"]

@@ -14,11 +14,11 @@ from transformers import AutoModel
 from vixml.core.errors import ConfigError
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.data.tokens import tokenise
-from vixml.models.backbone import linear_names, make_backbone, word_scale
 from vixml.models.build import build_model, make_frame, model_spec, open_model, save_model
 from vixml.models.dual import DualModel
 from vixml.models.sequence import ItemBatch
-from vixml.models.tokenizer import load_tokenizer
+from vixml.models.text.backbone import linear_names, make_backbone, word_scale
+from vixml.models.text.tokenizer import load_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
 
 Folder = Callable[[str], Path]

@@ -13,7 +13,7 @@ from vixml.data.tokens import tokenise
 from vixml.models.build import build_model, model_spec, open_model, save_model
 from vixml.models.late import LateFusion
 from vixml.models.sequence import ItemBatch
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.training.gradient_cache import CachedEmbeddings
 from vixml.training.inputs import take_items

@@ -14,8 +14,8 @@ from vixml.core.errors import ConfigError, VixmlError
 from vixml.datasets import CSRDataset
 from vixml.images.bank import ImageBank
 from vixml.images.vision import load_vision
-from vixml.models.backbone import make_backbone
-from vixml.models.tokenizer import load_tokenizer
+from vixml.models.text.backbone import make_backbone
+from vixml.models.text.tokenizer import load_tokenizer
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, publish
 from vixml.models.build import build_model, model_spec, save_model
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind

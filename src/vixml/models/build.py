@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import derive_seed
-from vixml.models.backbone import backbone_from_config, make_backbone
 from vixml.models.sequence import Frame
-from vixml.models.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
+from vixml.models.text.backbone import backbone_from_config, make_backbone
+from vixml.models.text.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind
 
@@ -191,10 +191,10 @@ def _assemble(
     chunk_tokens: int,
     label_side: LabelSideKind,
 ) -> DualModel:
-    from vixml.models.dropout import use_fast_dropout
     from vixml.models.dual import DualModel
     from vixml.models.embedder import Embedder
     from vixml.models.label_side import make_label_side
+    from vixml.models.text.dropout import use_fast_dropout
 
     embedder = Embedder(
         network,

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from vixml.core.errors import ConfigError, StateError
-from vixml.models.backbone import word_dim
 from vixml.models.device import send
-from vixml.models.fitness import first_position
 from vixml.models.late import LateFusion
 from vixml.models.sequence import Frame, ItemBatch, Layout, chunks_by_length, lay_out, padded_index
+from vixml.models.text.backbone import word_dim
+from vixml.models.text.compatibility import first_position
 from vixml.params.model import LateFusionParams
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, atomic_file, hash_file
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.fingerprint import fingerprint_json
-from vixml.core.memory import release_memory
+from vixml.core.heap import release_memory
 from vixml.core.progress import progress
 from vixml.images.decode import read_bytes
 from vixml.params.prediction import PredictionParams

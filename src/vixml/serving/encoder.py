@@ -114,9 +114,9 @@ class ItemEncoder:
         """
         import torch
 
+        from vixml.models.precision import autocast
         from vixml.models.sequence import ItemBatch
         from vixml.retrieval.exact import shorten
-        from vixml.training.precision import autocast
 
         if images is not None and len(images) != len(texts):
             raise DataError("texts and images differ in number", found=f"{len(texts)} and {len(images)}")

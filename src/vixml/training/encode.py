@@ -9,8 +9,8 @@ from torch.nn.functional import normalize
 
 from vixml.core.progress import progress
 from vixml.models.dual import DualModel
+from vixml.models.precision import autocast
 from vixml.training.inputs import ItemSource
-from vixml.training.precision import autocast
 
 _BLOCK = 8192
 

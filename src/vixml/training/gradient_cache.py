@@ -7,9 +7,9 @@ import torch
 
 from vixml.models.device import send
 from vixml.models.dual import DualModel
+from vixml.models.precision import autocast
 from vixml.models.sequence import ItemBatch, chunks_by_length
 from vixml.training.inputs import take_items
-from vixml.training.precision import autocast
 
 
 class CachedEmbeddings:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from vixml.core.seeding import torch_generator
-from vixml.models.backbone import word_scale
 from vixml.models.label_side import SharedVectors
 from vixml.models.projection import whiten_projection
+from vixml.models.text.backbone import word_scale
 from vixml.negatives.clustering import balanced_clusters
 from vixml.training.bank import update_centroids
 from vixml.training.encode import embed_all

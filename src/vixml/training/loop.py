@@ -22,6 +22,7 @@ from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.models.device import send
 from vixml.models.dual import DualModel
+from vixml.models.precision import autocast
 from vixml.models.sequence import ItemBatch
 from vixml.negatives.batches import cluster_batches, num_batches, random_batches
 from vixml.negatives.curriculum import is_clustered, is_reclustered
@@ -33,9 +34,8 @@ from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
 from vixml.training.curve import Curve, Means
 from vixml.training.gradient_cache import CachedEmbeddings
 from vixml.training.inputs import concatenate, drop_images
-from vixml.training.memory import peak_memory, reset_peak_memory
 from vixml.training.optimiser import learning_rate_factor, make_optimiser, set_learning_rate
-from vixml.training.precision import autocast
+from vixml.training.peak_memory import peak_memory, reset_peak_memory
 from vixml.training.refresh import monitored_queries, refresh
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import validate

@@ -17,14 +17,14 @@ from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import inverse_propensity
 from vixml.models.build import COMBINER_INPUT, build_model
 from vixml.models.device import resolve_device
-from vixml.models.tokenizer import load_saved_tokenizer
+from vixml.models.precision import to_device
+from vixml.models.text.tokenizer import load_saved_tokenizer
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.speed import result_settings
 from vixml.params.variant import VariantParams
 from vixml.training.identity import flatten, library_versions
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
-from vixml.training.precision import to_device
 from vixml.training.training_inputs import TrainingInputs
 from vixml.training.validation import Validation
 

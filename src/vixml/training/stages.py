@@ -17,7 +17,8 @@ from vixml.data.items import items_fingerprint
 from vixml.data.tokens import TokenStore, build_tokens
 from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
-from vixml.models.tokenizer import make_tokenizer
+from vixml.models.precision import to_device
+from vixml.models.text.tokenizer import make_tokenizer
 from vixml.negatives.mining import mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
 from vixml.negatives.table import LABELS, MinedTable
@@ -29,7 +30,6 @@ from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state
 from vixml.training.encode import embed_all, embed_labels
 from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
 from vixml.training.initialise import initialise
-from vixml.training.precision import to_device
 from vixml.training.stage_inputs import StageInputs
 
 if TYPE_CHECKING:

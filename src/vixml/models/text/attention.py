@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from vixml.models.dropout import dropout as drop
+from vixml.models.text.dropout import dropout as drop
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,9 +11,9 @@ from vixml.models.build import trained_state
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
+from vixml.models.precision import store_frozen_in_half, to_device
 from vixml.models.sequence import ItemBatch
 from vixml.params.model import PrototypeParams
-from vixml.training.precision import store_frozen_in_half, to_device
 
 
 def decoder() -> DualModel:

@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModel
 
-from vixml.models.attention import LONGEST, LONGEST_IF_SLOW, NAME, attend, use_short_attention
-from vixml.models.backbone import make_backbone
 from vixml.models.build import build_model, model_spec, save_model
-from vixml.models.dropout import Dropout, dropout, use_fast_dropout
-from vixml.models.tokenizer import load_tokenizer
+from vixml.models.text.attention import LONGEST, LONGEST_IF_SLOW, NAME, attend, use_short_attention
+from vixml.models.text.backbone import make_backbone
+from vixml.models.text.dropout import Dropout, dropout, use_fast_dropout
+from vixml.models.text.tokenizer import load_tokenizer
 from vixml.params.model import BackboneParams, LoraParams, ModelParams
 
 Folder = Callable[[str], Path]
@@ -152,7 +152,7 @@ def test_what_is_long_goes_to_the_fused_kernel(dropped: float, bf16: bool, monke
     """The limit is another where that kernel is slow: with dropout, or in bfloat16."""
     from transformers import BertConfig
 
-    import vixml.models.attention as module
+    import vixml.models.text.attention as module
 
     limit = LONGEST_IF_SLOW if dropped or bf16 else LONGEST
     size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vixml.core.errors import ConfigError
 from vixml.core.hub import check_download
-from vixml.models.fitness import check_fit, is_causal
-from vixml.models.tokenizer import from_hub_or_folder
+from vixml.models.text.compatibility import check_fit, is_causal
+from vixml.models.text.tokenizer import from_hub_or_folder
 from vixml.params.model import BackboneParams, LoraParams
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _prepare(model: PreTrainedModel, params: BackboneParams) -> None:
     With `is_causal` off, transformers masks the padding alone; each attention layer has a flag of its own besides, for
     batches without padding, which come without a mask.
     """
-    from vixml.models.attention import use_short_attention
+    from vixml.models.text.attention import use_short_attention
 
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
