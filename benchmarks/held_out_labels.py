@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import label_weights
 from vixml.metrics.ranking import query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import LabelUpdateParams
@@ -46,15 +46,13 @@ class ColdStartData:
         A query counts for a group of labels where it has one of them.
         """
         _, top = top_k(queries, prototypes, self.evaluation.ks[-1], exclude=self.filter_test)
-        params, (num_points, _) = self.evaluation, self.relevance_train.shape
-        frequencies = np.diff(self.relevance_train.tocsc().indptr)
-        weights = inverse_propensity(frequencies, num_points, params.propensity_a, params.propensity_b)
+        weights = label_weights(self.relevance_train, self.evaluation)
         result: dict[str, float] = {}
         for group, kept in (("cold", cold), ("trained", ~cold), ("all", np.ones_like(cold))):
             relevance = sp.csr_matrix(self.relevance_test.multiply(kept[None, :].astype(np.float32)))
             relevance.eliminate_zeros()
             asked = np.diff(relevance.indptr) > 0
-            means = query_metrics(top[asked], relevance[asked], weights, params.ks).mean()
+            means = query_metrics(top[asked], relevance[asked], weights, self.evaluation.ks).mean()
             result |= {f"{group}/{name}": means[name] for name in means if name.split("@")[0] in ("P", "R", "PSP")}
         return result
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, is_sealed, open_sealed, read_json, write_json
 from vixml.core.fingerprint import fingerprint_json
 from vixml.data.items import items_fingerprint
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import label_weights
 from vixml.metrics.ranking import HEADLINE, QueryMetrics, query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
@@ -139,10 +139,7 @@ def archive_run(
         work: Work directory; may hold a note of the tracker, which is taken out.
     """
     labels = np.load(predictions.path / "labels.npy", allow_pickle=False)
-    frequencies = np.diff(relevance_train.tocsc().indptr)
-    weights = inverse_propensity(
-        frequencies, relevance_train.shape[0], evaluation.propensity_a, evaluation.propensity_b
-    )
+    weights = label_weights(relevance_train, evaluation)
     measured = query_metrics(labels.astype(np.int64), relevance_test, weights, evaluation.ks)
     folder = work.fresh("result")
     np.save(folder / "labels.npy", labels[:, :DEPTH].astype(np.int32), allow_pickle=False)

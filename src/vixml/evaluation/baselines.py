@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vixml.core.progress import progress
 from vixml.data.ragged import RaggedArray
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.metrics.ranking import ranking_metrics
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 from vixml.retrieval.exact import top_k
@@ -68,10 +68,7 @@ def baseline_metrics(
         chosen = np.arange(params.max_queries) * len(items_test) // params.max_queries
         sampled = {"queries": float(len(chosen))}
         items_test, relevance_test, filter_test = items_test.iloc[chosen], relevance_test[chosen], filter_test[chosen]
-    frequencies = np.diff(relevance_train.tocsc().indptr)
-    weights = inverse_propensity(
-        frequencies, relevance_train.shape[0], evaluation.propensity_a, evaluation.propensity_b
-    )
+    weights = label_weights(relevance_train, evaluation)
 
     def measure(top_labels: NDArray[np.int64]) -> dict[str, float]:
         return {**ranking_metrics(top_labels, relevance_test, weights, evaluation.ks), **sampled}
@@ -79,7 +76,7 @@ def baseline_metrics(
     depth = evaluation.top_k
     text = text_neighbours(items_train["text"].tolist(), items_test["text"].tolist(), params)
     results = {
-        "label frequency": measure(most_frequent(frequencies, filter_test, depth)),
+        "label frequency": measure(most_frequent(label_frequencies(relevance_train), filter_test, depth)),
         "text kNN": measure(_rank([text], [1.0], relevance_train, filter_test, depth, params)),
     }
     if bank is not None and len(bank.images_of("train").values):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import Built, WorkDirectory
 from vixml.evaluation.slices import slice_report
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.evaluation import EvaluationParams
 from vixml.retrieval.augmentation import Ranker
@@ -53,8 +53,7 @@ def evaluate_ranking(
     started = time.perf_counter()
     scores, labels = ranker.search(queries, params.top_k, exclude=filter_test, imageless=imageless)
     seconds = time.perf_counter() - started
-    frequencies = np.diff(relevance_train.tocsc().indptr)
-    weights = inverse_propensity(frequencies, relevance_train.shape[0], params.propensity_a, params.propensity_b)
+    weights = label_weights(relevance_train, params)
     measured = query_metrics(labels, relevance_test, weights, params.ks)
     metrics = {"metrics": measured.mean()}
     if ranker.params.mode != "none" or ranker.prior is not None:
@@ -70,7 +69,7 @@ def evaluate_ranking(
             measured,
             items=items,
             relevance=relevance_test,
-            frequencies=frequencies,
+            frequencies=label_frequencies(relevance_train),
             ks=params.ks,
             names=HEADLINE,
         ),

@@ -11,7 +11,7 @@ from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
 from vixml.core.errors import StateError
 from vixml.evaluation.evaluate import evaluate_ranking
 from vixml.evaluation.tuning import tune_fusion
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import AugmentationParams, IndexReportParams, RetrievalParams
@@ -72,15 +72,12 @@ def tune_ranking(
     augmentation = params.retrieval.augmentation
     if not augmentation.tuned or not relevance_validation.shape[0]:
         return {"augmentation": augmentation.model_dump(mode="json"), "tuning": None}
-    frequencies = np.diff(relevance_train.tocsc().indptr)
     tuned, report = tune_fusion(
         _ranker(params, augmentation, embeddings, index, relevance_train),
         _vectors(embeddings, "validation_queries.npy"),
         relevance=relevance_validation,
         exclude=filter_validation,
-        inverse_propensity=inverse_propensity(
-            frequencies, relevance_train.shape[0], evaluation.propensity_a, evaluation.propensity_b
-        ),
+        inverse_propensity=label_weights(relevance_train, evaluation),
         ks=evaluation.ks,
     )
     return {"augmentation": tuned.model_dump(mode="json"), "tuning": report}
@@ -168,9 +165,7 @@ def _ranker(
     index: SealedDirectory,
     relevance_train: csr_matrix,
 ) -> Ranker:
-    prior = None
-    if _has_prior(params):
-        prior = label_prior(np.bincount(relevance_train.indices, minlength=relevance_train.shape[1]), params.retrieval)
+    prior = label_prior(label_frequencies(relevance_train), params.retrieval) if _has_prior(params) else None
     return open_ranker(
         index.path,
         embeddings.path,

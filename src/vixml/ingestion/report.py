@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from vixml.metrics.propensity import label_frequencies
 from vixml.params.model import ModelParams
 
 TAIL_POINTS = 5
@@ -35,7 +36,7 @@ def build_report(
         JSON-serialisable: `sides` (points, texts, images), `labels_per_point`, `points_per_label`, `head_and_tail`
         (shares of all training pairs and of all labels), `filter_pairs`, `repairs`.
     """
-    frequency = np.bincount(relevance["train"].indices, minlength=relevance["train"].shape[1])
+    frequency = label_frequencies(relevance["train"])
     return {
         "sides": {side: _side(table) for side, table in items.items()},
         "labels_per_point": {side: _spread(np.diff(matrix.indptr)) for side, matrix in relevance.items()},

@@ -1,11 +1,24 @@
-"""Propensity of labels: how likely a true label is to have been observed at all."""
+"""Label frequencies in training, and propensities: how likely a true label is to have been observed at all."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
 
 from vixml.core.errors import ConfigError
+from vixml.params.evaluation import EvaluationParams
+
+
+def label_frequencies(relevance: csr_matrix) -> NDArray[np.int64]:
+    """Return the training points of each label, int64 [L], of a relevance matrix [N, L]."""
+    return np.bincount(relevance.indices, minlength=relevance.shape[1])
+
+
+def label_weights(relevance_train: csr_matrix, params: EvaluationParams) -> NDArray[np.float64]:
+    """Return the inverse propensity of every label, float64 [L], by its frequency in training [N, L]."""
+    frequencies = label_frequencies(relevance_train)
+    return inverse_propensity(frequencies, relevance_train.shape[0], params.propensity_a, params.propensity_b)
 
 
 def inverse_propensity(frequencies: ArrayLike, num_points: int, a: float, b: float) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from vixml.evaluation.slices import (
     query_slices,
     text_bounds,
 )
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import inverse_propensity, label_frequencies
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.comparison import ComparisonParams
 from vixml.reporting.selection import Archives, ChosenRun, choose_runs, find_run, require_same_test_set
@@ -66,7 +66,7 @@ class TestSet:
     @property
     def frequencies(self) -> NDArray[np.int64]:
         """Training points of each label, [L]."""
-        return np.bincount(self.relevance_train.indices, minlength=self.relevance_train.shape[1])
+        return label_frequencies(self.relevance_train)
 
 
 def select(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vixml.metrics.propensity import label_frequencies
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from scipy.sparse import csr_matrix
@@ -24,7 +26,7 @@ def label_frequency_figure(relevance_train: csr_matrix) -> Figure:
     """
     import plotly.graph_objects as go
 
-    frequency = np.sort(np.bincount(relevance_train.indices, minlength=relevance_train.shape[1]))[::-1]
+    frequency = np.sort(label_frequencies(relevance_train))[::-1]
     seen = int((frequency > 0).sum())
     ranks = np.unique(np.geomspace(1, max(seen, 1), _MOST_POINTS).round().astype(np.int64))
     ranks = ranks[ranks <= seen]

@@ -7,14 +7,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import scipy.sparse as sp
 
 from vixml.core.directories import SealedDirectory, WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.data.tokens import TokenStore
 from vixml.images.bank import ImageBank
-from vixml.metrics.propensity import inverse_propensity
+from vixml.metrics.propensity import label_weights
 from vixml.models.build import COMBINER_INPUT, build_model
 from vixml.models.device import resolve_device
 from vixml.models.precision import to_device
@@ -143,10 +142,7 @@ class StageInputs:
                 expected="training points with entries in target_ind",
                 remedy="see `points_without_labels` in data_report.json, correct the raw files, run ingestion again.",
             )
-        frequencies = np.diff(self.relevance_train.tocsc().indptr)
-        weights = inverse_propensity(
-            frequencies, self.relevance_train.shape[0], self.evaluation.propensity_a, self.evaluation.propensity_b
-        )
+        weights = label_weights(self.relevance_train, self.evaluation)
         validation = None
         if self.relevance_validation.shape[0]:
             ks = tuple(k for k in self.evaluation.ks if k <= 10) or (self.evaluation.ks[0],)
