@@ -5,7 +5,7 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.datasets import JSONDocumentDataset
-from vixml.hooks import ProjectHooks, producer_of
+from vixml.hooks import ProjectHooks
 from vixml.params.variant import VariantParams
 from vixml.pipeline_registry import register_pipelines
 
@@ -58,13 +58,6 @@ def test_raw_to_clean_data_in_the_order_of_a_fresh_user(kedro_run, project):
     kedro_run("ingestion", params=SMALL)
     stored = {p.name for p in (project / "data" / "03_primary" / "demo").iterdir()}
     assert {"items_train.parquet", "relevance_test.npz", "filter_validation.npz"} <= stored
-
-
-def test_the_producer_is_the_smallest_pipeline():
-    assert producer_of("items_train") == "ingestion"
-    assert producer_of("image_bank") == "image_embedding"
-    assert producer_of("encoder_text.tokens") == "encoder_text"
-    assert producer_of("nothing") is None
 
 
 class TestImagesThatAreNotThere:

@@ -20,6 +20,7 @@ from vixml.core.errors import StateError, VixmlError
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
 from vixml.params.variant import VariantParams
+from vixml.pipeline_registry import producer_of
 from vixml.pipelines.stage import OPTIONAL
 
 if TYPE_CHECKING:
@@ -129,14 +130,6 @@ def _check_input(name: str, pipeline: Pipeline, catalog: CatalogProtocol) -> Non
         if producer
         else "run the pipeline that makes it first.",
     )
-
-
-def producer_of(name: str) -> str | None:
-    """Return the smallest registered pipeline that makes the data set `name`."""
-    from vixml.pipeline_registry import register_pipelines
-
-    found = {key: len(value.nodes) for key, value in register_pipelines().items() if name in value.all_outputs()}
-    return min(found, key=found.__getitem__) if found else None
 
 
 def show_errors_briefly(log_file: Path) -> None:

@@ -7,7 +7,6 @@ from kedro.pipeline import Pipeline
 from vixml.configuration.compose import VARIANTS
 from vixml.pipelines import (
     ablation,
-    archive,
     comparison,
     evaluation,
     fabrication,
@@ -38,7 +37,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "image_embedding": image_embedding.create_pipeline(),
         "training": variant.over_variants(training, refresh),
         "hard_negative_refresh": variant.over_variants(refresh),
-        "evaluation": variant.over_variants(evaluation, archive),
+        "evaluation": variant.over_variants(evaluation),
         **{name: variant.create_pipeline(name) for name in VARIANTS},
         "comparison": comparison.create_pipeline(),
         "ablation": ablation.create_pipeline(),
@@ -51,3 +50,9 @@ def register_pipelines() -> dict[str, Pipeline]:
     pipelines["study"] = sum((pipelines[name] for name in parts), Pipeline([]))
     pipelines["__default__"] = pipelines["fabrication"] + pipelines["study"]
     return pipelines
+
+
+def producer_of(name: str) -> str | None:
+    """Return the smallest registered pipeline that makes the data set `name`."""
+    sizes = {key: len(value.nodes) for key, value in register_pipelines().items() if name in value.all_outputs()}
+    return min(sizes, key=sizes.__getitem__) if sizes else None

@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 from vixml.configuration.compose import VARIANTS
-from vixml.pipeline_registry import register_pipelines
+from vixml.pipeline_registry import producer_of, register_pipelines
 
 STAGES = {
     "fabrication",
@@ -44,10 +44,17 @@ def test_training_needs_nothing_that_comes_later():
     assert {name for name in needed - earlier if not name.endswith("work")} == set()
 
 
+def test_the_producer_is_the_smallest_pipeline():
+    assert producer_of("items_train") == "ingestion"
+    assert producer_of("image_bank") == "image_embedding"
+    assert producer_of("encoder_text.tokens") == "encoder_text"
+    assert producer_of("nothing") is None
+
+
 def test_the_registry_loads_no_heavy_library():
     heavy = ("torch", "transformers", "open_clip", "timm", "peft", "faiss", "sklearn", "mlflow")
     code = (
-        "import sys; from vixml.pipeline_registry import register_pipelines; register_pipelines(); "
+        "import sys; from vixml.pipeline_registry import producer_of, register_pipelines; register_pipelines(); "
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

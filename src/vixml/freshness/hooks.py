@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from vixml.core.errors import VixmlError
 from vixml.freshness.origin import Origin, origin_of, was_recorded, why_stale, write_record
+from vixml.pipeline_registry import producer_of, register_pipelines
 
 if TYPE_CHECKING:
     from kedro.io import CatalogProtocol
@@ -74,9 +75,6 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
 
     Outputs without an origin document (made elsewhere, or by hand) are taken as they are.
     """
-    from vixml.hooks import producer_of
-    from vixml.pipeline_registry import register_pipelines
-
     producers = {name: node for node in register_pipelines()["__default__"].nodes for name in node.outputs}
     reasons: dict[str, str | None] = {}
 

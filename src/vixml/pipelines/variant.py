@@ -13,7 +13,7 @@ from types import ModuleType
 from kedro.pipeline import Pipeline, pipeline
 
 from vixml.configuration.compose import VARIANTS, uses_images
-from vixml.pipelines import archive, evaluation, hard_negative_refresh, training
+from vixml.pipelines import evaluation, hard_negative_refresh, training
 from vixml.pipelines.ingestion.nodes import INGESTED
 
 SHARED_INPUTS = frozenset({*INGESTED, "image_bank"})
@@ -28,7 +28,7 @@ SHARED_PARAMETERS = frozenset(
 def create_pipeline(name: str) -> Pipeline:
     """Return one variant, end to end from the ingested data."""
     images = uses_images(name)
-    stages = (training, hard_negative_refresh, evaluation, archive)
+    stages = (training, hard_negative_refresh, evaluation)
     return under_namespace(sum((stage.create_pipeline(images=images) for stage in stages), Pipeline([])), name)
 
 

@@ -130,3 +130,38 @@ def evaluate(
         filter_test=filter_test,
         work=work.part("predictions_work"),
     )
+
+
+def archive_run(
+    params: VariantParams,
+    evaluation: EvaluationParams,
+    seed: int,
+    run_name: str,
+    metrics: dict[str, Any],
+    predictions: SealedDirectory,
+    curve: list[dict[str, Any]],
+    refreshes: list[dict[str, Any]],
+    items_test: pd.DataFrame,
+    items_label: pd.DataFrame,
+    relevance_train: csr_matrix,
+    relevance_test: csr_matrix,
+    filter_test: csr_matrix,
+    work: WorkDirectory,
+) -> Built:
+    """Keep the results of this run, query by query, beside those of earlier runs."""
+    from vixml.evaluation import archive
+
+    return archive.archive_run(
+        params,
+        evaluation,
+        seed=seed,
+        name=str(run_name),
+        result=metrics,
+        predictions=predictions,
+        curve=curve,
+        refreshes=refreshes,
+        relevance_train=relevance_train,
+        relevance_test=relevance_test,
+        test_set=archive.identify_test_set(items_test, items_label, relevance_test, filter_test),
+        work=work.part(archive.WORK),
+    )

@@ -2,13 +2,14 @@
 
 model, tokens --> embed --> embeddings --> index --> tune_ranking --> ranking --> evaluate --> metrics, predictions
 model, embeddings, index, ranking, items --> bundle --> predictor
+metrics, predictions, curve, refreshes --> archive_run --> runs (a folder of all runs, the newest added)
 """
 
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.pipelines.evaluation.nodes import bundle, embed, evaluate, index, tune_ranking
+from vixml.pipelines.evaluation.nodes import archive_run, bundle, embed, evaluate, index, tune_ranking
 from vixml.pipelines.stage import COMMON, with_images
 
 
@@ -79,6 +80,27 @@ def create_pipeline(*, images: bool) -> Pipeline:
                 ],
                 outputs=["metrics", "predictions"],
                 name="evaluate",
+            ),
+            node(
+                archive_run,
+                inputs=[
+                    "params:variant",
+                    "params:evaluation",
+                    "params:seed",
+                    "params:run_name",
+                    "metrics",
+                    "predictions",
+                    "curve",
+                    "refreshes",
+                    "items_test",
+                    "items_label",
+                    "relevance_train",
+                    "relevance_test",
+                    "filter_test",
+                    "work",
+                ],
+                outputs="runs",
+                name="archive_run",
             ),
         ]
     )
