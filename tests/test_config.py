@@ -78,7 +78,7 @@ class TestStore:
     def test_catalogue_and_parameters_agree(self, load, project):
         loader = load({"data_root": "/data/my-shop"})
         assert loader["catalog"]["raw"]["filepath"] == "/data/my-shop"
-        assert loader["catalog"]["items_train"]["filepath"] == "data/03_primary/my-shop/items_train.parquet"
+        assert loader["catalog"]["image_bank"]["filepath"] == "data/04_feature/my-shop/image_bank"
         assert loader["catalog"]["{variant}.model"]["filepath"] == "data/06_models/my-shop/{variant}/model"
         assert loader["parameters"]["dataset"] == "my-shop"
         assert load()["parameters"]["dataset"] == "demo"

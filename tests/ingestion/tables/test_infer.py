@@ -156,7 +156,7 @@ def test_the_environment_reads_back_as_the_same_mapping(tmp_path, project):
     loader = ProjectConfigLoader(str(project / "conf"), env="mine", **CONFIG_LOADER_ARGS)
     assert DataParams.model_validate(loader["parameters"]["data"]).mapping == found
     assert loader["catalog"]["raw"]["filepath"] == (tmp_path / "d").as_posix()
-    assert loader["catalog"]["items_train"]["filepath"].startswith("data/03_primary/mine/")
+    assert loader["catalog"]["image_bank"]["filepath"].startswith("data/04_feature/mine/")
     assert ("train items", "1, 0 naming an image") in findings(report)
     assert ("  text", 'ti: "${x}"', "--query-text COLUMN") in describe(found)
     for name in ("base", "a b", "mine"):
