@@ -6,26 +6,28 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vixml.models.sequence import Frame
+from vixml.models.sequence import InputTemplate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-DECODER = Frame(images_first=False, reserved=0, text_prompt=(100, 101, 102), image_prompt=(103, 104, 105), end=(106,))
+DECODER = InputTemplate(
+    images_first=False, reserved=0, text_prompt=(100, 101, 102), image_prompt=(103, 104, 105), end=(106,)
+)
 NAMES = ("tiny", "tiny-decoder", "distilbert", "qwen2.5-3b")
 
 
-def backbone(name: str) -> tuple[PreTrainedModel, Frame]:
-    """Return a backbone and the frame of its sequences; `name` is one of `NAMES` or a folder with weights."""
+def backbone(name: str) -> tuple[PreTrainedModel, InputTemplate]:
+    """Return a backbone and the template of its sequences; `name` is one of `NAMES` or a folder with weights."""
     from transformers import AutoModel, BertConfig, DistilBertConfig, Qwen2Config
 
     if name == "tiny":
         config = BertConfig(
             vocab_size=4096, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256
         )
-        return AutoModel.from_config(config), Frame()
+        return AutoModel.from_config(config), InputTemplate()
     if name == "distilbert":
-        return AutoModel.from_config(DistilBertConfig()), Frame()
+        return AutoModel.from_config(DistilBertConfig()), InputTemplate()
     if name == "tiny-decoder":
         small = {"vocab_size": 4096, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
         config = Qwen2Config(**small, num_key_value_heads=2, intermediate_size=128, use_cache=False)
@@ -41,7 +43,7 @@ def backbone(name: str) -> tuple[PreTrainedModel, Frame]:
             use_cache=False,
         )
         return with_lora(AutoModel.from_config(config, dtype=torch.bfloat16), rank=64), DECODER
-    return AutoModel.from_pretrained(name, local_files_only=True), Frame()
+    return AutoModel.from_pretrained(name, local_files_only=True), InputTemplate()
 
 
 def with_lora(base: PreTrainedModel, *, rank: int) -> PreTrainedModel:

@@ -38,9 +38,8 @@ def _case(name: str, queries: list[str], labels: list[str], *, images: bool, siz
 
     from vixml.data.tokens import tokenise
     from vixml.models.embedder import Embedder
-    from vixml.models.sequence import ItemBatch
+    from vixml.models.item_batch import ItemBatch, concatenate
     from vixml.models.text.tokenizer import _train_lowercase_bpe, load_tokenizer
-    from vixml.training.inputs import concatenate
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -63,7 +63,7 @@ def _step(model: DualModel, items: int, *, cached: bool) -> None:
     import numpy as np
 
     from vixml.data.ragged import RaggedArray, offsets_of
-    from vixml.models.sequence import ItemBatch
+    from vixml.models.item_batch import ItemBatch
     from vixml.training.gradient_cache import CachedEmbeddings
 
     rng = np.random.default_rng(0)

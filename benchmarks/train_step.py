@@ -117,11 +117,11 @@ def make_trainer(options: argparse.Namespace, device: torch.device, work: Path) 
 
 def make_model(options: argparse.Namespace) -> DualModel:
     """The network: a folder's weights, or random ones of a known architecture."""
-    network, frame = backbone(options.backbone)
+    network, template = backbone(options.backbone)
     embedder = Embedder(
         network,
         image_dim=IMAGE_DIM if options.images else None,
-        frame=frame,
+        template=template,
         chunk_tokens=options.chunk_tokens,
     )
     return DualModel(embedder, make_label_side("prototype", embedder.dim, PrototypeParams(), num_labels=options.labels))
@@ -162,7 +162,7 @@ def measure(trainer: Trainer, steps: int, device: torch.device) -> tuple[dict[st
     def counted(rows: Any) -> Any:
         nonlocal tokens
         found = gather(rows)
-        tokens += int(trainer.model.embedder.layout(found[2]).offsets[-1])
+        tokens += int(trainer.model.embedder.pack(found[2]).offsets[-1])
         return found
 
     trainer._gather = counted  # type: ignore[method-assign]

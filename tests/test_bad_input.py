@@ -548,7 +548,7 @@ def _(at):
     import torch
 
     from vixml.models.build import build_model
-    from vixml.models.sequence import ItemBatch
+    from vixml.models.item_batch import ItemBatch
     from vixml.models.text.tokenizer import make_tokenizer
     from vixml.params.model import BackboneParams, ModelParams
 

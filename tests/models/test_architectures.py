@@ -14,9 +14,9 @@ from transformers import AutoModel
 from vixml.core.errors import ConfigError
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.data.tokens import tokenise
-from vixml.models.build import build_model, make_frame, model_spec, open_model, save_model
+from vixml.models.build import build_model, make_template, model_spec, open_model, save_model
 from vixml.models.dual import DualModel
-from vixml.models.sequence import ItemBatch
+from vixml.models.item_batch import ItemBatch
 from vixml.models.text.backbone import linear_names, make_backbone, word_scale
 from vixml.models.text.tokenizer import load_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
@@ -95,7 +95,7 @@ def test_words_alone_equal_the_model_called_by_token_ids(name: str, backbone_fol
     backbone = params_of(name, backbone_folder, prompt={"enabled": False, "end": ""})
     model, batch = build(backbone), items(backbone, 5)
     original = AutoModel.from_pretrained(backbone.name).eval()
-    begin = list(model.embedder.frame.begin)
+    begin = list(model.embedder.template.begin)
     with torch.no_grad():
         found = model.embedder(ItemBatch(batch.tokens))
         for item in range(len(batch)):
@@ -161,18 +161,18 @@ def test_lora_finds_its_layers(name: str, backbone_folder: Folder, tmp_path: Pat
 
 def test_begin_and_end_are_found(backbone_folder: Folder) -> None:
     """Llama and Gemma begin with their own token, Qwen with none; the end is the usual one or the tokenizer's own."""
-    frames = {}
+    templates = {}
     for name in ("qwen2", "qwen3", "llama", "gemma3", "bert"):
         backbone = params_of(name, backbone_folder)
-        frames[name] = make_frame(backbone, ModelParams(), load_tokenizer(backbone.name))
-    assert frames["llama"].begin == frames["gemma3"].begin == (2,)
-    assert frames["qwen2"].begin == frames["qwen3"].begin == frames["bert"].begin == ()
-    assert frames["qwen3"].end == frames["llama"].end == (3,)
-    assert frames["qwen2"].end == (0,)
-    assert frames["bert"].words == 0
+        templates[name] = make_template(backbone, ModelParams(), load_tokenizer(backbone.name))
+    assert templates["llama"].begin == templates["gemma3"].begin == (2,)
+    assert templates["qwen2"].begin == templates["qwen3"].begin == templates["bert"].begin == ()
+    assert templates["qwen3"].end == templates["llama"].end == (3,)
+    assert templates["qwen2"].end == (0,)
+    assert templates["bert"].words == 0
     named = params_of("qwen2", backbone_folder, prompt={"end": "<nowhere>"})
     with pytest.raises(ConfigError, match="no token of this tokenizer"):
-        make_frame(named, ModelParams(), load_tokenizer(named.name))
+        make_template(named, ModelParams(), load_tokenizer(named.name))
 
 
 def test_gemma_scales_its_words(backbone_folder: Folder) -> None:

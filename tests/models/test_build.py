@@ -13,7 +13,7 @@ from vixml.core.errors import ConfigError, StateError
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.data.tokens import TokenStore, build_tokens, tokenise
 from vixml.models.build import build_model, model_spec, open_model, save_model
-from vixml.models.sequence import ItemBatch
+from vixml.models.item_batch import ItemBatch
 from vixml.models.text.backbone import make_backbone
 from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams

@@ -14,8 +14,9 @@ from transformers import AutoModel
 
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.embedder import Embedder
+from vixml.models.item_batch import ItemBatch
 from vixml.models.prototype import PrototypeCombiner
-from vixml.models.sequence import Frame, ItemBatch, chunks_by_length
+from vixml.models.sequence import InputTemplate, chunks_by_length
 
 
 def _ragged(rows: list[np.ndarray]) -> RaggedArray:
@@ -51,7 +52,7 @@ def test_decoder_forward(golden_dir: Path, pooling: str, key: str) -> None:
     golden = np.load(golden_dir / "decoder_forward.npz", allow_pickle=False)
     backbone = AutoModel.from_pretrained(golden_dir / "models" / "tiny-qwen2")
     text, image, end = (tuple(golden[name].tolist()) for name in ("text_prefix", "image_prefix", "end"))
-    embedder = Embedder(backbone, image_dim=8, frame=decoder_frame(text, image, end), pooling=pooling)
+    embedder = Embedder(backbone, image_dim=8, template=decoder_template(text, image, end), pooling=pooling)
     _with_projection(embedder, golden)
     tokens = RaggedArray(golden["input_ids"].ravel(), offsets_of(np.full(6, 9)))
     images = golden["image_embeddings"].reshape(-1, 8)
@@ -179,10 +180,10 @@ def tiny_embedder(family: str, *, chunk_tokens: int) -> Embedder:
         "max_position_embeddings": 64,
     }
     config = BertConfig(**shared) if family == "encoder" else Qwen2Config(**shared, num_key_value_heads=2)
-    frame = Frame() if family == "encoder" else decoder_frame((1, 2), (3,), (0,))
-    return Embedder(AutoModel.from_config(config), image_dim=6, frame=frame, chunk_tokens=chunk_tokens).eval()
+    template = InputTemplate() if family == "encoder" else decoder_template((1, 2), (3,), (0,))
+    return Embedder(AutoModel.from_config(config), image_dim=6, template=template, chunk_tokens=chunk_tokens).eval()
 
 
-def decoder_frame(text: tuple[int, ...], image: tuple[int, ...], end: tuple[int, ...]) -> Frame:
+def decoder_template(text: tuple[int, ...], image: tuple[int, ...], end: tuple[int, ...]) -> InputTemplate:
     """Prompt, text, image prompt, images, end token."""
-    return Frame(images_first=False, reserved=0, text_prompt=text, image_prompt=image, end=end)
+    return InputTemplate(images_first=False, reserved=0, text_prompt=text, image_prompt=image, end=end)

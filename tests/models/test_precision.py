@@ -10,16 +10,16 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.build import trained_state
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
+from vixml.models.item_batch import ItemBatch
 from vixml.models.label_side import make_label_side
 from vixml.models.precision import store_frozen_in_half, to_device
-from vixml.models.sequence import ItemBatch
 from vixml.params.model import PrototypeParams
 
 
 def decoder() -> DualModel:
     torch.manual_seed(0)
-    network, frame = backbone("tiny-decoder")
-    embedder = Embedder(network, image_dim=6, frame=frame)
+    network, template = backbone("tiny-decoder")
+    embedder = Embedder(network, image_dim=6, template=template)
     return DualModel(embedder, make_label_side("prototype", embedder.dim, PrototypeParams(num_heads=2), num_labels=9))
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from vixml.models.embedder import Embedder
-from vixml.models.sequence import ItemBatch
+from vixml.models.item_batch import ItemBatch
 
 
 def embed_padded(embedder: Embedder, batch: ItemBatch) -> torch.Tensor:
     """Return the encoder's pooled embeddings [n, d]; every item is padded to the longest one and to all image slots."""
-    lengths, slots = batch.tokens.lengths, embedder.frame.reserved if batch.images is not None else 0
+    lengths, slots = batch.tokens.lengths, embedder.template.reserved if batch.images is not None else 0
     token_mask = np.arange(lengths.max()) < lengths[:, None]
     ids = np.zeros(token_mask.shape, dtype=np.int64)
     ids[token_mask] = batch.tokens.values

@@ -13,13 +13,13 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.losses.prime import prime_loss
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
+from vixml.models.item_batch import ItemBatch, take_items
 from vixml.models.label_side import make_label_side
-from vixml.models.sequence import Frame, ItemBatch
+from vixml.models.sequence import InputTemplate
 from vixml.params.model import PrototypeParams
 from vixml.params.objective import ObjectiveParams
 from vixml.params.variant import VariantParams
 from vixml.training.gradient_cache import CachedEmbeddings
-from vixml.training.inputs import take_items
 
 
 def items(count: int, *, images: bool) -> ItemBatch:
@@ -40,9 +40,9 @@ def network(family: str, *, chunk_tokens: int) -> DualModel:
         config = BertConfig(**size, intermediate_size=16, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
     else:
         config = Qwen2Config(**size, intermediate_size=16, num_key_value_heads=2, attention_dropout=0.2)
-    decoder = Frame(images_first=False, reserved=0, text_prompt=(5, 6), image_prompt=(7,), end=(8,))
-    frame = Frame() if family == "encoder" else decoder
-    embedder = Embedder(AutoModel.from_config(config), image_dim=6, frame=frame, chunk_tokens=chunk_tokens)
+    decoder = InputTemplate(images_first=False, reserved=0, text_prompt=(5, 6), image_prompt=(7,), end=(8,))
+    template = InputTemplate() if family == "encoder" else decoder
+    embedder = Embedder(AutoModel.from_config(config), image_dim=6, template=template, chunk_tokens=chunk_tokens)
     embedder.backbone.config.use_cache = False
     shape = PrototypeParams(num_heads=2, feedforward=16)
     return DualModel(embedder, make_label_side("prototype", 16, shape, num_labels=40))

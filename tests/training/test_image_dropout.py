@@ -10,9 +10,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from vixml.data.ragged import RaggedArray, offsets_of
-from vixml.models.sequence import ItemBatch
+from vixml.models.item_batch import ItemBatch, drop_images
 from vixml.params.variant import VariantParams
-from vixml.training.inputs import drop_images
 
 
 def with_dropout(params: VariantParams, dropout: float, **batching: object) -> VariantParams:

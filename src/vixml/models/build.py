@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import derive_seed
-from vixml.models.sequence import Frame
+from vixml.models.sequence import InputTemplate
 from vixml.models.text.backbone import backbone_from_config, make_backbone
 from vixml.models.text.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
 from vixml.params.model import BackboneParams, ModelParams
@@ -54,14 +54,14 @@ def build_model(
     import torch
 
     torch.manual_seed(derive_seed(seed, "model"))
-    frame = make_frame(backbone, model, tokenizer)
+    template = make_template(backbone, model, tokenizer)
     slots = model.max_images if image_dim is not None and model.fusion == "early" else 0
-    max_positions = backbone.max_length + slots + frame.words
+    max_positions = backbone.max_length + slots + template.words
     network = make_backbone(backbone, tokenizer, max_positions=max_positions)
-    return _assemble(network, backbone, model, frame, image_dim, num_labels, chunk_tokens, label_side)
+    return _assemble(network, backbone, model, template, image_dim, num_labels, chunk_tokens, label_side)
 
 
-def make_frame(backbone: BackboneParams, model: ModelParams, tokenizer: PreTrainedTokenizerFast) -> Frame:
+def make_template(backbone: BackboneParams, model: ModelParams, tokenizer: PreTrainedTokenizerFast) -> InputTemplate:
     """Return order, prompts and special tokens of the sequences, as the settings and the tokenizer say.
 
     Raises:
@@ -72,7 +72,7 @@ def make_frame(backbone: BackboneParams, model: ModelParams, tokenizer: PreTrain
     where = model.image_position
     text, image = (prompt.text, prompt.image) if prompted else ("", "")
     begin, lead = special_tokens_in_front(tokenizer)
-    return Frame(
+    return InputTemplate(
         images_first=is_encoder if where == "auto" else where == "before",
         reserved=model.max_images if is_encoder else 0,
         begin=() if is_encoder else begin,
@@ -144,13 +144,13 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
         )
     backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
     tokenizer = load_saved_tokenizer(folder / "tokenizer")
-    frame = make_frame(backbone, model, tokenizer)
+    template = make_template(backbone, model, tokenizer)
     if backbone.lora is None:
         network = backbone_from_config(folder / _BACKBONE, backbone)
     else:
         network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
     shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], label_side)
-    dual = _assemble(network, backbone, model, frame, *shape)
+    dual = _assemble(network, backbone, model, template, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     return dual.eval(), tokenizer
 
@@ -185,7 +185,7 @@ def _assemble(
     network: PreTrainedModel,
     backbone: BackboneParams,
     model: ModelParams,
-    frame: Frame,
+    template: InputTemplate,
     image_dim: int | None,
     num_labels: int,
     chunk_tokens: int,
@@ -199,7 +199,7 @@ def _assemble(
     embedder = Embedder(
         network,
         image_dim=image_dim,
-        frame=frame,
+        template=template,
         pooling=backbone.pooling,
         image_weight=model.image_weight,
         late=model.late if model.fusion == "late" else None,

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vixml.models.embedder import Embedder
+from vixml.models.item_batch import ItemBatch
 from vixml.models.label_side import LabelSide
-from vixml.models.sequence import ItemBatch
 
 
 class DualModel(nn.Module):

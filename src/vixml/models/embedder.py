@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.models.device import send
+from vixml.models.item_batch import ItemBatch
 from vixml.models.late import LateFusion
-from vixml.models.sequence import Frame, ItemBatch, Layout, chunks_by_length, lay_out, padded_index
+from vixml.models.sequence import InputTemplate, PackedBatch, chunks_by_length, pack, padded_index
 from vixml.models.text.backbone import word_dim
 from vixml.models.text.compatibility import first_position
 from vixml.params.model import LateFusionParams
@@ -29,7 +30,7 @@ class Embedder(nn.Module):
     Args:
         backbone: A transformers encoder or decoder.
         image_dim: Width of the frozen image vectors; None for a text-only network.
-        frame: Order and prompts of a sequence; images before the text and no prompts by default.
+        template: Order and prompts of a sequence; images before the text and no prompts by default.
         pooling: `mean` over all positions, or the `last`.
         image_weight: Weight of an item's images together in the mean, where a word has 1; None for 1 each.
         late: Late fusion, if images are not to go through the backbone.
@@ -42,7 +43,7 @@ class Embedder(nn.Module):
         backbone: PreTrainedModel,
         *,
         image_dim: int | None,
-        frame: Frame | None = None,
+        template: InputTemplate | None = None,
         pooling: str = "mean",
         image_weight: float | None = None,
         late: LateFusionParams | None = None,
@@ -57,7 +58,7 @@ class Embedder(nn.Module):
             raise ConfigError(
                 "model.output_dim is wider than the backbone", found=self.dim, expected=f"at most {width}, or null"
             )
-        self.frame, self.pooling, self.chunk_tokens = frame or Frame(), pooling, chunk_tokens
+        self.template, self.pooling, self.chunk_tokens = template or InputTemplate(), pooling, chunk_tokens
         into = word_dim(backbone) if late is None else width
         self.image_weight = image_weight
         self.projection = None if image_dim is None else nn.Linear(image_dim, into)
@@ -69,11 +70,11 @@ class Embedder(nn.Module):
         """Where the weights are."""
         return next(self.backbone.parameters()).device
 
-    def layout(self, batch: ItemBatch) -> Layout:
-        """Lay out the batch's sequences."""
+    def pack(self, batch: ItemBatch) -> PackedBatch:
+        """Pack the batch's sequences."""
         if (self.projection is None or self.late is not None) and batch.images is not None:
             batch = ItemBatch(batch.tokens)
-        return lay_out(batch, self.frame)
+        return pack(batch, self.template)
 
     def forward(self, batch: ItemBatch) -> Tensor:
         """Embed items.
@@ -84,11 +85,11 @@ class Embedder(nn.Module):
         Returns:
             Pooled embeddings float32 [n, d], before normalisation.
         """
-        layout = self.layout(batch)
-        flat, weights = self._input_embeddings(batch, layout), self._position_weights(batch, layout)
+        packed = self.pack(batch)
+        flat, weights = self._input_embeddings(batch, packed), self._position_weights(batch, packed)
         order, pooled = [], []
-        for rows in chunks_by_length(np.diff(layout.offsets), max_tokens=self.chunk_tokens):
-            pooled.append(self._encode_chunk(flat, layout, rows, weights))
+        for rows in chunks_by_length(np.diff(packed.offsets), max_tokens=self.chunk_tokens):
+            pooled.append(self._encode_chunk(flat, packed, rows, weights))
             order.append(rows)
         # Undo the sorting: row i of the result is item i.
         inverse = np.empty(len(batch), dtype=np.int64)
@@ -98,20 +99,20 @@ class Embedder(nn.Module):
             embeddings = self.late(embeddings, *self._late_images(batch))
         return embeddings if self.dim == embeddings.shape[1] else embeddings[:, : self.dim]
 
-    def _input_embeddings(self, batch: ItemBatch, layout: Layout) -> Tensor:
+    def _input_embeddings(self, batch: ItemBatch, packed: PackedBatch) -> Tensor:
         """Word embeddings with the projected images put in their places [total, d]."""
-        flat = self.backbone.get_input_embeddings()(send(layout.token_ids, self.device))
-        if batch.images is not None and len(layout.image_at):
-            at = send(layout.image_at, self.device)
+        flat = self.backbone.get_input_embeddings()(send(packed.token_ids, self.device))
+        if batch.images is not None and len(packed.image_at):
+            at = send(packed.image_at, self.device)
             flat = flat.index_copy(0, at, self._project(batch.images).to(flat.dtype))
         return flat
 
-    def _position_weights(self, batch: ItemBatch, layout: Layout) -> Tensor | None:
+    def _position_weights(self, batch: ItemBatch, packed: PackedBatch) -> Tensor | None:
         """Return the weight of each flat position in the mean, float32 [total]; None where all weigh the same."""
-        if self.image_weight is None or batch.image_counts is None or not len(layout.image_at):
+        if self.image_weight is None or batch.image_counts is None or not len(packed.image_at):
             return None
-        weights = np.ones(layout.offsets[-1], dtype=np.float32)
-        weights[layout.image_at] = np.repeat(self.image_weight / np.maximum(batch.image_counts, 1), batch.image_counts)
+        weights = np.ones(packed.offsets[-1], dtype=np.float32)
+        weights[packed.image_at] = np.repeat(self.image_weight / np.maximum(batch.image_counts, 1), batch.image_counts)
         return send(weights, self.device)
 
     def _late_images(self, batch: ItemBatch) -> tuple[Tensor, Tensor]:
@@ -134,10 +135,12 @@ class Embedder(nn.Module):
         images: Tensor = self.projection(send(np.require(vectors, requirements=["C", "W"]), self.device).float())
         return images
 
-    def _encode_chunk(self, flat: Tensor, layout: Layout, rows: np.ndarray, position_weights: Tensor | None) -> Tensor:
-        index, mask = padded_index(layout.offsets, rows)
+    def _encode_chunk(
+        self, flat: Tensor, packed: PackedBatch, rows: np.ndarray, position_weights: Tensor | None
+    ) -> Tensor:
+        index, mask = padded_index(packed.offsets, rows)
         device = flat.device
-        positions = send(layout.positions[index] + self._first_position, device)
+        positions = send(packed.positions[index] + self._first_position, device)
         at = send(index, device)
         inputs = flat[at]
         attention = send(mask, device)

@@ -1,4 +1,4 @@
-"""Sequences of one batch, laid out without padding: which token, image or prompt word sits where.
+"""Sequences of one batch, packed without padding: which token, image or prompt word sits where.
 
 Everything here is integer arithmetic over whole batches in NumPy; no Python loop over items.
 """
@@ -12,31 +12,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vixml.data.ragged import RaggedArray, offsets_of, ragged_indices
+from vixml.data.ragged import offsets_of, ragged_indices
+from vixml.models.item_batch import ItemBatch
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class ItemBatch:
-    """Texts and images of some items.
-
-    Args:
-        tokens: Token ids, one row an item.
-        images: Image vectors, float16 or float32 [total images, vision width], item after item; None for text only.
-        image_counts: Images of each item, int64 [items]; None for text only.
-    """
-
-    tokens: RaggedArray
-    images: NDArray[np.floating] | None = None
-    image_counts: Ints | None = None
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-@dataclass(frozen=True)
-class Layout:
+class PackedBatch:
     """Flat description of all sequences of a batch, item after item, without padding.
 
     Args:
@@ -53,7 +36,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Frame:
+class InputTemplate:
     """What stands around text and images, the same for queries and labels (ViXML, section 3 and table 6).
 
         images first:  begin [image_prompt IMAGES] lead text_prompt TEXT end
@@ -84,44 +67,44 @@ class Frame:
         return len(self.begin) + len(self.text_prompt) + len(self.image_prompt) + len(self.end)
 
 
-def lay_out(batch: ItemBatch, frame: Frame) -> Layout:
-    """Lay out the sequences of a batch.
+def pack(batch: ItemBatch, template: InputTemplate) -> PackedBatch:
+    """Pack the sequences of a batch: item after item, without padding.
 
     An absent image takes no place and no work. An item without images gets exactly the sequence of a text-only network,
-    but for the positions that `frame.reserved` keeps free.
+    but for the positions that `template.reserved` keeps free.
     """
     counts, text = _counts(batch), batch.tokens.lengths
     ones, has_image = np.ones_like(counts), (counts > 0).astype(np.int64)
-    lead = np.minimum(text, frame.lead)
-    prompt, pictures = has_image * len(frame.image_prompt), counts
-    words = [lead, ones * len(frame.text_prompt), text - lead]
-    inner = [prompt, pictures, *words] if frame.images_first else [*words, prompt, pictures]
-    lengths = np.stack([ones * len(frame.begin), *inner, ones * len(frame.end)])
-    at_image, at_words = (1, 3) if frame.images_first else (4, 1)
+    lead = np.minimum(text, template.lead)
+    prompt, pictures = has_image * len(template.image_prompt), counts
+    words = [lead, ones * len(template.text_prompt), text - lead]
+    inner = [prompt, pictures, *words] if template.images_first else [*words, prompt, pictures]
+    lengths = np.stack([ones * len(template.begin), *inner, ones * len(template.end)])
+    at_image, at_words = (1, 3) if template.images_first else (4, 1)
     offsets, starts = _segments(lengths)
     token_ids = np.zeros(offsets[-1], dtype=np.int64)
 
     def places(segment: int) -> Ints:
         return ragged_indices(starts[segment], lengths[segment])
 
-    is_lead = _place_in_row(batch.tokens.offsets) < frame.lead
+    is_lead = _place_in_row(batch.tokens.offsets) < template.lead
     token_ids[places(at_words)] = batch.tokens.values[is_lead]
     token_ids[places(at_words + 2)] = batch.tokens.values[~is_lead]
     fixed = {
-        0: frame.begin,
-        at_words + 1: frame.text_prompt,
-        at_image: frame.image_prompt,
-        len(lengths) - 1: frame.end,
+        0: template.begin,
+        at_words + 1: template.text_prompt,
+        at_image: template.image_prompt,
+        len(lengths) - 1: template.end,
     }
     for segment, ids in fixed.items():
         token_ids[places(segment)] = np.tile(np.asarray(ids, np.int64), int((lengths[segment] > 0).sum()))
     positions = _place_in_row(offsets)
-    if frame.images_first and frame.reserved and batch.images is not None:
+    if template.images_first and template.reserved and batch.images is not None:
         # the words behind the images stand where they would with all images there
-        absent = frame.reserved - counts + len(frame.image_prompt) - prompt
+        absent = template.reserved - counts + len(template.image_prompt) - prompt
         behind = lengths[at_words:].sum(axis=0)
         positions[ragged_indices(starts[at_words], behind)] += np.repeat(absent, behind)
-    return Layout(token_ids, places(at_image + 1), positions, offsets)
+    return PackedBatch(token_ids, places(at_image + 1), positions, offsets)
 
 
 def chunks_by_length(lengths: Ints, *, max_tokens: int, overhead: int = 256) -> Iterator[Ints]:

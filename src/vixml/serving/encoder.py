@@ -114,8 +114,8 @@ class ItemEncoder:
         """
         import torch
 
+        from vixml.models.item_batch import ItemBatch
         from vixml.models.precision import autocast
-        from vixml.models.sequence import ItemBatch
         from vixml.retrieval.exact import shorten
 
         if images is not None and len(images) != len(texts):

@@ -7,9 +7,9 @@ import torch
 
 from vixml.models.device import send
 from vixml.models.dual import DualModel
+from vixml.models.item_batch import ItemBatch, take_items
 from vixml.models.precision import autocast
-from vixml.models.sequence import ItemBatch, chunks_by_length
-from vixml.training.inputs import take_items
+from vixml.models.sequence import chunks_by_length
 
 
 class CachedEmbeddings:
@@ -27,7 +27,7 @@ class CachedEmbeddings:
 
     def __init__(self, model: DualModel, items: ItemBatch, *, precision: str) -> None:
         self._model, self._items, self._precision = model, items, precision
-        lengths = np.diff(model.embedder.layout(items).offsets)
+        lengths = np.diff(model.embedder.pack(items).offsets)
         self._chunks = list(chunks_by_length(lengths, max_tokens=model.embedder.chunk_tokens))
         self._random_states: list[list[torch.Tensor]] = []
         self.embeddings = torch.empty(len(items), model.embedder.dim, device=model.device)

@@ -22,8 +22,8 @@ from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.models.device import send
 from vixml.models.dual import DualModel
+from vixml.models.item_batch import ItemBatch, concatenate, drop_images
 from vixml.models.precision import autocast
-from vixml.models.sequence import ItemBatch
 from vixml.negatives.batches import cluster_batches, num_batches, random_batches
 from vixml.negatives.curriculum import is_clustered, is_reclustered
 from vixml.negatives.sampling import PositiveSampler, pool_target
@@ -33,7 +33,6 @@ from vixml.training.bank import bank_device, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
 from vixml.training.curve import Curve, Means
 from vixml.training.gradient_cache import CachedEmbeddings
-from vixml.training.inputs import concatenate, drop_images
 from vixml.training.optimiser import learning_rate_factor, make_optimiser, set_learning_rate
 from vixml.training.peak_memory import peak_memory, reset_peak_memory
 from vixml.training.refresh import monitored_queries, refresh
