@@ -1,4 +1,4 @@
-"""What PRIME does where mined labels are in the pool; value and gradients are in `test_objectives`."""
+"""What PRIME does where mined labels are in the pool; value and gradients are in `test_objective`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from tests.training.stage_runs import changed, make_inputs, train
 
 from vixml.core.directories import WorkDirectory, read_json, write_json
 from vixml.core.errors import StateError
@@ -56,9 +57,7 @@ def test_a_resumed_training_ends_at_the_same_weights(tiny: SimpleNamespace, tmp_
 
 
 def _trained(inputs: stages.StageInputs, folder: Path) -> tuple[object, dict[str, np.ndarray]]:
-    from tests.training.test_stages import _train
-
-    model, _ = _train(inputs, folder)
+    model, _ = train(inputs, folder)
     built = stages.embed_test_and_labels(inputs, model, WorkDirectory(folder / "embeddings_work"))
     return model, {name: np.load(built.path / f"{name}.npy") for name in ("label_texts", "label_prototypes")}
 
@@ -66,9 +65,7 @@ def _trained(inputs: stages.StageInputs, folder: Path) -> tuple[object, dict[str
 @pytest.mark.parametrize("name", ["dexa", "ngame", "decoupled_softmax"])
 def test_the_stages_publish_what_stands_for_a_label(tmp_path: Path, name: str) -> None:
     """No weight of a part that the objective does not have; the published vectors are what the definition says."""
-    from tests.training.test_stages import _changed, _inputs
-
-    inputs = _changed(_inputs(tmp_path), objective={"name": name})
+    inputs = changed(make_inputs(tmp_path), objective={"name": name})
     model, vectors = _trained(inputs, tmp_path / "run")
     weights = load_file(model.path / "model.safetensors")
     own = {key for key in weights if key.startswith("label_side")}
@@ -86,20 +83,16 @@ def test_the_stages_publish_what_stands_for_a_label(tmp_path: Path, name: str) -
 
 
 def test_a_state_of_another_objective_is_not_continued(tmp_path: Path) -> None:
-    from tests.training.test_stages import _changed, _inputs
-
-    inputs, work = _inputs(tmp_path), WorkDirectory(tmp_path / "work")
+    inputs, work = make_inputs(tmp_path), WorkDirectory(tmp_path / "work")
     stages.train_warmup(inputs, work)
     with pytest.raises(StateError, match=r"params.objective.name"):
-        stages.train_warmup(_changed(inputs, objective={"name": "dexa"}), work)
+        stages.train_warmup(changed(inputs, objective={"name": "dexa"}), work)
 
 
 def test_all_batches_are_random_where_clustering_would_begin_after_the_last_epoch(tmp_path: Path) -> None:
     """`start_epoch` = `epochs`: the refresh is there for its report, the second stage has no step of its own."""
-    from tests.training.test_stages import _changed, _inputs, _train
-
-    inputs = _changed(_inputs(tmp_path), batching={"start_epoch": 4})
-    model, curve = _train(inputs, tmp_path / "run")
+    inputs = changed(make_inputs(tmp_path), batching={"start_epoch": 4})
+    model, curve = train(inputs, tmp_path / "run")
     assert model.meta["epochs"] == 4
     assert [record["epoch"] for record in curve if "queries_per_second" in record] == [1, 2, 3, 4]
     assert open_model(model.path)[0].label_side.centroids.norm() > 0
@@ -107,14 +100,12 @@ def test_all_batches_are_random_where_clustering_would_begin_after_the_last_epoc
 
 def test_a_model_whose_combiner_read_unit_embeddings_is_refused(tmp_path: Path) -> None:
     """Its prototypes would silently be others; a model without combiner is the same in either version."""
-    from tests.training.test_stages import _changed, _inputs, _train
-
-    inputs = _inputs(tmp_path)
-    model, _ = _train(inputs, tmp_path / "run")
+    inputs = make_inputs(tmp_path)
+    model, _ = train(inputs, tmp_path / "run")
     _as_earlier(model.path)
     with pytest.raises(StateError, match=r"earlier version.*train the variant again"):
         open_model(model.path)
-    model, _ = _train(_changed(inputs, objective={"name": "ngame"}), tmp_path / "ngame")
+    model, _ = train(changed(inputs, objective={"name": "ngame"}), tmp_path / "ngame")
     _as_earlier(model.path)
     open_model(model.path)
 

@@ -1,0 +1,50 @@
+"""Parameters that are not as they should be (docs/bad_input.md)."""
+
+from __future__ import annotations
+
+from tests.bad_input.rows import error
+
+
+@error("pipeline-unknown")
+def test_pipeline_unknown(at):
+    at.fixture("kedro_run")("encoder_txt")
+
+
+@error("node-unknown")
+def test_node_unknown(at):
+    at.fixture("kedro_run")("encoder_text", node_names=["train_softly"])
+
+
+@error("seed-wrong")
+def test_seed_wrong(at):
+    at.fixture("kedro_run")("ingestion", params={"seed": "abc"})
+
+
+@error("key-unknown-top")
+def test_key_unknown_top(at):
+    at.fixture("kedro_run")("ingestion", params={"evaluaton": {"top_k": 5}})
+
+
+@error("key-unknown-group")
+def test_key_unknown_group(at):
+    at.fixture("kedro_run")("ingestion", params={"encoder": {"trainin": {"epochs": 5}}})
+
+
+@error("key-unknown", by_kedro=True)
+def test_key_unknown(at):
+    at.fixture("kedro_run")("encoder_text", params={"encoder_text": {"training": {"epoch": 5}}})
+
+
+@error("type-wrong", by_kedro=True)
+def test_type_wrong(at):
+    at.fixture("kedro_run")("encoder_text", params={"encoder_text": {"training": {"epochs": "many"}}})
+
+
+@error("value-out-of-range", by_kedro=True)
+def test_value_out_of_range(at):
+    at.fixture("kedro_run")("ingestion", params={"data": {"validation_fraction": 1.5}})
+
+
+@error("settings-contradict", by_kedro=True)
+def test_settings_contradict(at):
+    at.fixture("kedro_run")("encoder_text", params={"encoder": {"batching": {"mined_per_query": 60}}})

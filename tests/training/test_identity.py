@@ -1,0 +1,111 @@
+"""What tells trainings and models apart: settings that count for the weights, and those that do not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.training.stage_runs import Killed, changed, make_inputs, stop_at, train
+
+from vixml.core.directories import WorkDirectory
+from vixml.core.errors import ConfigError, StateError
+from vixml.params.model import TinyParams
+from vixml.params.variant import VariantParams
+from vixml.training import stages
+from vixml.training.identity import trained_with
+from vixml.training.loop import Trainer
+
+
+@pytest.mark.parametrize("steps", [3, 11])  # in the warm-up, and in the hard stage
+def test_other_settings_are_named_forced_or_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, steps: int
+) -> None:
+    """A training that was killed and whose settings changed asks the user which of the two he wants."""
+    inputs = make_inputs(tmp_path)
+    often = changed(inputs, training={"checkpoint_minutes": 1e-12})  # a setting of speed
+    with monkeypatch.context() as patch:
+        stop_at(patch, steps)
+        with pytest.raises(Killed):
+            train(often, tmp_path / "run")
+    other = changed(inputs, optim={"lr": 3e-3})
+    with pytest.raises(StateError, match=r"params\.optim\.lr: 0\.0002 -> 0\.003\."):
+        train(other, tmp_path / "run")
+    begun_anew, _ = train(other, tmp_path / "anew")
+    started_at: list[int] = []
+    fit = Trainer.fit
+    monkeypatch.setattr(
+        Trainer, "fit", lambda self, until, desc: (started_at.append(self.step), fit(self, until, desc=desc))[1]
+    )
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    forced, _ = train(other, tmp_path / "run", resume="force")
+    assert started_at[-1 if steps > 8 else 0] == steps
+    assert forced.files["model.safetensors"] != begun_anew.files["model.safetensors"]
+    started_at.clear()
+    assert "resume=never" not in caplog.text
+    never, _ = train(other, tmp_path / "copy", resume="never")
+    assert started_at == [0, 8]
+    assert "Leave it out of the next command" in caplog.text
+    assert never.files["model.safetensors"] == begun_anew.files["model.safetensors"]
+
+
+def test_an_unknown_way_to_resume_is_refused(tmp_path: Path) -> None:
+    """The known ones are listed."""
+    with pytest.raises(ConfigError, match="auto, force, never"):
+        train(make_inputs(tmp_path), tmp_path, resume="sometimes")
+
+
+def test_the_identity_holds_results_not_speed(tmp_path: Path) -> None:
+    """Settings that change nothing about the weights do not keep a checkpoint from being continued."""
+    inputs = make_inputs(tmp_path)
+    same = changed(
+        inputs,
+        batching={"chunk_tokens": 64, "gradient_cache": True},
+        training={"checkpoint_every": 7, "keep_checkpoints": 9, "log_every": 3},
+        retrieval={"kind": "faiss-flat"},
+    )
+    assert same.identity == inputs.identity
+    assert {"seed", "data.tokens", "data.relevance", "versions.torch", "params.optim.lr"} < inputs.identity.keys()
+    assert changed(inputs, batching={"batch_size": 8}).identity != inputs.identity
+
+
+def test_a_model_of_other_settings_is_refused(tmp_path: Path) -> None:
+    """Results stand under the run's settings: evaluating another's model names what differs."""
+    inputs = make_inputs(tmp_path)
+    model, _ = train(inputs, tmp_path / "run")
+    other = changed(inputs, backbone={"pooling": "last"}, objective={"name": "ngame"})
+    with pytest.raises(StateError, match=r'backbone\.pooling: "mean" -> "last"; objective\.name: "prime" -> "ngame"'):
+        stages.embed_test_and_labels(other, model, WorkDirectory(tmp_path / "other"))
+    same = changed(
+        inputs,
+        backbone={"gradient_checkpointing": True, "prompt": {"text": "no prompt is used"}},
+        model={"late": {"num_heads": 4}},
+        optim={"lr": 1.0},
+    )
+    stages.embed_test_and_labels(same, model, WorkDirectory(tmp_path / "same"))
+
+
+def test_what_tells_models_apart() -> None:
+    """A backbone by its name wherever it lies, its own size only where it is built here."""
+    one, other = (VariantParams(backbone={"name": name}) for name in ("/a/minilm/", "/b/minilm"))
+    assert trained_with(one) == trained_with(other)
+    wide = other.model_copy(update={"backbone": other.backbone.model_copy(update={"tiny": TinyParams(num_layers=5)})})
+    assert trained_with(wide) == trained_with(other)
+    assert trained_with(VariantParams(backbone={"tiny": {"num_layers": 5}})) != trained_with(VariantParams())
+
+
+def test_the_weight_of_images_tells_models_apart_where_it_counts() -> None:
+    """A text-only model, and one whose embedding is the last position, are the same with any weight."""
+
+    def differs(pooling: str = "mean", **model: object) -> bool:
+        one, other = (
+            VariantParams(backbone={"pooling": pooling}, model={"image_weight": weight, **model})
+            for weight in (None, 3.0)
+        )
+        return trained_with(one) != trained_with(other)
+
+    assert differs()
+    assert differs("last", fusion="late")
+    assert not differs("last")
+    assert not differs(use_images=False)
+    assert not differs(max_images=0)

@@ -1,0 +1,42 @@
+"""What a training begins with: free vectors shared evenly, centroids of the untrained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.training.stage_runs import make_inputs, train
+
+from vixml.core.directories import WorkDirectory
+from vixml.training import stages
+from vixml.training.encode import embed_all
+from vixml.training.loop import Trainer
+
+
+def test_every_free_vector_is_shared_evenly(tmp_path: Path) -> None:
+    """Twenty labels on seven vectors: all are used, by two or three labels each."""
+    model, _ = train(make_inputs(tmp_path), tmp_path / "run")
+    from safetensors.numpy import load_file
+
+    uses = np.bincount(load_file(model.path / "model.safetensors")["label_side.free.of_label"], minlength=7)
+    assert sorted(set(uses.tolist())) == [2, 3]
+
+
+def test_centroids_are_there_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of what the untrained network makes of a label's queries, not zeros for an epoch."""
+    inputs, before = make_inputs(tmp_path), []
+    step = Trainer._train_step
+
+    def recorded(self: Trainer, rows: np.ndarray) -> dict[str, object]:
+        if self.step == 0:
+            queries = embed_all(self.model, self.inputs.queries, precision="fp32", desc="queries")
+            before.append((queries, self.model.label_side.centroids.numpy().copy()))
+        return step(self, rows)
+
+    monkeypatch.setattr(Trainer, "_train_step", recorded)
+    stages.train_warmup(inputs, WorkDirectory(tmp_path / "work"))
+    queries, centroids = before[0]
+    relevance = inputs.relevance_train.toarray()
+    expected = relevance.T @ queries / np.maximum(relevance.sum(axis=0), 1)[:, None]
+    np.testing.assert_allclose(centroids, expected, atol=1e-5)
