@@ -1,0 +1,1 @@
+"""One linear classifier for each label over the features of queries."""
