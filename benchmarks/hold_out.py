@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
 from vixml.core.seeding import numpy_generator
+from vixml.data.sides import SHORT_NAMES, Side
 from vixml.ingestion.benchmark.json_lines import read_filter, read_json_lines, read_side
 from vixml.ingestion.benchmark.layouts import find_raw_file
 from vixml.ingestion.manifests import read_images
@@ -51,9 +52,9 @@ def hold_out_labels(
     """
     if target.exists() and any(target.iterdir()):
         raise DataError("the folder for the reduced files is not empty", file=target, remedy="name a new one.")
-    labels = read_side(find_raw_file(raw, "lbl"), with_targets=False)
-    points = {name: read_side(find_raw_file(raw, name), with_targets=True) for name in ("trn", "tst")}
-    trained = np.unique(points["trn"].targets)
+    labels = read_side(find_raw_file(raw, Side.LABEL), with_targets=False)
+    points = {side: read_side(find_raw_file(raw, side), with_targets=True) for side in (Side.TRAIN, Side.TEST)}
+    trained = np.unique(points[Side.TRAIN].targets)
     count = round(fraction * len(trained))
     if not 0 < count < len(trained):
         raise ConfigError("the fraction holds out no label or every label", found=fraction, expected="0 < fraction < 1")
@@ -62,33 +63,36 @@ def hold_out_labels(
     new_row = np.where(held, -1, np.cumsum(~held) - 1)
 
     target.mkdir(parents=True, exist_ok=True)
-    file = find_raw_file(raw, "lbl")
-    _write(target / "lbl.json.gz", (line for row, line in enumerate(_items(file)) if not held[row]))
-    for name in points:
-        _write(target / f"{name}.json.gz", (_without(line, new_row) for line in _items(find_raw_file(raw, name))))
-    for name, side in (("train", points["trn"]), ("test", points["tst"])):
-        if (raw / f"filter_labels_{name}.txt").is_file():
-            pairs, _ = read_filter(raw / f"filter_labels_{name}.txt", len(side), len(labels))
+    file = find_raw_file(raw, Side.LABEL)
+    _write(
+        target / f"{SHORT_NAMES[Side.LABEL]}.json.gz", (line for row, line in enumerate(_items(file)) if not held[row])
+    )
+    for side, queries in points.items():
+        reduced = (_without(line, new_row) for line in _items(find_raw_file(raw, side)))
+        _write(target / f"{SHORT_NAMES[side]}.json.gz", reduced)
+        name = f"filter_labels_{side}.txt"
+        if (raw / name).is_file():
+            pairs, _ = read_filter(raw / name, len(queries), len(labels))
             rows, columns = pairs.nonzero()
             kept = ~held[columns]
             table = np.stack([rows[kept], new_row[columns[kept]]], axis=1)
-            np.savetxt(target / f"filter_labels_{name}.txt", table, fmt="%d")
+            np.savetxt(target / name, table, fmt="%d")
     for name in _COPIED:
         if (raw / name).is_file():
             shutil.copyfile(raw / name, target / name)
     if (raw / "images").is_dir():
         (target / "images").symlink_to((raw / "images").resolve(), target_is_directory=True)
-    images, _ = read_images(raw, {"lbl": labels.uids}, most=_MOST_IMAGES)
+    images, _ = read_images(raw, {Side.LABEL: labels.uids}, most=_MOST_IMAGES)
     with (target / HELD_OUT).open("w", encoding="utf-8") as stream:
         for row in np.flatnonzero(held):
             text = f"{labels.titles[row]} {labels.contents[row]}" if with_content else labels.titles[row]
-            item = {"id": labels.uids[row], "text": " ".join(text.split()), "images": images["lbl"][row]}
+            item = {"id": labels.uids[row], "text": " ".join(text.split()), "images": images[Side.LABEL][row]}
             stream.write(json.dumps(item, ensure_ascii=False) + "\n")
     return {
         "labels": len(labels),
         "labels_held_out": count,
-        "train_pairs_held_out": int(held[points["trn"].targets].sum()),
-        "test_pairs_held_out": int(held[points["tst"].targets].sum()),
+        "train_pairs_held_out": int(held[points[Side.TRAIN].targets].sum()),
+        "test_pairs_held_out": int(held[points[Side.TEST].targets].sum()),
     }
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.seeding import numpy_generator
+from vixml.data.sides import Side
 from vixml.demo.catalogue import draw_catalogue, fabricate
 from vixml.demo.drawing import COLOURS, JITTER_WIDTH, PATTERNS, SECOND_COLOURS, SHAPES, draw_batch
 from vixml.demo.words import CATEGORIES, FILLERS, MATERIALS, USES, brand_names
@@ -90,7 +91,7 @@ def test_titles_hide_what_pictures_show(ingested):
 
 def test_default_catalogue_is_long_tailed_with_15_percent_imageless(tmp_path, catalogue):
     _, points = catalogue
-    frequency = np.sort(np.bincount(points["trn"].targets, minlength=1500))[::-1]
+    frequency = np.sort(np.bincount(points[Side.TRAIN].targets, minlength=1500))[::-1]
     assert frequency[:15].sum() > 0.06 * frequency.sum()
     assert (frequency <= 5).mean() > 0.5
 
@@ -105,7 +106,7 @@ def test_one_family_with_more_products_than_labels(tmp_path):
 def test_words_find_the_family_and_pictures_the_label(catalogue):
     """The best ranking by words alone stays near 40 % P@1; pictures lift it far above."""
     world, points = catalogue
-    train, test = points["trn"], points["tst"]
+    train, test = points[Side.TRAIN], points[Side.TEST]
     relevant = np.zeros((len(test.attributes), 1500), dtype=bool)
     relevant[np.repeat(np.arange(len(relevant)), np.diff(test.offsets)), test.targets] = True
     candidates = world.members[test.attributes.family]

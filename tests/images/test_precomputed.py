@@ -10,6 +10,7 @@ import pytest
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError, DataError
+from vixml.data.sides import Side
 from vixml.images import precomputed
 from vixml.images.bank import ImageBank, build_image_bank
 from vixml.images.precomputed import collect_rows, is_reference, read_embedding_rows
@@ -178,7 +179,7 @@ def test_missing_and_doubled_files(tmp_path):
 @pytest.mark.parametrize("folder", ["/tmp", "../elsewhere", "a/../../b"])
 def test_a_folder_outside_is_refused(tmp_path, folder):
     with pytest.raises(DataError, match="outside the raw folder"):
-        read_embedding_rows(tmp_path, folder, {"trn": 1}, most=3)
+        read_embedding_rows(tmp_path, folder, {Side.TRAIN: 1}, most=3)
 
 
 @pytest.mark.parametrize("model", ["tiny", "ViT-B-32"])

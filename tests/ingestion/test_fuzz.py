@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vixml.core.errors import VixmlError
+from vixml.data.sides import Side
 from vixml.images.decode import REASONS, PictureError, decode
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
 from vixml.ingestion.benchmark.sparse_matrix import read_sparse_text
@@ -120,14 +121,14 @@ def test_image_manifest(tmp_path: Path, content: bytes, name: str) -> None:
     for old in tmp_path.iterdir():
         old.unlink()
     (tmp_path / name).write_bytes(content)
-    survives(read_images, tmp_path, {"trn": ["a"], "tst": [], "lbl": ["x"]}, most=2)
+    survives(read_images, tmp_path, {Side.TRAIN: ["a"], Side.TEST: [], Side.LABEL: ["x"]}, most=2)
 
 
 @fuzz
 @given(content=damaged("csv"))
 def test_groups(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "groups.csv").write_bytes(content)
-    survives(read_groups, tmp_path, "trn", ["a", "b"])
+    survives(read_groups, tmp_path, Side.TRAIN, ["a", "b"])
 
 
 @fuzz
@@ -170,7 +171,7 @@ def test_the_valid_files_are_valid(tmp_path: Path) -> None:
     for content in VALID["image"]:
         assert decode(content, 1_000_000).size == (24, 20)
     (tmp_path / "images.parquet").write_bytes(VALID["parquet"][0])
-    images, _ = read_images(tmp_path, {"trn": ["a"], "tst": [], "lbl": ["x"]}, most=2)
-    assert images["trn"] == [["images/a.png"]]
+    images, _ = read_images(tmp_path, {Side.TRAIN: ["a"], Side.TEST: [], Side.LABEL: ["x"]}, most=2)
+    assert images[Side.TRAIN] == [["images/a.png"]]
     with pytest.raises(VixmlError):
         read_filter(tmp_path / "f", 3, 4)

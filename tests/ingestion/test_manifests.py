@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from vixml.core.errors import DataError
+from vixml.data.sides import Side
 from vixml.ingestion.manifests import read_groups, read_images
 
-UIDS = {"trn": ["a", "b"], "tst": ["a"], "lbl": ["x", "y"]}
+UIDS = {Side.TRAIN: ["a", "b"], Side.TEST: ["a"], Side.LABEL: ["x", "y"]}
 ROWS = [("trn", "a", "a0.png"), ("trn", "a", "images/a1.png"), ("lbl", "y", "y.png"), ("tst", "gone", "a0.png")]
 
 
@@ -35,14 +36,18 @@ def write(root: Path, rows: list[tuple], form: str, columns: tuple[str, ...] = (
 def test_both_forms_and_both_kinds_of_paths(root, form):
     write(root, ROWS, form)
     images, counts = read_images(root, UIDS, most=3)
-    assert images == {"trn": [["images/a0.png", "images/a1.png"], []], "tst": [[]], "lbl": [[], ["images/y.png"]]}
+    assert images == {
+        Side.TRAIN: [["images/a0.png", "images/a1.png"], []],
+        Side.TEST: [[]],
+        Side.LABEL: [[], ["images/y.png"]],
+    }
     assert counts["image_rows_without_item"] == 1
     assert counts["image_files_missing"] == 0
 
 
 def test_without_a_manifest_no_item_has_an_image(root):
     images, counts = read_images(root, UIDS, most=3)
-    assert images == {"trn": [[], []], "tst": [[]], "lbl": [[], []]}
+    assert images == {Side.TRAIN: [[], []], Side.TEST: [[]], Side.LABEL: [[], []]}
     assert not any(counts.values())
 
 
@@ -50,7 +55,7 @@ def test_limit_duplicates_and_missing_files_are_counted(root):
     rows = [("trn", "a", "a0.png"), ("trn", "a", "images/a0.png"), ("trn", "a", "no.png"), ("trn", "a", "a1.png")]
     write(root, rows, "csv")
     images, counts = read_images(root, UIDS, most=2)
-    assert images["trn"][0] == ["images/a0.png", "images/no.png"]
+    assert images[Side.TRAIN][0] == ["images/a0.png", "images/no.png"]
     assert counts == {
         "image_rows_without_item": 0,
         "duplicate_image_rows": 1,
@@ -93,13 +98,28 @@ def test_unreadable_tables(root):
         read_images(root, UIDS, most=3)
     (root / "groups.csv.gz").write_bytes(gzip.compress(b"uid,split,group\n" * 1000)[:20])
     with pytest.raises(DataError, match="cannot be read"):
-        read_groups(root, "trn", ["a"])
+        read_groups(root, Side.TRAIN, ["a"])
 
 
 def test_groups_of_one_split_and_loners(root):
-    assert read_groups(root, "trn", ["a"]) is None
+    assert read_groups(root, Side.TRAIN, ["a"]) is None
     (root / "groups.csv").write_text("uid,split,group\na,trn,g\nb,trn,g\nc,tst,g\n", encoding="utf-8")
-    codes = read_groups(root, "trn", ["b", "c", "a", "d"])
+    codes = read_groups(root, Side.TRAIN, ["b", "c", "a", "d"])
     assert codes is not None
     assert codes[0] == codes[2]
     assert len(set(codes.tolist())) == 3
+
+
+def test_a_manifest_without_a_row_gives_no_item_an_image(root):
+    write(root, [], "parquet")
+    images, counts = read_images(root, UIDS, most=3)
+    assert not any(files for side in images.values() for files in side)
+    assert not any(counts.values())
+
+
+def test_a_manifest_is_read_by_the_rules_of_all_tables(root):
+    """Any delimiter and encoding that the user's own tables may have, and whole numbers as ids."""
+    (root / "images.csv").write_bytes("split;uid;file\ntrn;b;été.png\n".encode("cp1252"))
+    assert read_images(root, UIDS, most=3)[0][Side.TRAIN] == [[], ["images/été.png"]]
+    pd.DataFrame({"split": ["trn"], "uid": [7.0], "file": ["a0.png"]}).to_parquet(root / "images.parquet")
+    assert read_images(root, {Side.TRAIN: ["7"]}, most=3)[0][Side.TRAIN] == [["images/a0.png"]]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, WorkDirectory
 from vixml.core.progress import progress
 from vixml.core.seeding import numpy_generator
+from vixml.data.sides import SHORT_NAMES, Side
 from vixml.demo.drawing import JITTER_WIDTH, draw_batch, encode_png
 from vixml.demo.words import CATEGORIES, FILLERS, MATERIALS, USES, brand_names
 from vixml.demo.world import Attributes, Points, World, build_world, draw_points
@@ -41,38 +42,37 @@ def fabricate(params: FabricationParams, seed: int, work: WorkDirectory) -> Buil
     """
     folder = work.fresh("raw")
     world, points = draw_catalogue(params, seed)
-    label_texts = _texts(world.labels, numpy_generator(seed, "texts", "lbl"))
+    label_texts = _texts(world.labels, numpy_generator(seed, "texts", SHORT_NAMES[Side.LABEL]))
     label_uids = [f"L{row:06d}" for row in range(len(world.labels))]
     _write_json_lines(folder / "lbl.json.gz", _label_lines(label_uids, label_texts))
-    label_images = _draw_images(folder, "lbl", world.labels, label_uids, params, seed)
-    manifest = [("lbl", uid, row, files) for row, (uid, files) in enumerate(zip(label_uids, label_images, strict=True))]
-    for split, name in (("trn", "train"), ("tst", "test")):
-        side = points[split]
-        own = side.own_label
+    label_images = _draw_images(folder, Side.LABEL, world.labels, label_uids, params, seed)
+    manifest = _manifest(Side.LABEL, label_uids, label_images)
+    for side, drawn in points.items():
+        own, split = drawn.own_label, SHORT_NAMES[side]
         uids = [label_uids[label] if label >= 0 else f"{split}{row:06d}" for row, label in enumerate(own)]
-        texts = _texts(side.attributes, numpy_generator(seed, "texts", split))
+        texts = _texts(drawn.attributes, numpy_generator(seed, "texts", split))
         texts = [label_texts[label] if label >= 0 else text for label, text in zip(own, texts, strict=True)]
-        _write_json_lines(folder / f"{split}.json.gz", _point_lines(uids, texts, side))
-        images = _draw_images(folder, split, side.attributes, uids, params, seed, skip=own >= 0)
+        _write_json_lines(folder / f"{split}.json.gz", _point_lines(uids, texts, drawn))
+        images = _draw_images(folder, side, drawn.attributes, uids, params, seed, skip=own >= 0)
         images = [label_images[label] if label >= 0 else files for label, files in zip(own, images, strict=True)]
-        manifest += [(split, uid, row, files) for row, (uid, files) in enumerate(zip(uids, images, strict=True))]
+        manifest += _manifest(side, uids, images)
         pairs = "".join(f"{row} {own[row]}\n" for row in np.flatnonzero(own >= 0))
-        (folder / f"filter_labels_{name}.txt").write_text(pairs, encoding="utf-8")
+        (folder / f"filter_labels_{side}.txt").write_text(pairs, encoding="utf-8")
     _write_manifest(folder / "images.parquet", manifest)
     meta = {"seed": seed, "params": params.model_dump(), "num_pictures": sum(len(files) for *_, files in manifest)}
     return Built(path=folder, kind="raw-catalogue", meta=meta)
 
 
-def draw_catalogue(params: FabricationParams, seed: int) -> tuple[World, dict[str, Points]]:
-    """Return the catalogue as numbers: the label side, and the products of `trn` and `tst`."""
+def draw_catalogue(params: FabricationParams, seed: int) -> tuple[World, dict[Side, Points]]:
+    """Return the catalogue as numbers: the label side, and the products of training and test."""
     world = build_world(params, numpy_generator(seed, "world"))
     shuffled = numpy_generator(seed, "reciprocal").permutation(params.num_labels)
     points, used = {}, 0
-    for split, num_points in (("trn", params.num_train), ("tst", params.num_test)):
+    for side, num_points in ((Side.TRAIN, params.num_train), (Side.TEST, params.num_test)):
         share = params.num_labels * num_points // (params.num_train + params.num_test)
         own = shuffled[used : used + min(round(params.reciprocal_share * num_points), share)]
         used += len(own)
-        points[split] = draw_points(world, num_points, own, numpy_generator(seed, "points", split))
+        points[side] = draw_points(world, num_points, own, numpy_generator(seed, "points", SHORT_NAMES[side]))
     return world, points
 
 
@@ -133,7 +133,7 @@ def _write_json_lines(file: Path, lines: Iterator[dict[str, Any]]) -> None:
 
 def _draw_images(
     folder: Path,
-    split: str,
+    side: Side,
     attributes: Attributes,
     uids: list[str],
     params: FabricationParams,
@@ -141,8 +141,9 @@ def _draw_images(
     skip: NDArray[np.bool_] | None = None,
 ) -> list[list[str]]:
     """Draw the pictures of one side and return each product's files, relative to `folder`."""
+    split = SHORT_NAMES[side]
     num, rng = len(attributes), numpy_generator(seed, "images", split)
-    imageless = params.imageless_label_share if split == "lbl" else params.imageless_share
+    imageless = params.imageless_label_share if side == Side.LABEL else params.imageless_share
     counts = np.where(rng.random(num) < imageless, 0, rng.integers(1, params.max_images + 1, num))
     jitter = rng.random((int(counts.sum()), JITTER_WIDTH))
     owner = np.repeat(np.arange(num), counts)
@@ -168,6 +169,10 @@ def _draw_images(
             (folder / file).write_bytes(encode_png(picture))
             files[row].append(file)
     return files
+
+
+def _manifest(side: Side, uids: list[str], images: list[list[str]]) -> list[tuple[str, str, int, list[str]]]:
+    return [(SHORT_NAMES[side], uid, row, files) for row, (uid, files) in enumerate(zip(uids, images, strict=True))]
 
 
 def _write_manifest(file: Path, manifest: list[tuple[str, str, int, list[str]]]) -> None:

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
 from vixml.core.progress import progress
+from vixml.data.sides import SHORT_NAMES, Side
 from vixml.images.row_map import read_row_map
 from vixml.images.shards import EncodedFiles, half
 from vixml.params.data.vision import TINY, VisionParams
 
-_NAMES = {"trn": "train", "tst": "test", "lbl": "labels"}
 _REFERENCE = re.compile(r"(?P<file>.+\.npy)#(?P<row>\d{1,15})", flags=re.DOTALL)
 _BLOCK = 8192  # rows copied at once
 _TYPES = ("float16", "float32")
@@ -35,14 +35,14 @@ def is_reference(image: str) -> bool:
 
 
 def read_embedding_rows(
-    raw: Path, folder: str, num_items: Mapping[str, int], *, most: int
-) -> tuple[dict[str, list[list[str]]], dict[str, int]]:
+    raw: Path, folder: str, num_items: Mapping[Side, int], *, most: int
+) -> tuple[dict[Side, list[list[str]]], dict[str, int]]:
     """Return the image references of every item, instead of what an image manifest says.
 
     Args:
         raw: Raw folder.
         folder: Folder of the embeddings and maps, relative to `raw`; `.` is `raw` itself.
-        num_items: `trn`, `tst`, `lbl` -> number of items.
+        num_items: Training, test, labels -> number of items.
         most: Images of an item that are kept, the first of its list.
 
     Returns:
@@ -60,14 +60,15 @@ def read_embedding_rows(
             expected="a folder below it, or `.`",
             remedy="move or link the files into the raw folder.",
         )
-    images: dict[str, list[list[str]]] = {}
+    images: dict[Side, list[list[str]]] = {}
     counts = {"images_beyond_limit": 0, "image_embeddings_without_item": 0}
     widths: dict[int, Path] = {}
     for side, count in num_items.items():
-        array_file = _only(raw / place, f"{side}_embs_imgs_*.npy")
+        array_file = _only(raw / place, f"{SHORT_NAMES[side]}_embs_imgs_*.npy")
         array = open_embeddings(array_file)
         widths.setdefault(array.shape[1], array_file)
-        rows = read_row_map(_only(raw / place, f"{_NAMES[side]}_imgs_*_map.npy"), num_items=count, num_rows=len(array))
+        name = "labels" if side == Side.LABEL else side
+        rows = read_row_map(_only(raw / place, f"{name}_imgs_*_map.npy"), num_items=count, num_rows=len(array))
         kept = rows.truncate(most)
         counts["images_beyond_limit"] += len(rows.values) - len(kept.values)
         counts["image_embeddings_without_item"] += len(array) - len(np.unique(rows.values))

@@ -27,6 +27,7 @@ import pandas as pd
 from vixml.core.directories import WorkDirectory, atomic_file
 from vixml.core.errors import DataError
 from vixml.core.progress import progress
+from vixml.data.sides import SHORT_NAMES, Side
 from vixml.images.decode import PictureError, decode
 from vixml.images.fetch import Fetcher, FetchError
 from vixml.ingestion.benchmark.json_lines import read_json_lines, read_lines
@@ -232,7 +233,7 @@ def _tab_separated(file: Path) -> Iterator[tuple[str, str]]:
             yield uid, url.strip()
 
 
-def _uids(raw: Path, side: str) -> Iterator[str]:
+def _uids(raw: Path, side: Side) -> Iterator[str]:
     """Yield the uids of a side of the benchmark."""
     if layout_of(raw) == "sparse":
         yield from read_ids(raw, side)
@@ -254,8 +255,8 @@ def _write_manifest(raw: Path, manifest: Path, owners: list[tuple[str, str]], th
         if url in there:
             urls_of[uid].append(url)
     rows = [
-        {"split": side, "uid": uid, "file": there[url], "url": url}
-        for side in ("trn", "tst", "lbl")
+        {"split": short, "uid": uid, "file": there[url], "url": url}
+        for side, short in SHORT_NAMES.items()
         for uid in _uids(raw, side)
         for url in urls_of.get(uid, ())
     ]
@@ -264,7 +265,7 @@ def _write_manifest(raw: Path, manifest: Path, owners: list[tuple[str, str]], th
 
 
 def _check_replaceable(manifest: Path) -> None:
-    if manifest.is_file() and "url" not in read_table(manifest).columns:
+    if manifest.is_file() and "url" not in read_table(manifest, may_be_empty=True).columns:
         raise DataError(
             "the folder has an image manifest of yours; it is never replaced",
             file=manifest,

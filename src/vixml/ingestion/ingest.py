@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vixml.core.errors import ConfigError, DataError
+from vixml.data.sides import QUERY_SIDES, SHORT_NAMES, Side
 from vixml.images.precomputed import read_embedding_rows
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
-from vixml.ingestion.benchmark.layouts import SIDES, find_file, find_raw_file, layout_of
+from vixml.ingestion.benchmark.layouts import find_file, find_raw_file, layout_of
 from vixml.ingestion.benchmark.text_lines import read_sparse_layout
 from vixml.ingestion.manifests import read_groups, read_images
 from vixml.ingestion.report import build_report
@@ -73,33 +74,33 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
     sides, filters, repairs = source.sides, source.filters, Counter(source.repairs)
     items = {name: _items(side, source.images[name], params.text_fields, repairs) for name, side in sides.items()}
     relevance = {}
-    for name in ("trn", "tst"):
-        relevance[name], found = relevance_matrix(sides[name], len(sides["lbl"]))
+    for side in (Side.TRAIN, Side.TEST):
+        relevance[side], found = relevance_matrix(sides[side], len(sides[Side.LABEL]))
         repairs.update(found)
     train, validation = _split(raw, source, params, seed)
     ingested = Ingested(
-        items_train=items["trn"].iloc[train].reset_index(drop=True),
-        items_validation=items["trn"].iloc[validation].reset_index(drop=True),
-        items_test=items["tst"],
-        items_label=items["lbl"],
-        relevance_train=relevance["trn"][train],
-        relevance_validation=relevance["trn"][validation],
-        relevance_test=relevance["tst"],
-        filter_train=filters["trn"][train],
-        filter_validation=filters["trn"][validation],
-        filter_test=filters["tst"],
+        items_train=items[Side.TRAIN].iloc[train].reset_index(drop=True),
+        items_validation=items[Side.TRAIN].iloc[validation].reset_index(drop=True),
+        items_test=items[Side.TEST],
+        items_label=items[Side.LABEL],
+        relevance_train=relevance[Side.TRAIN][train],
+        relevance_validation=relevance[Side.TRAIN][validation],
+        relevance_test=relevance[Side.TEST],
+        filter_train=filters[Side.TRAIN][train],
+        filter_validation=filters[Side.TRAIN][validation],
+        filter_test=filters[Side.TEST],
         report={},
     )
     return replace(ingested, report={**_report(ingested, repairs), **source.facts})
 
 
 def _read_benchmark(raw: Path, params: DataParams) -> Source:
-    """Read trn, tst, lbl in whatever layout they come, the filter files, and the image manifest or embeddings."""
+    """Read the sides in whatever layout they come, the filter files, and the image manifest or embeddings."""
     repairs: Counter[str] = Counter()
     if layout_of(raw) == "sparse":
         sides = read_sparse_layout(raw, repairs)
     else:
-        sides = {side: read_side(find_raw_file(raw, side), with_targets=side != "lbl") for side in SIDES}
+        sides = {side: read_side(find_raw_file(raw, side), with_targets=side != Side.LABEL) for side in SHORT_NAMES}
     if params.text_fields == "title+content" and all(side.num_without_content == len(side) for side in sides.values()):
         raise DataError(
             "no line of any file has the field `content`",
@@ -114,9 +115,11 @@ def _read_benchmark(raw: Path, params: DataParams) -> Source:
         counts = {name: len(side) for name, side in sides.items()}
         images, found = read_embedding_rows(raw, params.image_embeddings, counts, most=most)
     repairs.update(found)
-    for name, long_name in (("trn", "train"), ("tst", "test")):
-        file = find_file(raw, [f"filter_labels_{long_name}.txt"]) or raw / f"filter_labels_{long_name}.txt"
-        filters[name], found = read_filter(file, len(sides[name]), len(sides["lbl"]))
+    for side in (Side.TRAIN, Side.TEST):
+        name = f"filter_labels_{side}.txt"
+        filters[side], found = read_filter(
+            find_file(raw, [name]) or raw / name, len(sides[side]), len(sides[Side.LABEL])
+        )
         repairs.update(found)
     return Source(sides, images, filters, repairs)
 
@@ -134,9 +137,9 @@ def _read_tables(raw: Path, params: DataParams) -> Source:
 
 def _split(raw: Path, source: Source, params: DataParams, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of training and of validation: as the files say, or carved by `validation_fraction`."""
-    points = source.sides["trn"]
+    points = source.sides[Side.TRAIN]
     if source.validation is None:
-        groups = read_groups(raw, "trn", points.uids) if params.validation_fraction > 0 else None
+        groups = read_groups(raw, Side.TRAIN, points.uids) if params.validation_fraction > 0 else None
         return carve_validation(len(points), params.validation_fraction, seed, groups)
     if params.validation_fraction > 0:
         raise ConfigError(
@@ -149,11 +152,10 @@ def _split(raw: Path, source: Source, params: DataParams, seed: int) -> tuple[ND
 
 
 def _report(ingested: Ingested, repairs: Mapping[str, int]) -> dict[str, Any]:
-    points = ("train", "validation", "test")
     return build_report(
-        items={side: getattr(ingested, f"items_{side}") for side in (*points, "label")},
-        relevance={side: getattr(ingested, f"relevance_{side}") for side in points},
-        filters={side: getattr(ingested, f"filter_{side}") for side in points},
+        items={side: getattr(ingested, f"items_{side}") for side in Side},
+        relevance={side: getattr(ingested, f"relevance_{side}") for side in QUERY_SIDES},
+        filters={side: getattr(ingested, f"filter_{side}") for side in QUERY_SIDES},
         repairs=repairs,
     )
 

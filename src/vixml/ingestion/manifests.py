@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
-
-SPLITS = ("trn", "tst", "lbl")
+from vixml.data.sides import SHORT_NAMES, Side
+from vixml.ingestion.tables.files import Table, one_text, read_table
 
 
 def read_images(
-    root: Path, uids: Mapping[str, Sequence[str]], *, most: int
-) -> tuple[dict[str, list[list[str]]], dict[str, int]]:
+    root: Path, uids: Mapping[Side, Sequence[str]], *, most: int
+) -> tuple[dict[Side, list[list[str]]], dict[str, int]]:
     """Read `images.parquet` or `images.csv` (columns split, uid, file); without one no item has an image.
 
     A file may be given relative to the raw root or to its folder `images`. A file that is not there stays in the list:
@@ -24,16 +23,16 @@ def read_images(
 
     Args:
         root: Raw root.
-        uids: The uids of each split, in raw order.
+        uids: The uids of each side, in raw order.
         most: Images of an item that are kept, the first of the manifest.
 
     Returns:
-        For each split the images of every item, POSIX paths relative to `root`; and counts of what was left out.
+        For each side the images of every item, POSIX paths relative to `root`; and counts of what was left out.
 
     Raises:
         DataError: Unreadable, columns missing, an empty cell, an unknown split, or a path that leaves the raw root.
     """
-    images: dict[str, list[list[str]]] = {split: [[] for _ in rows] for split, rows in uids.items()}
+    images: dict[Side, list[list[str]]] = {side: [[] for _ in rows] for side, rows in uids.items()}
     counts = {
         "image_rows_without_item": 0,
         "duplicate_image_rows": 0,
@@ -43,19 +42,18 @@ def read_images(
     file = _first_file(root, ("images.parquet", "images.csv", "images.csv.gz"))
     if file is None:
         return images, counts
-    table = _read_table(file, ("split", "uid", "file"))
-    rows_of = {split: {uid: row for row, uid in enumerate(rows)} for split, rows in uids.items()}
-    _check_splits(file, table)
+    table, (sides, owners, names) = _read_columns(file, ("split", "uid", "file"))
+    rows_of = {side: {uid: row for row, uid in enumerate(rows)} for side, rows in uids.items()}
     located: dict[str, str] = {}
-    for number, (split, uid, name) in enumerate(zip(table["split"], table["uid"], table["file"], strict=True), start=1):
-        row = rows_of[split].get(uid) if split in rows_of else None
+    for number, (side, uid, name) in enumerate(zip(_sides(table, sides), owners, names, strict=True)):
+        row = rows_of[side].get(uid) if side in rows_of else None
         if row is None:
             counts["image_rows_without_item"] += 1
             continue
         if name not in located:
-            located[name], present = locate_image(root, file, number, name)
+            located[name], present = locate_image(root, table, number, name)
             counts["image_files_missing"] += not present
-        kept = images[split][row]
+        kept = images[side][row]
         if located[name] in kept:
             counts["duplicate_image_rows"] += 1
         elif len(kept) >= most:
@@ -65,13 +63,13 @@ def read_images(
     return images, counts
 
 
-def read_groups(root: Path, split: str, uids: Sequence[str]) -> NDArray[np.int64] | None:
-    """Read the groups of one split from `groups.csv` or `groups.csv.gz` (columns uid, split, group).
+def read_groups(root: Path, side: Side, uids: Sequence[str]) -> NDArray[np.int64] | None:
+    """Read the groups of one side from `groups.csv` or `groups.csv.gz` (columns uid, split, group).
 
     Args:
         root: Raw root.
-        split: `trn`, `tst` or `lbl`.
-        uids: The uids of that split.
+        side: Which one.
+        uids: Its uids.
 
     Returns:
         int64 [n], equal numbers for items of one group; an item without a group is alone. None without a file.
@@ -82,12 +80,14 @@ def read_groups(root: Path, split: str, uids: Sequence[str]) -> NDArray[np.int64
     file = _first_file(root, ("groups.csv.gz", "groups.csv"))
     if file is None:
         return None
-    table = _read_table(file, ("uid", "split", "group"))
-    _check_splits(file, table)
-    chosen = table[table["split"] == split]
-    codes = pd.factorize(chosen["group"])[0].tolist()
-    group_of = dict(zip(chosen["uid"], codes, strict=True))
-    alone = len(codes)  # above every code
+    table, (owners, splits, groups) = _read_columns(file, ("uid", "split", "group"))
+    codes: dict[str, int] = {}
+    group_of = {
+        uid: codes.setdefault(group, len(codes))
+        for uid, own, group in zip(owners, _sides(table, splits), groups, strict=True)
+        if own == side
+    }
+    alone = len(group_of)  # above every code
     return np.array([group_of.get(uid, alone + row) for row, uid in enumerate(uids)], dtype=np.int64)
 
 
@@ -95,72 +95,60 @@ def _first_file(root: Path, names: Sequence[str]) -> Path | None:
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
-def _read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read the columns of a Parquet or CSV table as texts."""
-    listed = ", ".join(columns)
-    try:
-        table = (
-            pd.read_parquet(file)
-            if file.suffix == ".parquet"
-            else pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        )
-    except Exception as err:  # readers of damaged tables raise nearly anything
-        raise DataError(
-            "the table cannot be read",
-            file=file,
-            found=err,
-            expected=f"Parquet or UTF-8 CSV with the columns {listed}",
-            remedy="write the table again.",
-        ) from err
+def _read_columns(file: Path, columns: tuple[str, ...]) -> tuple[Table, list[list[str]]]:
+    """Read a table of which no cell of these columns is empty, and the columns as texts."""
+    table, listed = read_table(file, may_be_empty=True), ", ".join(columns)
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DataError(
             f"the table has no column {', '.join(missing)}",
             file=file,
-            found=", ".join(map(str, table.columns)),
+            found=", ".join(table.columns),
             expected=f"columns {listed}",
             remedy="rename the columns.",
         )
-    table = table[list(columns)]
-    empty = np.argwhere((table.isna() | (table.astype(str) == "")).to_numpy())
-    if len(empty):
-        row, column = empty[0]
-        raise DataError(
-            f"the cell `{columns[column]}` is empty",
-            file=file,
-            line=_line(file, int(row) + 1),
-            remedy="fill or remove it.",
-        )
-    return table.astype(str)
+    cells = [[one_text(cell) for cell in table.columns[name]] for name in columns]
+    empty = [(column.index(""), name) for name, column in zip(columns, cells, strict=True) if "" in column]
+    if empty:
+        row, name = min(empty)
+        raise DataError(f"the cell `{name}` is empty", file=file, line=table.line(row), remedy="fill or remove it.")
+    return table, cells
 
 
-def _check_splits(file: Path, table: pd.DataFrame) -> None:
-    unknown = np.flatnonzero(~table["split"].isin(SPLITS).to_numpy())
-    if len(unknown):
+def _sides(table: Table, splits: Sequence[str]) -> list[Side]:
+    side_of = {short: side for side, short in SHORT_NAMES.items()}
+    unknown = next((row for row, split in enumerate(splits) if split not in side_of), None)
+    if unknown is not None:
         raise DataError(
             "the split is unknown",
-            file=file,
-            line=_line(file, int(unknown[0]) + 1),
-            found=table["split"].iloc[int(unknown[0])],
+            file=table.file,
+            line=table.line(unknown),
+            found=splits[unknown],
             expected="trn, tst or lbl",
             remedy="correct the column `split`.",
         )
+    return [side_of[split] for split in splits]
 
 
-def _line(file: Path, row: int) -> int:
-    """Return the line of 1-based row `row`: a CSV has a header, in Parquet the row itself is named."""
-    return row if file.suffix == ".parquet" else row + 1
+def locate_image(root: Path, table: Table, row: int, name: str) -> tuple[str, bool]:
+    """Return an image's path relative to the raw root, and whether the file is there.
 
+    Args:
+        root: Raw root.
+        table: The table that names the image.
+        row: Its row there, 0-based.
+        name: The image's path, as a cell has it or relative to a folder of the table's.
 
-def locate_image(root: Path, manifest: Path, number: int, name: str) -> tuple[str, bool]:
-    """Return an image's path relative to the raw root, and whether the file is there."""
+    Raises:
+        DataError: The path leaves the raw root.
+    """
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or not path.parts
     if unsafe or "\\" in name or "\0" in name or PureWindowsPath(name).drive:
         raise DataError(
             "the image path leaves the raw root",
-            file=manifest,
-            line=_line(manifest, number),
+            file=table.file,
+            line=table.line(row),
             found=name,
             expected="a relative path with forward slashes and without '..'",
             remedy="move the images below the raw root and write their relative paths.",

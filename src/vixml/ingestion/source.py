@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from vixml.data.sides import Side
+
 
 @dataclass(frozen=True)
 class RawSide:
-    """One of the files `trn`, `tst`, `lbl`.
+    """One side of the raw files: training (validation still among it), test or labels.
 
     Args:
         file: Where it was read.
@@ -50,17 +52,17 @@ class Source:
     """What ingestion needs of raw files, whatever their format.
 
     Args:
-        sides: `trn`, `tst`, `lbl` -> items and targets.
-        images: `trn`, `tst`, `lbl` -> image paths of every item, relative to the raw root.
-        filters: `trn`, `tst` -> csr_matrix float32 of ones (points, labels), pairs that must not be predicted.
+        sides: Training, test, labels -> items and targets.
+        images: Training, test, labels -> image paths of every item, relative to the raw root.
+        filters: Training, test -> csr_matrix float32 of ones (points, labels), pairs that must not be predicted.
         repairs: What was repaired or left out, by name.
-        validation: Rows of `trn` that the files themselves set aside for validation, int64; None where they do not.
+        validation: Training rows that the files themselves set aside for validation, int64; None where they do not.
         facts: What else was found, for the report.
     """
 
-    sides: dict[str, RawSide]
-    images: dict[str, list[list[str]]]
-    filters: dict[str, csr_matrix]
+    sides: dict[Side, RawSide]
+    images: dict[Side, list[list[str]]]
+    filters: dict[Side, csr_matrix]
     repairs: dict[str, int]
     validation: NDArray[np.int64] | None = None
     facts: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
 from vixml.data.ragged import offsets_of, ragged_indices
-from vixml.serving.query_files import id_column, table_blocks, text_of
+from vixml.ingestion.tables.files import read_blocks
+from vixml.serving.query_files import id_column, texts_of
 
 _log = logging.getLogger(__name__)
 _LABEL_COLUMNS = ("label_id", "label", "id", "uid")
@@ -87,17 +88,17 @@ class ExcludedPairs:
             DataError: Unreadable, or a column is missing.
         """
         keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-        for table in table_blocks(file, _BLOCK):
+        for table in read_blocks(file, _BLOCK):
             missing = [name for name in ("query_id", "label_id") if name not in table]
             if missing:
                 raise DataError(
                     f"there is no column `{missing[0]}`",
                     file=file,
-                    found=", ".join(map(str, table.columns)),
+                    found=", ".join(table),
                     expected="columns query_id and label_id",
                 )
-            labels = rows_of([text_of(value) for value in table["label_id"]])
-            keys.append(hash_ids([text_of(value) for value in table["query_id"]])[labels >= 0])
+            labels = rows_of(texts_of(file, table, "label_id"))
+            keys.append(hash_ids(texts_of(file, table, "query_id"))[labels >= 0])
             rows.append(labels[labels >= 0])
         key, row = np.concatenate(keys), np.concatenate(rows)
         order = np.lexsort((row, key))

@@ -1,33 +1,13 @@
-"""Reading queries from files of any length: CSV, Parquet or JSON lines, block by block in constant memory."""
+"""Reading queries and ids from files of any length: CSV, Parquet or JSON lines, block by block in constant memory."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import DataError
-from vixml.ingestion.tables.files import (
-    CSV_SUFFIXES,
-    JSON_SUFFIXES,
-    UNREADABLE,
-    cell_of,
-    one_text,
-    open_bytes,
-    read_table,
-    split_cell,
-    suffix_of,
-    text_format,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-_FORMATS = "CSV (.csv, .tsv, .tab, .txt), JSON (.jsonl, .ndjson, .json), either also as .gz, or Parquet (.parquet, .pq)"
+from vixml.ingestion.tables.files import Cell, Columns, one_text, read_blocks, split_cell
 
 
 @dataclass(frozen=True)
@@ -72,13 +52,14 @@ def query_blocks(
         DataError: Missing or unreadable, without a text column, or a query without id.
     """
     number, is_named = 0, False
-    for table in table_blocks(file, size):
+    for table in _filled_blocks(file, size):
+        count = len(next(iter(table.values())))
         is_named |= id_column in table
-        columns = [[text_of(value) for value in _column(file, table, name)] for name in text_columns]
+        columns = [texts_of(file, table, name) for name in text_columns]
         texts = [" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
-        ids = _numbers(number, len(table))
+        ids = [str(number + row) for row in range(1, count + 1)]
         if is_named:  # a block of JSON lines may lack what earlier ones have
-            ids = [text_of(value) for value in table.get(id_column, [""] * len(table))]
+            ids = texts_of(file, table, id_column) if id_column in table else [""] * count
         if "" in ids:
             raise DataError(
                 f"a query has no `{id_column}`",
@@ -89,34 +70,9 @@ def query_blocks(
         images: list[list[str]] = [[] for _ in ids]
         for name in image_columns:
             for row, cell in enumerate(table.get(name, [])):
-                images[row].extend(_names(cell))
+                images[row].extend(split_cell(cell, "|;"))
         yield QueryBlock(ids, texts, images)
-        number += len(table)
-
-
-def table_blocks(file: Path, size: int) -> Iterator[pd.DataFrame]:
-    """Yield the rows of a CSV, Parquet or JSON lines file as data frames of at most `size` rows.
-
-    Raises:
-        DataError: Missing, of another format, or damaged.
-    """
-    kind = suffix_of(file)
-    if not file.is_file():
-        raise DataError("the file is missing", file=file)
-    if kind in (".parquet", ".pq"):
-        blocks = _parquet(file, size)
-    elif kind in JSON_SUFFIXES:
-        blocks = _json(file, size)
-    elif kind in CSV_SUFFIXES:
-        blocks = _csv(file, size)
-    else:
-        raise DataError("the format is not known by the file's name", file=file, found=file.name, expected=_FORMATS)
-    try:
-        yield from (block for block in blocks if len(block))
-    except DataError:
-        raise
-    except UNREADABLE as err:
-        raise DataError("the file cannot be read", file=file, found=err, expected=_FORMATS) from err
+        number += count
 
 
 def id_column(file: Path, names: Sequence[str], size: int = 65_536) -> Iterator[list[str]]:
@@ -125,84 +81,26 @@ def id_column(file: Path, names: Sequence[str], size: int = 65_536) -> Iterator[
     Raises:
         DataError: Unreadable, or it is not clear which column is meant.
     """
-    for table in table_blocks(file, size):
-        present = [name for name in names if name in table] or (list(table.columns) if table.shape[1] == 1 else [])
-        yield [text_of(value) for value in _column(file, table, present[0] if present else names[0])]
+    for table in _filled_blocks(file, size):
+        present = [name for name in names if name in table] or (list(table) if len(table) == 1 else [])
+        yield texts_of(file, table, present[0] if present else names[0])
 
 
-def _csv(file: Path, size: int) -> Iterator[pd.DataFrame]:
-    import pandas as pd
+def texts_of(file: Path, table: Columns, name: str) -> list[str]:
+    """Return a column as texts: 7.0 is `7`, a missing value the empty text, a list its entries joined by a space.
 
-    encoding, delimiter = text_format(file)
-    with open_bytes(file) as stream:
-        if not stream.read(1 << 10).strip():
-            raise DataError("the file is empty", file=file, expected="a line of column names")
-    options: Any = {"sep": delimiter, "dtype": str, "na_filter": False, "encoding_errors": "replace"}
-    with open_bytes(file) as stream, pd.read_csv(stream, chunksize=size, encoding=encoding, **options) as chunks:
-        for chunk in chunks:
-            if not isinstance(chunk.index, pd.RangeIndex):  # pandas would shift the cells by a column
-                found = ", ".join(map(str, chunk.columns))
-                raise DataError("the rows have more cells than the header", file=file, found=found, line=2)
-            yield chunk.rename(columns=lambda name: str(name).strip())
-
-
-def _parquet(file: Path, size: int) -> Iterator[pd.DataFrame]:
-    import pandas as pd
-    from pyarrow.parquet import ParquetFile
-
-    with ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=size):
-            yield pd.DataFrame(batch.to_pydict(), dtype=object)
-
-
-def _json(file: Path, size: int) -> Iterator[pd.DataFrame]:
-    """Yield JSON lines, or the objects of one JSON list; a list is in memory as a whole."""
-    import pandas as pd
-
-    with io.TextIOWrapper(open_bytes(file), "utf-8-sig") as stream:
-        is_list = next((line.lstrip()[:1] for line in stream if line.strip()), "") == "["
-    if is_list:
-        whole = pd.DataFrame(read_table(file).columns, dtype=object)
-        yield from (whole[begin : begin + size] for begin in range(0, len(whole), size))
-        return
-    with io.TextIOWrapper(open_bytes(file), "utf-8-sig") as stream:
-        lines = enumerate(stream, start=1)
-        while chunk := list(islice(lines, size)):
-            records = [_record(file, number, line) for number, line in chunk if line.strip()]
-            if records:
-                yield pd.DataFrame(records, dtype=object)
-
-
-def _record(file: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as err:
-        raise DataError("the line is not valid JSON", file=file, line=number, found=line.strip()) from err
-    if not isinstance(record, dict):
-        raise DataError("the line is not a JSON object", file=file, line=number, found=line.strip())
-    return record
-
-
-def _column(file: Path, table: pd.DataFrame, name: str) -> Any:
+    Raises:
+        DataError: There is no such column.
+    """
     if name not in table:
         raise DataError(
             f"there is no column `{name}`",
             file=file,
-            found=", ".join(map(str, table.columns)),
+            found=", ".join(table),
             remedy="rename the column, or name yours by the parameters `prediction.*_column`.",
         )
-    return table[name]
+    return [one_text(cell) for cell in table[name]]
 
 
-def _numbers(before: int, count: int) -> list[str]:
-    return [str(number) for number in range(before + 1, before + count + 1)]
-
-
-def text_of(value: Any) -> str:
-    """Return a cell as text: 7.0 is `7`, a missing value the empty text, a list its entries joined by a space."""
-    return one_text(cell_of(value))
-
-
-def _names(cell: Any) -> list[str]:
-    """Return the image files of one cell."""
-    return split_cell(cell_of(cell), "|;")
+def _filled_blocks(file: Path, size: int) -> Iterator[dict[str, list[Cell]]]:
+    return (table for table in read_blocks(file, size) if any(table.values()))

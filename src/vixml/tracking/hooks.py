@@ -20,6 +20,7 @@ from kedro.framework.hooks import hook_impl
 from vixml.configuration.compose import ALL_VARIANTS, readable_name
 from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
 from vixml.core.redact import guard_logging
+from vixml.data.sides import QUERY_SIDES, Side
 from vixml.evaluation import archive
 from vixml.tracking.facts import data_fingerprint, flatten, git_state, headline, library_versions
 from vixml.tracking.record import RunRecords, fingerprint_of
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DATA = (
-    *(f"items_{side}" for side in ("train", "validation", "test", "label")),
-    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in ("train", "validation", "test")),
+    *(f"items_{side}" for side in Side),
+    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in QUERY_SIDES),
 )
 _PROJECT_PARAMETERS = ("seed", "data", "vision", "evaluation")
 REPORT = "report_html"

@@ -14,6 +14,7 @@ import numpy as np
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.data.items import items_fingerprint
+from vixml.data.sides import Side
 from vixml.data.tokens import TokenStore, build_tokens
 from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SIDES = ("train", "validation", "test", "label")
 _TEXTS = 8192  # taken out of a table at a time
 WARMUP, HARD = "train_warmup", "train_hard"
 REFRESH_AGAIN = "run the pipeline `hard_negative_refresh` again (with the same --params)."
@@ -50,12 +50,12 @@ def tokenise_sides(items: Mapping[str, pd.DataFrame], params: BackboneParams, wo
     """Tokenise the texts of all sides with the backbone's tokenizer (trained on train and label texts if tiny)."""
     tokenizer = make_tokenizer(params, chain(_texts(items["train"]), _texts(items["label"])))
     return build_tokens(
-        {side: _texts(items[side]) for side in SIDES},
+        {side: _texts(items[side]) for side in Side},
         tokenizer,
         max_length=params.max_length,
         special_tokens=params.family == "encoder",
         work=work,
-        meta={"items": {side: items_fingerprint(items[side]) for side in SIDES}},
+        meta={"items": {side: items_fingerprint(items[side]) for side in Side}},
     )
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vixml.core.errors import DataError
+from vixml.data.sides import Side
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
 from vixml.ingestion.benchmark.layouts import find_raw_file
 
@@ -160,9 +161,9 @@ def test_broken_gzip(tmp_path, damage):
 def test_empty_missing_and_absent_files(tmp_path):
     (tmp_path / "trn.json").write_bytes(b"\n")
     with pytest.raises(DataError, match="holds no item"):
-        read_side(find_raw_file(tmp_path, "trn"), with_targets=True)
+        read_side(find_raw_file(tmp_path, Side.TRAIN), with_targets=True)
     with pytest.raises(DataError, match="raw file is missing"):
-        find_raw_file(tmp_path, "lbl")
+        find_raw_file(tmp_path, Side.LABEL)
     with pytest.raises(DataError, match="cannot be read"):
         read_side(tmp_path, with_targets=True)
 

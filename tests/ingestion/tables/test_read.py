@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vixml.core.errors import ConfigError, DataError, VixmlError
+from vixml.data.sides import Side
 from vixml.ingestion.ingest import ingest
 from vixml.ingestion.tables.files import read_table, split_cell
 from vixml.ingestion.tables.read import read_tabular, write_tables
@@ -128,9 +129,9 @@ def test_a_cell_with_several_entries(cell, separators, entries):
 def test_one_file_with_a_list_of_labels_and_without_ids(tmp_path):
     write(tmp_path, q=["text,tags", "red shoe,red|shoe", "blue hat,blue|hat|blue", "red hat,red|hat"])
     found = read(tmp_path, queries={"file": "q.csv", "text": ["text"], "labels": "tags"}, labels=None, pairs=None)
-    assert found.sides["trn"].uids == ["0", "1"]
-    assert found.sides["lbl"].uids == found.sides["lbl"].titles == ["red", "shoe", "blue", "hat"]
-    assert found.sides["trn"].targets.tolist() == [0, 1, 2, 3, 2]
+    assert found.sides[Side.TRAIN].uids == ["0", "1"]
+    assert found.sides[Side.LABEL].uids == found.sides[Side.LABEL].titles == ["red", "shoe", "blue", "hat"]
+    assert found.sides[Side.TRAIN].targets.tolist() == [0, 1, 2, 3, 2]
 
 
 def test_one_row_a_pair_merges_the_rows_of_a_query(tmp_path):
@@ -141,18 +142,18 @@ def test_one_row_a_pair_merges_the_rows_of_a_query(tmp_path):
         labels=None,
         pairs=None,
     )
-    assert found.sides["trn"].titles == ["first", "other"]
-    assert found.images["trn"] == [["x.png", "y.png"], []]
-    assert found.sides["trn"].targets.tolist() == [0, 1, 0]
+    assert found.sides[Side.TRAIN].titles == ["first", "other"]
+    assert found.images[Side.TRAIN] == [["x.png", "y.png"], []]
+    assert found.sides[Side.TRAIN].targets.tolist() == [0, 1, 0]
     assert found.repairs["repeated_rows_of_queries"] == 1
 
 
 def test_a_second_table_is_the_test_side(shop):
     write(shop, more=["id;Titel;bild", "011;neuer Hut;"], p=[*PAIRS, "011;02;1"])
     found = read(shop, queries={**MAPPING["queries"], "test_file": "more.csv"}, split={"by": "file"})
-    assert found.sides["trn"].uids == ["007", "008", "010"]
-    assert found.sides["tst"].uids == ["011"]
-    assert found.sides["tst"].targets.tolist() == [1]
+    assert found.sides[Side.TRAIN].uids == ["007", "008", "010"]
+    assert found.sides[Side.TEST].uids == ["011"]
+    assert found.sides[Side.TEST].targets.tolist() == [1]
 
 
 def test_a_split_column_of_the_queries_with_validation(shop):
@@ -176,12 +177,12 @@ def test_a_split_column_of_the_pairs_filters_the_training_pairs_of_a_test_query(
     )
     pairs = {"file": "p.csv", "query": "produkt", "label": "kategorie"}
     found = read(shop, pairs=pairs, split={"by": "column", "column": "side"})
-    assert found.sides["trn"].uids == ["007", "008", "007"]
+    assert found.sides[Side.TRAIN].uids == ["007", "008", "007"]
     assert found.validation.tolist() == [2]
-    assert found.sides["tst"].uids == ["007", "010"]
-    assert found.sides["tst"].targets.tolist() == [1, 2]
-    assert found.filters["tst"].toarray().tolist() == [[1, 0, 1], [0, 0, 0]]
-    assert found.filters["trn"].toarray().tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+    assert found.sides[Side.TEST].uids == ["007", "010"]
+    assert found.sides[Side.TEST].targets.tolist() == [1, 2]
+    assert found.filters[Side.TEST].toarray().tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert found.filters[Side.TRAIN].toarray().tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
 def test_a_hash_split_keeps_every_query_on_its_side_when_the_table_grows(tmp_path):
@@ -190,7 +191,7 @@ def test_a_hash_split_keeps_every_query_on_its_side_when_the_table_grows(tmp_pat
         write(tmp_path, q=["id,text,tags", *rows])
         queries = {"file": "q.csv", "id": "id", "text": ["text"], "labels": "tags"}
         found = read(tmp_path, queries=queries, labels=None, pairs=None, split={"by": "hash", "test_fraction": 0.3})
-        return set(found.sides["tst"].uids)
+        return set(found.sides[Side.TEST].uids)
 
     few, many = sides(300), sides(600)
     assert few == {uid for uid in many if int(uid) < 300}
@@ -274,9 +275,9 @@ def test_no_content_breaks_the_reader_otherwise_than_by_an_error_of_ours(tmp_pat
 
 def test_the_pairs_survive_whatever_their_order(shop):
     rng = np.random.default_rng(0)
-    first = read(shop).sides["trn"]
+    first = read(shop).sides[Side.TRAIN]
     write(shop, p=[PAIRS[0], *rng.permutation(PAIRS[1:]).tolist()])
-    again = read(shop).sides["trn"]
+    again = read(shop).sides[Side.TRAIN]
     assert [set(first.targets[a:b]) for a, b in zip(first.offsets[:-1], first.offsets[1:], strict=True)] == [
         set(again.targets[a:b]) for a, b in zip(again.offsets[:-1], again.offsets[1:], strict=True)
     ]

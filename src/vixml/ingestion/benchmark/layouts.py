@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from vixml.core.errors import DataError
-
-SIDES = {"trn": "train", "tst": "test", "lbl": "label"}
-"""Short and long name of each side; a file may carry either."""
+from vixml.data.sides import SHORT_NAMES, Side
 
 FOLDERS = ("", "raw_data", "raw_text")
 """Where in the raw folder a file may lie."""
@@ -33,32 +31,33 @@ def find_file(root: Path, names: Iterable[str]) -> Path | None:
     return next((file for file in places if file.is_file()), None)
 
 
-def find_json(root: Path, side: str) -> Path | None:
-    """Return the JSON lines of `trn`, `tst` or `lbl`; None where there are none."""
-    return find_file(root, (f"{name}.json" for name in (side, SIDES[side])))
+def find_json(root: Path, side: Side) -> Path | None:
+    """Return the JSON lines of a side, called by its short or its long name; None where there are none."""
+    return find_file(root, (f"{name}.json" for name in (SHORT_NAMES[side], side)))
 
 
-def find_texts(root: Path, side: str) -> Path | None:
-    """Return the text lines of `trn`, `tst` or `lbl`; None where there are none."""
-    return find_file(root, (f"{name}.raw.txt" for name in (side, SIDES[side])))
+def find_texts(root: Path, side: Side) -> Path | None:
+    """Return the text lines of a side, called by its short or its long name; None where there are none."""
+    return find_file(root, (f"{name}.raw.txt" for name in (SHORT_NAMES[side], side)))
 
 
-def find_raw_file(root: Path, side: str) -> Path:
-    """Return the JSON lines of `trn`, `tst` or `lbl`.
+def find_raw_file(root: Path, side: Side) -> Path:
+    """Return the JSON lines of a side.
 
     Raises:
         DataError: There are none.
     """
-    return find_json(root, side) or _missing(root, f"{side}.json.gz or {side}.json")
+    return find_json(root, side) or _missing(root, f"{SHORT_NAMES[side]}.json.gz or {SHORT_NAMES[side]}.json")
 
 
-def find_matrix(root: Path, side: str) -> Path:
-    """Return the relevance matrix of `trn` or `tst`.
+def find_matrix(root: Path, side: Side) -> Path:
+    """Return the relevance matrix of training or test.
 
     Raises:
         DataError: There is none.
     """
-    return find_file(root, [f"{side}_X_Y.txt"]) or _missing(root, f"{side}_X_Y.txt beside the texts")
+    name = f"{SHORT_NAMES[side]}_X_Y.txt"
+    return find_file(root, [name]) or _missing(root, f"{name} beside the texts")
 
 
 def layout_of(root: Path) -> Literal["json", "sparse"]:
@@ -68,17 +67,17 @@ def layout_of(root: Path) -> Literal["json", "sparse"]:
         DataError: Neither, or only a part of one.
     """
     for kind, find in (("json", find_json), ("sparse", find_texts)):
-        if all(find(root, side) for side in SIDES):
+        if all(find(root, side) for side in SHORT_NAMES):
             return kind  # type: ignore[return-value]
-    if any(find_texts(root, side) for side in SIDES) and not any(find_json(root, side) for side in SIDES):
-        side = next(side for side in SIDES if not find_texts(root, side))
-        _missing(root, f"{side}.raw.txt, or raw_data/{SIDES[side]}.raw.txt")
+    if any(find_texts(root, side) for side in SHORT_NAMES) and not any(find_json(root, side) for side in SHORT_NAMES):
+        side = next(side for side in SHORT_NAMES if not find_texts(root, side))
+        _missing(root, f"{SHORT_NAMES[side]}.raw.txt, or raw_data/{side}.raw.txt")
     return "json"  # whatever is missing of it is named by the reader
 
 
 def holds_benchmark(root: Path) -> bool:
     """Tell whether the folder has the labels of a benchmark in one of the layouts."""
-    return find_json(root, "lbl") is not None or find_texts(root, "lbl") is not None
+    return find_json(root, Side.LABEL) is not None or find_texts(root, Side.LABEL) is not None
 
 
 def _missing(root: Path, expected: str) -> Path:

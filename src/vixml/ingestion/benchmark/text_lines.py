@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vixml.core.errors import DataError
+from vixml.data.sides import SHORT_NAMES, Side
 from vixml.ingestion.benchmark.json_lines import read_lines
 from vixml.ingestion.benchmark.layouts import find_matrix, find_texts
 from vixml.ingestion.benchmark.sparse_matrix import read_sparse_text
@@ -69,14 +70,14 @@ def read_texts(file: Path, repairs: Counter[str]) -> tuple[list[str], list[str]]
     return list(first), texts
 
 
-def read_ids(root: Path, side: str) -> list[str]:
-    """Return the ids of the items of `trn`, `tst` or `lbl`."""
+def read_ids(root: Path, side: Side) -> list[str]:
+    """Return the ids of the items of a side."""
     file = find_texts(root, side)
     return [] if file is None else read_texts(file, Counter())[0]
 
 
-def read_sparse_layout(root: Path, repairs: Counter[str]) -> dict[str, RawSide]:
-    """Read `trn`, `tst` and `lbl` of the layout of text lines and sparse matrices.
+def read_sparse_layout(root: Path, repairs: Counter[str]) -> dict[Side, RawSide]:
+    """Read training, test and labels of the layout of text lines and sparse matrices.
 
     Args:
         root: Raw folder.
@@ -89,15 +90,15 @@ def read_sparse_layout(root: Path, repairs: Counter[str]) -> dict[str, RawSide]:
         DataError: A file is missing or malformed, or texts and matrix contradict one another (a matrix with fewer
             columns than labels would lose the last labels).
     """
-    files = {side: find_texts(root, side) for side in ("trn", "tst", "lbl")}
+    files = {side: find_texts(root, side) for side in SHORT_NAMES}
     read = {side: read_texts(file, repairs) for side, file in files.items() if file is not None}
-    num_labels, sides = len(read["lbl"][0]), {}
+    num_labels, sides = len(read[Side.LABEL][0]), {}
     for side, (uids, texts) in read.items():
         file = files[side]
         assert file is not None  # `layout_of` has found all three
         offsets, targets = np.zeros(len(uids) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
         relevance = np.zeros(0, dtype=np.float32)
-        if side != "lbl":
+        if side != Side.LABEL:
             matrix, found = read_sparse_text(find_matrix(root, side), num_rows=len(uids), num_columns=num_labels)
             offsets, targets, relevance = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data
             repairs["duplicate_targets"] += found["duplicate_entries"]

@@ -1,11 +1,10 @@
-"""Reading tables that a user wrote: CSV with any delimiter and encoding, Parquet, JSON lines, gzipped or not.
+"""The reader of tables: CSV with any delimiter and encoding, Parquet, JSON lines, gzipped or not, whole or in blocks.
 
 Every cell becomes a text, or a list of texts where the file has lists; so ids keep their leading zeros.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import difflib
 import gzip
@@ -13,8 +12,9 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -24,19 +24,21 @@ from vixml.core.errors import DataError
 from vixml.ingestion.benchmark.json_lines import read_json_lines
 
 Cell = str | list[str]
+Columns = dict[str, list[Cell]]
+"""Name -> n cells, all of one length."""
 
 CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES, ".parquet", ".pq")
 """Endings of the files that are read as tables, with or without `.gz` after them."""
 
+_FORMATS = "CSV (.csv, .tsv, .tab, .txt), JSON (.jsonl, .ndjson, .json), either also as .gz, or Parquet (.parquet, .pq)"
 _DELIMITERS = ",;\t|"
 _SAMPLE = 1 << 16  # characters that the delimiter is found out from
-UNREADABLE = (
+_UNREADABLE = (  # what readers of damaged files raise
     *(ValueError, OSError, EOFError, LookupError, RecursionError, NotImplementedError),
     *(zlib.error, csv.Error),
 )
-"""What readers of damaged files raise."""
 
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -47,12 +49,12 @@ class Table:
 
     Args:
         file: Where it was read.
-        columns: Name -> n cells, all of one length.
+        columns: Its cells.
         is_csv: Whether it has a header line (and rows may span lines).
     """
 
     file: Path
-    columns: dict[str, list[Cell]]
+    columns: Columns
     is_csv: bool = False
 
     def __len__(self) -> int:
@@ -95,44 +97,62 @@ def holds_tables(folder: Path) -> bool:
     return any(is_table(file) for pattern in ("*", "*/*") for file in folder.glob(pattern))
 
 
-def read_table(file: Path, *, delimiter: str | None = None, encoding: str | None = None) -> Table:
-    """Read a table by the ending of its name.
+def read_table(
+    file: Path, *, delimiter: str | None = None, encoding: str | None = None, may_be_empty: bool = False
+) -> Table:
+    """Read a whole table by the ending of its name.
 
     Args:
-        file: CSV (`.csv`, `.tsv`, `.tab`, `.txt`), JSON lines or a JSON list (`.jsonl`, `.ndjson`, `.json`) or Parquet.
+        file: See `read_blocks`.
         delimiter: Of a CSV; None finds it out.
         encoding: Of a CSV; None takes UTF-8, UTF-16 where the file begins with its mark, else cp1252.
+        may_be_empty: Whether a table without a row will do.
 
     Raises:
         DataError: Missing, of another format, damaged, or without a row.
     """
+    columns = next(read_blocks(file, delimiter=delimiter, encoding=encoding), {})
+    if not may_be_empty and not next(iter(columns.values()), []):
+        raise DataError("the table holds no row", file=file, expected="a header and at least one row")
+    return Table(file, columns, is_csv=suffix_of(file) in CSV_SUFFIXES)
+
+
+def read_blocks(
+    file: Path, size: int | None = None, *, delimiter: str | None = None, encoding: str | None = None
+) -> Iterator[Columns]:
+    """Yield the rows of a table in blocks, in the memory of one block (a JSON list is in memory as a whole).
+
+    Args:
+        file: CSV (`.csv`, `.tsv`, `.tab`, `.txt`), JSON lines or a JSON list (`.jsonl`, `.ndjson`, `.json`) or Parquet.
+        size: Most rows of a block; None puts all into one. A block of JSON lines has the columns that its rows have.
+        delimiter: Of a CSV; None finds it out.
+        encoding: Of a CSV; None takes UTF-8, UTF-16 where the file begins with its mark, else cp1252.
+
+    Raises:
+        DataError: Missing, of another format, or damaged.
+    """
     suffix = suffix_of(file)
     if suffix not in SUFFIXES:
-        raise DataError("the ending of the name says no format", file=file, expected=" ".join(SUFFIXES))
+        raise DataError("the format is not known by the file's name", file=file, found=file.name, expected=_FORMATS)
+    if not file.is_file():
+        raise DataError("the file is missing", file=file)
     try:
         if suffix in (".parquet", ".pq"):
-            from pyarrow import parquet
-
-            columns = {
-                str(name): list(map(cell_of, cells)) for name, cells in parquet.read_table(file).to_pydict().items()
-            }
+            yield from _parquet(file, size)
         elif suffix in JSON_SUFFIXES:
-            columns = _from_json(file)
+            yield from _json(file, size)
         else:
-            columns = _from_csv(file, delimiter or ("\t" if suffix in (".tsv", ".tab") else None), encoding)
+            yield from _csv(file, size, delimiter or ("\t" if suffix in (".tsv", ".tab") else None), encoding)
     except DataError:
         raise
-    except UNREADABLE as err:
+    except _UNREADABLE as err:
         raise DataError(
             "the table cannot be read",
             file=file,
             found=err,
-            expected="CSV, JSON lines or Parquet, as the ending of its name says",
-            remedy="write the table again, or name `delimiter` and `encoding` in `data.mapping`.",
+            expected=_FORMATS,
+            remedy="write the table again; `data.mapping` may name the `delimiter` and `encoding` of a CSV.",
         ) from err
-    if not columns or not next(iter(columns.values())):
-        raise DataError("the table holds no row", file=file, expected="a header and at least one row")
-    return Table(file, columns, is_csv=suffix in CSV_SUFFIXES)
 
 
 def split_cell(cell: Cell, separators: str) -> list[str]:
@@ -158,33 +178,6 @@ def one_text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else " ".join(cell)
 
 
-def text_format(file: Path) -> tuple[str, str]:
-    """Return (encoding, delimiter) of a CSV of any length as `read_table` finds them out, in constant memory."""
-    with open_bytes(file) as stream:
-        start = stream.read(4)
-        encoding = next((_MARKS[mark] for mark in _MARKS if start.startswith(mark)), "utf-8")
-        if encoding == "utf-8":
-            decoder = codecs.getincrementaldecoder(encoding)()
-            try:
-                decoder.decode(start)
-                while chunk := stream.read(1 << 20):
-                    decoder.decode(chunk)
-                decoder.decode(b"", final=True)
-            except UnicodeDecodeError:
-                encoding = "cp1252"
-    if suffix_of(file) in (".tsv", ".tab"):
-        return encoding, "\t"
-    with io.TextIOWrapper(open_bytes(file), encoding, errors="replace") as text:
-        return encoding, _find_delimiter(text.read(_SAMPLE + 1))
-
-
-def open_bytes(file: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked where it is gzipped."""
-    with file.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(file)) if packed or file.suffix.lower() == ".gz" else file.open("rb")
-
-
 def suffix_of(file: Path) -> str:
     """Return the ending of a file's name that says its format, in lower case and without `.gz`."""
     name = file.name.lower().removesuffix(".gz")
@@ -204,57 +197,85 @@ def cell_of(value: Any) -> Cell:
     return str(value)
 
 
-def _unpack(file: Path) -> bytes:
-    content = file.read_bytes()
-    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+def _parquet(file: Path, size: int | None) -> Iterator[Columns]:
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(file) as table:
+        for batch in [table.read()] if size is None else table.iter_batches(batch_size=size):
+            yield {str(name): list(map(cell_of, cells)) for name, cells in batch.to_pydict().items()}
 
 
-def _from_json(file: Path) -> dict[str, list[Cell]]:
-    content = _unpack(file)
-    if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
-        items = json.loads(content.decode("utf-8-sig"))
-        wrong = next((i for i, item in enumerate(items) if not isinstance(item, dict)), None)
-        if wrong is not None:
-            raise DataError(
-                "the entry is not a JSON object", file=file, found=items[wrong], expected="objects, as rows"
-            )
-    else:
-        items = [item for _, item in read_json_lines(file)]
-    names = dict.fromkeys(str(key) for item in items for key in item)
-    return {name: [cell_of(item.get(name)) for item in items] for name in names}
+def _json(file: Path, size: int | None) -> Iterator[Columns]:
+    """Yield JSON lines, or the objects of one JSON list."""
+    with io.TextIOWrapper(_open(file), "utf-8-sig", errors="replace") as stream:
+        is_list = next((line.lstrip()[:1] for line in stream if line.strip()), "") == "["
+    items: Iterator[dict[str, Any]] = _json_list(file) if is_list else (item for _, item in read_json_lines(file))
+    while block := list(islice(items, size)):
+        names = dict.fromkeys(str(key) for item in block for key in item)
+        yield {name: [cell_of(item.get(name)) for item in block] for name in names}
 
 
-def _from_csv(file: Path, delimiter: str | None, encoding: str | None) -> dict[str, list[Cell]]:
-    text = _decode(_unpack(file), encoding)
-    if "\0" in text:
-        raise DataError("the table holds NUL characters; it is not a text", file=file, remedy="name its `encoding`.")
-    if not text.strip():
-        return {}
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter or _find_delimiter(text),
-        dtype=str,
-        na_filter=False,
-        engine="c",
-    )
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(
-            "the rows have more cells than the header", file=file, found=", ".join(map(str, frame.columns)), line=2
-        )
-    frame = frame.fillna("")
-    return {str(name).strip(): frame[name].tolist() for name in frame.columns}
+def _json_list(file: Path) -> Iterator[dict[str, Any]]:
+    with _open(file) as stream:
+        items = json.loads(stream.read().decode("utf-8-sig"))
+    for item in items:
+        if not isinstance(item, dict):
+            raise DataError("the entry is not a JSON object", file=file, found=item, expected="objects, as rows")
+        yield item
 
 
-def _decode(content: bytes, encoding: str | None) -> str:
-    if encoding is not None:
-        return content.decode(encoding)
-    mark = next((mark for mark in _MARKS if content.startswith(mark)), None)
+def _csv(file: Path, size: int | None, delimiter: str | None, encoding: str | None) -> Iterator[Columns]:
+    encoding, errors = (encoding, "strict") if encoding else _find_encoding(file)
+    _check_text(file, encoding, errors)
+    with io.TextIOWrapper(_open(file), encoding, errors=errors, newline="") as text:
+        sample = text.read(_SAMPLE + 1)
+    if not sample.strip():
+        raise DataError("the file is empty", file=file, expected="a line of column names, then a row a line")
+    options: Any = {"sep": delimiter or _find_delimiter(sample), "dtype": str, "na_filter": False, "engine": "c"}
+    with io.TextIOWrapper(_open(file), encoding, errors=errors, newline="") as text:
+        frames = [pd.read_csv(text, **options)] if size is None else pd.read_csv(text, chunksize=size, **options)
+        for frame in frames:
+            if not isinstance(frame.index, pd.RangeIndex):  # pandas would shift the cells by a column
+                found = ", ".join(map(str, frame.columns))
+                raise DataError("the rows have more cells than the header", file=file, found=found, line=2)
+            filled = frame.fillna("")
+            yield {str(name).strip(): filled[name].tolist() for name in filled.columns}
+
+
+def _find_encoding(file: Path) -> tuple[str, str]:
+    """Return the encoding of a text and what to do with broken bytes: only cp1252, the last resort, replaces them."""
+    with _open(file) as stream:
+        start = stream.read(4)
+    mark = next((mark for mark in _MARKS if start.startswith(mark)), None)
     if mark is not None:
-        return content.decode(_MARKS[mark])
+        return _MARKS[mark], "strict"
     try:
-        return content.decode("utf-8")
+        _check_text(file, "utf-8", "strict")
     except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+        return "cp1252", "replace"
+    return "utf-8", "strict"
+
+
+def _check_text(file: Path, encoding: str, errors: str) -> None:
+    """Decode a whole file, in constant memory, to find what no table holds.
+
+    Raises:
+        DataError: It holds NUL characters.
+        UnicodeDecodeError: It is not of this encoding.
+    """
+    with io.TextIOWrapper(_open(file), encoding, errors=errors, newline="") as text:
+        while chunk := text.read(1 << 20):
+            if "\0" in chunk:
+                raise DataError(
+                    "the table holds NUL characters; it is not a text", file=file, remedy="name its `encoding`."
+                )
+
+
+def _open(file: Path) -> IO[bytes]:
+    """Open a file for reading, unpacked where it is gzipped."""
+    with file.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(file)) if packed or file.suffix.lower() == ".gz" else file.open("rb")
 
 
 def _find_delimiter(text: str) -> str:

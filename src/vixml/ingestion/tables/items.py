@@ -69,9 +69,8 @@ class Images:
                 path = Path(path).relative_to(self.root.resolve()).as_posix()
             elif folder:
                 path = f"{folder.rstrip('/')}/{path}"
-            number = table.line(row) - table.is_csv
-            found, present = locate_image(self.root, table.file, number, path)
-            self._located[key] = found if present else path  # a report names what is missing as the table does
+            inside, present = locate_image(self.root, table, row, path)
+            self._located[key] = inside if present else path  # a report names what is missing as the table does
             self.counts["image_files_missing"] += not present
         return self._located[key]
 

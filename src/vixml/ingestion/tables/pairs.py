@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
+from vixml.data.sides import Side
 from vixml.ingestion.tables.files import Cell, Table, one_text, split_cell
 from vixml.ingestion.tables.items import Items
 from vixml.params.data.mapping import PairTableParams, SplitParams
 
-TRAIN, VALIDATION, TEST = range(3)
 SPLIT_NAMES = {
-    **dict.fromkeys(("train", "trn", "training", "tr", "fit"), TRAIN),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), VALIDATION),
-    **dict.fromkeys(("test", "tst", "testing", "te", "eval", "evaluation", "holdout"), TEST),
+    **dict.fromkeys(("train", "trn", "training", "tr", "fit"), Side.TRAIN),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), Side.VALIDATION),
+    **dict.fromkeys(("test", "tst", "testing", "te", "eval", "evaluation", "holdout"), Side.TEST),
 }
 """What the cells of a split column may say, in any case."""
 
@@ -39,7 +39,7 @@ class Pairs:
         query: Number of the query of each pair.
         label: Number of the label of each pair.
         weight: Relevance of each pair.
-        side: TRAIN, VALIDATION or TEST of each pair where the table of pairs says it.
+        side: Code of the side of each pair where the table of pairs says it.
     """
 
     labels: Items
@@ -100,14 +100,14 @@ class Pairs:
 
 
 def split_sides(table: Table, column: str) -> list[int]:
-    """Return TRAIN, VALIDATION or TEST of each row of a table.
+    """Return the code of the side (`Side.code`) of each row of a table.
 
     Raises:
         DataError: The column is missing, or a cell says something else.
     """
-    sides = [SPLIT_NAMES.get(one_text(cell).strip().lower(), -1) for cell in table.column(column)]
-    if -1 in sides:
-        row = sides.index(-1)
+    sides = [SPLIT_NAMES.get(one_text(cell).strip().lower()) for cell in table.column(column)]
+    if None in sides:
+        row = sides.index(None)
         raise DataError(
             f"the split in column `{column}` is unknown",
             file=table.file,
@@ -116,11 +116,11 @@ def split_sides(table: Table, column: str) -> list[int]:
             expected="train, validation or test",
             remedy="correct the column, or choose another `data.mapping.split`.",
         )
-    return sides
+    return [side.code for side in sides if side is not None]
 
 
 def split_by_rule(split: SplitParams, uids: list[str], num_first: int) -> NDArray[np.int64]:
-    """Return TRAIN or TEST of each query by a rule.
+    """Return the code of the side, training or test, of each query by a rule.
 
     Args:
         split: The rule: `hash`, `last` or `file`.
@@ -131,12 +131,12 @@ def split_by_rule(split: SplitParams, uids: list[str], num_first: int) -> NDArra
         int64 [n]. By `hash` a query keeps its side whatever else the table holds.
     """
     if split.by == "hash":
-        test = [_share(uid) < split.test_fraction for uid in uids]
-        return np.where(test, TEST, TRAIN).astype(np.int64)
-    first_test = num_first
-    if split.by == "last":
-        first_test = len(uids) - max(1, round(len(uids) * split.test_fraction))
-    return np.where(np.arange(len(uids)) >= first_test, TEST, TRAIN).astype(np.int64)
+        is_test = np.array([_share(uid) < split.test_fraction for uid in uids], dtype=bool)
+    elif split.by == "last":
+        is_test = np.arange(len(uids)) >= len(uids) - max(1, round(len(uids) * split.test_fraction))
+    else:
+        is_test = np.arange(len(uids)) >= num_first
+    return np.where(is_test, Side.TEST.code, Side.TRAIN.code).astype(np.int64)
 
 
 def _share(uid: str) -> float:

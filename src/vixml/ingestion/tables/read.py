@@ -18,10 +18,11 @@ from scipy.sparse import csr_matrix
 from vixml.core.directories import atomic_file
 from vixml.core.errors import DataError
 from vixml.data.ragged import offsets_of
+from vixml.data.sides import QUERY_SIDES, Side
 from vixml.ingestion.source import RawSide, Source
 from vixml.ingestion.tables.files import Table, read_table
 from vixml.ingestion.tables.items import Images, Items
-from vixml.ingestion.tables.pairs import TEST, TRAIN, VALIDATION, Pairs, split_by_rule, split_sides
+from vixml.ingestion.tables.pairs import Pairs, split_by_rule, split_sides
 from vixml.params.data.mapping import MappingParams, TableParams
 
 
@@ -59,22 +60,22 @@ def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Sou
             remedy="check which columns the mapping takes for ids (spelling, leading zeros).",
         )
     side = np.array(pairs.side, dtype=np.int64) if pair_split else side_of_query[np.array(pairs.query, dtype=np.int64)]
-    members = [_members(code, side_of_query, pairs, side if pair_split else None) for code in (TRAIN, VALIDATION, TEST)]
+    members = {name: _members(name.code, side_of_query, pairs, side if pair_split else None) for name in QUERY_SIDES}
     _check_sides(root, mapping, members)
-    counts["queries_without_split"] = len(queries.texts) - len(np.unique(np.concatenate(members)))
-    blocks = {"trn": (TRAIN, VALIDATION), "tst": (TEST,)}
-    sides, filters = {"lbl": _items_side(root, labels, range(len(labels.texts)))}, {}
-    for name, codes in blocks.items():
-        parts = [(code, members[code]) for code in codes]
-        sides[name], filters[name] = _points_side(root, queries, parts, pairs, side)
-    num_train = len(members[TRAIN])
-    found = {name: [queries.images[i] for code in codes for i in members[code]] for name, codes in blocks.items()}
+    counts["queries_without_split"] = len(queries.texts) - len(np.unique(np.concatenate(list(members.values()))))
+    blocks = {Side.TRAIN: (Side.TRAIN, Side.VALIDATION), Side.TEST: (Side.TEST,)}
+    sides, filters = {Side.LABEL: _items_side(root, labels, range(len(labels.texts)))}, {}
+    for name, parts in blocks.items():
+        rows = [(part.code, members[part]) for part in parts]
+        sides[name], filters[name] = _points_side(root, queries, rows, pairs, side)
+    num_train = len(members[Side.TRAIN])
+    images_of = {name: [queries.images[i] for part in parts for i in members[part]] for name, parts in blocks.items()}
     return Source(
         sides=sides,
-        images={**found, "lbl": labels.images},
+        images={**images_of, Side.LABEL: labels.images},
         filters=filters,
         repairs=dict(counts),
-        validation=np.arange(num_train, len(sides["trn"])) if len(members[VALIDATION]) else None,
+        validation=np.arange(num_train, len(sides[Side.TRAIN])) if len(members[Side.VALIDATION]) else None,
         facts={
             "tables": {
                 "files": mapping.files,
@@ -161,7 +162,7 @@ def _read_queries(
             for number, side in zip(numbers, split_sides(table, split.column), strict=True):
                 side_of.setdefault(number, side)
     if split.column is not None:
-        sides = np.array([side_of.get(number, TRAIN) for number in range(len(queries.texts))], dtype=np.int64)
+        sides = np.array([side_of.get(number, Side.TRAIN.code) for number in range(len(queries.texts))], dtype=np.int64)
         return sides, None if column_is_here else split.column
     return split_by_rule(split, list(queries.row_of), num_first), None
 
@@ -175,9 +176,9 @@ def _members(
     return np.unique(np.array(pairs.query, dtype=np.int64)[side_of_pair == code])
 
 
-def _check_sides(root: Path, mapping: MappingParams, members: list[NDArray[np.int64]]) -> None:
-    for code, name in ((TRAIN, "training"), (TEST, "test")):
-        if not len(members[code]):
+def _check_sides(root: Path, mapping: MappingParams, members: dict[Side, NDArray[np.int64]]) -> None:
+    for side, name in ((Side.TRAIN, "training"), (Side.TEST, "test")):
+        if not len(members[side]):
             raise DataError(
                 f"the {name} side is empty",
                 file=root / mapping.queries.file,

@@ -9,12 +9,12 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from scipy.sparse import csr_matrix
 
+from vixml.data.sides import QUERY_SIDES, Side
 from vixml.params.data.ingestion import DataParams
 
-SPLITS = ("train", "validation", "test")
 INGESTED = (
-    *(f"items_{side}" for side in (*SPLITS, "label")),
-    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in SPLITS),
+    *(f"items_{side}" for side in Side),
+    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in QUERY_SIDES),
 )
 """What ingestion makes and all variants share."""
 
