@@ -12,7 +12,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from vixml.core.errors import DataError
-from vixml.ingestion.ingest import PLACEHOLDER, ingest
+from vixml.data.items import PLACEHOLDER
+from vixml.ingestion.ingest import ingest
 from vixml.params.data.ingestion import DataParams
 
 POINTS = [

@@ -22,7 +22,7 @@ from typing import Any
 
 from vixml.core.errors import StateError, VixmlError
 from vixml.core.files import atomic_file, content_hash, hash_file, link, read_json, stamp_of, sync, write_json
-from vixml.core.fingerprint import drop_volatile_keys, fingerprint_json
+from vixml.core.provenance import drop_volatile_keys, fingerprint_json
 from vixml.core.storage import check_array, writing
 
 __all__ = [

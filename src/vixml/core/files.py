@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import StateError
-from vixml.core.fingerprint import drop_volatile_keys, fingerprint_json
+from vixml.core.provenance import drop_volatile_keys, fingerprint_json
 from vixml.core.storage import writing
 
 _CHUNK = 1 << 20

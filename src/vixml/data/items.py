@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+PLACEHOLDER = "untitled"
+"""Text of an item that has none, so that no encoder is given an empty sequence."""
+
 
 def items_fingerprint(items: pd.DataFrame) -> str:
     """Return the SHA-256 over the uids in their order: two outputs of equal fingerprint can be joined by row."""

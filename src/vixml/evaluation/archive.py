@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, is_sealed, open_sealed, read_json, write_json
-from vixml.core.fingerprint import fingerprint_json
+from vixml.core.provenance import fingerprint_json
 from vixml.data.items import items_fingerprint
 from vixml.metrics.propensity import label_weights
 from vixml.metrics.ranking import HEADLINE, QueryMetrics, query_metrics

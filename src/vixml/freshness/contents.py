@@ -11,7 +11,7 @@ from typing import Any
 from vixml.core.directories import is_sealed, open_sealed
 from vixml.core.errors import StateError
 from vixml.core.files import content_hash, hash_file, stamp_of
-from vixml.core.fingerprint import fingerprint_json
+from vixml.core.provenance import fingerprint_json
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.datasets.sealed_directory import SealedDirectoryDataset
 

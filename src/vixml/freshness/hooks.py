@@ -15,6 +15,7 @@ from kedro.framework.hooks import hook_impl
 from pydantic import ValidationError
 
 from vixml.core.errors import VixmlError
+from vixml.core.provenance import flatten
 from vixml.freshness.origin import Origin, origin_of, was_recorded, why_stale, write_record
 from vixml.pipeline_registry import producer_of, register_pipelines
 
@@ -134,7 +135,7 @@ def go_on_command(run_params: Mapping[str, Any]) -> str:
             value = run_params.get(key)
             if value:
                 words.append(f"--{option}={value if isinstance(value, str) else ','.join(value)}")
-        settings = _dotted(run_params.get("runtime_params") or {})
+        settings = flatten(run_params.get("runtime_params") or {})
         if settings:
             words.append("--params=" + ",".join(f"{name}={value}" for name, value in settings.items()))
     # `never` would throw away what the stopped run has reached
@@ -153,10 +154,3 @@ def _without_empty_params(words: list[str]) -> list[str]:
         elif word != "--params=":
             kept.append(word)
     return kept
-
-
-def _dotted(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, below in value.items():
-        found |= _dotted(below, f"{prefix}{key}.") if isinstance(below, Mapping) else {f"{prefix}{key}": below}
-    return found

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from vixml import __version__
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import StateError, VixmlError
+from vixml.core.provenance import differences, flatten, listed
 from vixml.datasets.work_directory import WorkDirectoryDataset
 from vixml.freshness.contents import DAMAGED, content_of, learn, path_of
 from vixml.freshness.reads import READS
@@ -153,11 +154,9 @@ def _difference(record: Mapping[str, Any], now: Origin, catalog: CatalogProtocol
         return f"{record['function']} made it"
     if record["version"] != now.version:
         return f"vixml {record['version']} made it, this is {now.version}"
-    before, after = _leaves(record["parameters"]), _leaves(now.parameters)
-    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
-    if names:
-        shown = ", ".join(f"{name}: {before.get(name)} -> {after.get(name)}" for name in names[:_SHOWN])
-        return shown + (f" and {len(names) - _SHOWN} more settings" if len(names) > _SHOWN else "")
+    settings = differences(*(flatten(_by_section(parameters)) for parameters in (record["parameters"], now.parameters)))
+    if settings:
+        return listed(settings, _SHOWN)
     changed = [
         name
         for name in sorted(record["inputs"].keys() | now.inputs.keys())
@@ -172,8 +171,5 @@ def _gone(name: str, now: Origin, catalog: CatalogProtocol) -> bool:
     return needed and name in now.inputs and now.inputs[name] is None
 
 
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {name.removeprefix("params:"): value}
-    parts = (_leaves(below, f"{name}.{key}" if name else str(key)) for key, below in value.items())
-    return {leaf: below for part in parts for leaf, below in part.items()}
+def _by_section(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("params:"): value for name, value in parameters.items()}

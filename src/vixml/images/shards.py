@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vixml.core.directories import atomic_file
-from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
+from vixml.core.provenance import fingerprint_json
 from vixml.images.decode import REASONS, PictureError, decode, read_bytes
 from vixml.params.data.vision import VisionParams
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import hash_file
 from vixml.core.errors import ConfigError
-from vixml.core.fingerprint import fingerprint_json
 from vixml.core.hub import check_download
+from vixml.core.provenance import fingerprint_json
 from vixml.core.seeding import derive_seed, numpy_generator
 from vixml.params.data.vision import TINY, VisionParams
 

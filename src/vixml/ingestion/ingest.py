@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vixml.core.errors import ConfigError, DataError
+from vixml.data.items import PLACEHOLDER
 from vixml.data.sides import QUERY_SIDES, SHORT_NAMES, Side
 from vixml.images.precomputed import read_embedding_rows
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
@@ -25,9 +26,6 @@ from vixml.ingestion.source import RawSide, Source
 from vixml.ingestion.splits import carve_validation
 from vixml.ingestion.tables.read import read_tabular
 from vixml.params.data.ingestion import DataParams
-
-PLACEHOLDER = "untitled"
-"""Text of an item that has none, so that no encoder is given an empty sequence."""
 
 MOST_CHARACTERS = 20_000
 """Longer texts are cut: an encoder reads a few hundred words, and a file in a title must not fill the memory."""

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from vixml.core.provenance import flatten
 from vixml.reporting.table import numeric_columns
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ _PLAIN = (
 
 def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the settings in which runs differ: `names`, and `values` of each run (None where it has none such)."""
-    flat = {label: dict(_leaves(value)) for label, value in settings.items()}
+    flat = {label: {name: _text(leaf) for name, leaf in flatten(value).items()} for label, value in settings.items()}
     names = dict.fromkeys(name for leaves in flat.values() for name in leaves)
     differing = [name for name in names if len({leaves.get(name) for leaves in flat.values()}) > 1]
     return {
@@ -122,12 +123,8 @@ def learning_series(records: Sequence[Mapping[str, Any]]) -> dict[str, list[list
     return {name: points[:: -(-len(points) // _CURVE_POINTS)] for name, points in series.items()}
 
 
-def _leaves(value: Any, prefix: str = "") -> Sequence[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        return [
-            leaf for key, below in value.items() for leaf in _leaves(below, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    return [(prefix, json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value)]
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _embed(value: Any) -> str:

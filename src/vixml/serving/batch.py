@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, atomic_file, hash_file
 from vixml.core.errors import ConfigError, DataError, StateError
-from vixml.core.fingerprint import fingerprint_json
 from vixml.core.heap import release_memory
 from vixml.core.progress import progress
+from vixml.core.provenance import fingerprint_json
 from vixml.images.decode import read_bytes
 from vixml.params.prediction import PredictionParams
 from vixml.serving.filters import ExcludedPairs, allowed_rows, hash_ids, read_label_list

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
+from vixml.data.items import PLACEHOLDER
 from vixml.data.ragged import RaggedArray
 from vixml.data.tokens import tokenise
 from vixml.images.decode import PictureError, decode, to_rgb
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = Union["Image", str, Path, bytes, Callable[[], bytes]]
 """A picture (RGB is made of any mode), the path of an image file, its bytes, or a function that reads them."""
-
-PLACEHOLDER = "untitled"
-"""Text of an item without any, as at ingestion."""
 
 _READERS = 4  # threads that read and decode images
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vixml.core.directories import hash_file
-from vixml.core.fingerprint import fingerprint_json
+from vixml.core.provenance import fingerprint_json, flatten
 from vixml.core.redact import HIDDEN, is_secret, redact
 
 LIBRARIES = ("vixml", "torch", "transformers", "open_clip_torch", "peft", "faiss-cpu", "numpy", "kedro", "mlflow")
@@ -23,16 +22,12 @@ HEADLINE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
 _VALUE_LENGTH = 5_900  # MLflow refuses 6,000
 
 
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (dotted name, text) of every leaf of nested mappings and parameter models; secrets are hidden."""
-    if hasattr(value, "model_dump"):
-        value = value.model_dump(mode="json")
-    if isinstance(value, Mapping) and value:
-        for key, below in value.items():
-            yield from flatten(below, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        text = HIDDEN if value is not None and is_secret(prefix) else redact(str(value))
-        yield safe_name(prefix), text[:_VALUE_LENGTH]
+def shown_settings(value: Any) -> dict[str, str]:
+    """Return dotted name -> text of every leaf of nested mappings and parameter models; secrets are hidden."""
+    return {
+        safe_name(name): (HIDDEN if leaf is not None and is_secret(name) else redact(str(leaf)))[:_VALUE_LENGTH]
+        for name, leaf in flatten(value).items()
+    }
 
 
 def safe_name(name: str) -> str:
@@ -40,19 +35,19 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^\w\-. /]", "_", name.replace("@", "_at_"))
 
 
-def numbers(value: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield (dotted name, number) of every finite number in nested mappings."""
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from numbers(below, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        yield safe_name(prefix), float(value)
+def numbers(value: Any) -> dict[str, float]:
+    """Return dotted name -> number of every finite number in nested mappings."""
+    return {
+        safe_name(name): float(leaf)
+        for name, leaf in flatten(value).items()
+        if isinstance(leaf, (int, float)) and not isinstance(leaf, bool) and math.isfinite(leaf)
+    }
 
 
 def final_metrics(document: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Return a result's metrics under their own names, and all its other numbers with their section."""
     rest = {key: value for key, value in document.items() if key != "metrics"}
-    return [*numbers(document.get("metrics", {})), *numbers(rest)]
+    return [*numbers(document.get("metrics", {})).items(), *numbers(rest).items()]
 
 
 def headline(documents: Mapping[str, Mapping[str, Any] | None]) -> str:
@@ -78,17 +73,6 @@ def git_state(folder: Path) -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"git.commit": commit, "git.dirty": str(dirty).lower(), "mlflow.source.git.commit": commit}
-
-
-def library_versions() -> dict[str, str]:
-    """Return `version.<library>` of every installed one; imports none of them."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[f"version.{name}"] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def data_fingerprint(files: Mapping[str, Path]) -> str:

@@ -19,10 +19,11 @@ from kedro.framework.hooks import hook_impl
 
 from vixml.configuration.compose import ALL_VARIANTS, readable_name
 from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
+from vixml.core.provenance import flatten, library_versions
 from vixml.core.redact import guard_logging
 from vixml.data.sides import QUERY_SIDES, Side
 from vixml.evaluation import archive
-from vixml.tracking.facts import data_fingerprint, flatten, git_state, headline, library_versions
+from vixml.tracking.facts import LIBRARIES, data_fingerprint, git_state, headline, shown_settings
 from vixml.tracking.record import RunRecords, fingerprint_of
 from vixml.tracking.store import Store, use
 from vixml.tracking.sync import CURVE_FILE
@@ -95,7 +96,7 @@ class TrackingHooks:
             "dataset": catalog.load("params:dataset"),
             "kedro.pipeline": "+".join(names),
             **git_state(self._project),
-            **library_versions(),
+            **flatten({"version": library_versions(LIBRARIES)}),
         }
         if len(self._left) > 1 or compares:
             self._runs.open("+".join(names).strip("_"), self._facts, parent=True)
@@ -222,7 +223,7 @@ def _title(variant: str, catalog: CatalogProtocol) -> str:
 
 def _params(variant: str, catalog: CatalogProtocol) -> dict[str, str]:
     groups = {name: catalog.load(f"params:{name}") for name in _PROJECT_PARAMETERS}
-    return dict([*flatten(catalog.load(f"params:{variant}")), *flatten(groups)])
+    return {**shown_settings(catalog.load(f"params:{variant}")), **shown_settings(groups)}
 
 
 def _model_facts(name: str, model: object) -> dict[str, str] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import StateError
-from vixml.core.fingerprint import fingerprint_json
+from vixml.core.provenance import fingerprint_json
 
 _log = logging.getLogger(__name__)
 _KEPT = 20

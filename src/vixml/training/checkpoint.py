@@ -12,10 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from vixml.core.directories import Built, open_sealed, publish, read_json, write_json
 from vixml.core.errors import StateError
+from vixml.core.provenance import differences
 from vixml.models.build import load_trained_state, trained_state
 from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.training import Resume
-from vixml.training.identity import check_identity, differences
+from vixml.training.identity import check_identity
 from vixml.training.refresh import monitored_queries
 
 if TYPE_CHECKING:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from vixml.core.directories import SealedDirectory
 from vixml.core.errors import StateError
+from vixml.core.provenance import differences, flatten, listed
 from vixml.params.speed import result_settings
 from vixml.params.training import Resume
 from vixml.params.variant import VariantParams
@@ -20,28 +19,10 @@ log = logging.getLogger(__name__)
 Identity = Mapping[str, Any]
 """Dotted name -> JSON value: `params.optim.lr`, `data.tokens`, `versions.torch`, ..."""
 
-_LIBRARIES = ("torch", "transformers", "vixml")
-_SHOWN = 12
+LIBRARIES = ("torch", "transformers", "vixml")
+"""What a training's numbers depend on."""
+
 TRAINED_WITH = "trained_with"
-
-
-def flatten(value: Any, prefix: str) -> dict[str, Any]:
-    """Return the leaves of nested mappings under dotted names."""
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    return {name: leaf for key, below in value.items() for name, leaf in flatten(below, f"{prefix}.{key}").items()}
-
-
-def library_versions() -> dict[str, str]:
-    """Return `versions.NAME` of the libraries that a training's numbers depend on."""
-    return {f"versions.{name}": version(name) for name in _LIBRARIES}
-
-
-def differences(saved: Identity, current: Identity) -> list[str]:
-    """Return `name: saved -> current` of every entry that differs."""
-    saved, current = (json.loads(json.dumps(dict(side), default=str)) for side in (saved, current))
-    names = sorted(name for name in saved.keys() | current.keys() if saved.get(name) != current.get(name))
-    return [f"{name}: {_short(saved.get(name))} -> {_short(current.get(name))}" for name in names]
 
 
 def trained_with(params: VariantParams) -> dict[str, Any]:
@@ -57,7 +38,7 @@ def trained_with(params: VariantParams) -> dict[str, Any]:
         del model["late"]
     if not params.model.weighs_images(params.backbone.pooling):
         del model["image_weight"]
-    return {name: leaf for key, section in settings.items() for name, leaf in flatten(section, key).items()}
+    return flatten(settings)
 
 
 def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
@@ -73,7 +54,7 @@ def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
     found = differences(model.meta[TRAINED_WITH], trained_with(params)) if TRAINED_WITH in model.meta else []
     if found:
         raise StateError(
-            f"this model was trained with other settings than this run has (then -> now): {_listed(found)}.",
+            f"this model was trained with other settings than this run has (then -> now): {listed(found)}.",
             file=model.path,
             remedy="give the same --params as for its training, or train it again.",
         )
@@ -91,19 +72,10 @@ def check_identity(saved: Identity, current: Identity, *, state: Path, resume: R
     found = differences(saved, current)
     if not found:
         return
-    listed = _listed(found)
+    what = listed(found)
     if resume == "force" or all(name.startswith("versions.") for name in found):
-        log.warning("Continuing %s although it was made with other settings (then -> now): %s", state, listed)
+        log.warning("Continuing %s although it was made with other settings (then -> now): %s", state, what)
         return
     raise StateError(
-        f"this training was begun with other settings or data (then -> now): {listed}.", file=state, remedy=remedy
+        f"this training was begun with other settings or data (then -> now): {what}.", file=state, remedy=remedy
     )
-
-
-def _listed(found: list[str]) -> str:
-    return "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 40 else text[:9] + '..."'

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch.nn.functional import normalize
 
-from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
+from vixml.core.provenance import fingerprint_json
 from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
 from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
 from vixml.losses.nested import nested_loss

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from vixml.core.directories import SealedDirectory, WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.core.provenance import flatten, library_versions
 from vixml.data.tokens import TokenStore
 from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_weights
@@ -21,7 +22,7 @@ from vixml.models.text.tokenizer import load_saved_tokenizer
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.speed import result_settings
 from vixml.params.variant import VariantParams
-from vixml.training.identity import flatten, library_versions
+from vixml.training.identity import LIBRARIES
 from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
 from vixml.training.training_inputs import TrainingInputs
@@ -112,7 +113,7 @@ class StageInputs:
             "data.tokens": self.tokens.fingerprint,
             "data.images": None if self.image_bank is None else self.image_bank.fingerprint,
             "data.relevance": hashlib.sha256(relevance.indptr.tobytes() + relevance.indices.tobytes()).hexdigest(),
-            **library_versions(),
+            **flatten({"versions": library_versions(LIBRARIES)}),
         }
 
     def source(self, side: str) -> ItemSource:
