@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vixml.core.errors import VixmlError
+from vixml.core.errors import user_error
 
 app = typer.Typer(
     name="vixml", help="ViXML: multimodal extreme classification.", no_args_is_help=True, add_completion=False
@@ -157,8 +157,11 @@ def clear_errors() -> Iterator[None]:
     """Turn an error that the user can cause into its message and exit code 1, without a traceback."""
     try:
         yield
-    except VixmlError as err:
-        typer.echo(f"vixml: {err}", err=True)
+    except Exception as err:
+        found = user_error(err)
+        if found is None:
+            raise
+        typer.echo(f"vixml: {found}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -16,7 +16,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 
 from vixml.configuration.compose import ALL_VARIANTS, check_keys
-from vixml.core.errors import StateError, VixmlError
+from vixml.core.errors import StateError, user_error
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
 from vixml.params.variant import VariantParams
@@ -137,10 +137,12 @@ def show_errors_briefly(log_file: Path) -> None:
 
     The traceback goes to `log_file`; any other error keeps its traceback on the terminal.
     """
+    from kedro.validation.exceptions import ParameterValidationError
+
     other = getattr(sys.excepthook, "other", sys.excepthook)
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        found = user_error(error)
+        found = user_error(error, ParameterValidationError)
         if found is None:
             other(kind, error, trace)
             return
@@ -154,15 +156,3 @@ def show_errors_briefly(log_file: Path) -> None:
 
     show.other = other  # type: ignore[attr-defined]
     sys.excepthook = show
-
-
-def user_error(error: BaseException) -> BaseException | None:
-    """Return the error among `error` and its causes that tells the user what to do, or None."""
-    from kedro.validation.exceptions import ParameterValidationError
-
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, (VixmlError, ParameterValidationError)):
-            return seen
-        seen = seen.__cause__
-    return None

@@ -15,8 +15,7 @@ import pytest
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
-from vixml.core.errors import VixmlError
-from vixml.hooks import user_error
+from vixml.core.errors import VixmlError, user_error
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
 Cause = Callable[[Any], Any]
@@ -54,7 +53,7 @@ def error(name: str, *, by_kedro: bool = False) -> Callable[[Cause], Test]:
     def check(cause: Cause, at: Any) -> None:
         with pytest.raises((VixmlError, ParameterValidationError, DatasetError)) as caught:
             cause(at)
-        shown = user_error(caught.value)
+        shown = user_error(caught.value, ParameterValidationError)
         assert shown is not None, f"the user would see a traceback of {caught.value!r}"
         assert DOCS[name].says in " ".join(str(shown).split())
         assert by_kedro != isinstance(shown, VixmlError)

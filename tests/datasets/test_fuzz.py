@@ -21,9 +21,8 @@ from hypothesis import given
 from kedro.io import DatasetError
 
 from vixml.core.directories import MANIFEST, Built, open_sealed, publish
-from vixml.core.errors import VixmlError
+from vixml.core.errors import VixmlError, user_error
 from vixml.datasets import CSRDataset, ItemsDataset, JSONDocumentDataset, JSONLinesDataset
-from vixml.hooks import user_error
 from vixml.serving.query_files import query_blocks
 from vixml.tracking.record import RunRecords
 from vixml.training.curve import Curve

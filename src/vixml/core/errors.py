@@ -1,4 +1,4 @@
-"""The error family of ViXML.
+"""The error family of ViXML, and the one place that turns errors into sentences for a user.
 
 Whatever a user can cause ends in one of these: what was found, where, what was expected, and what to do about it.
 """
@@ -6,6 +6,10 @@ Whatever a user can cause ends in one of these: what was found, where, what was 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class VixmlError(Exception):
@@ -50,6 +54,11 @@ class VixmlError(Exception):
             parts.append(f"What to do: {self.remedy}")
         return " ".join(parts)
 
+    def plain(self) -> str:
+        """Return what is wrong and what to do for people who see neither files nor settings, as on the page."""
+        found = "" if self.found is None else f": {self.found}"
+        return " ".join(part[:1].upper() + part[1:] for part in (f"{self.what}{found}.", self.remedy or "") if part)
+
 
 class DataError(VixmlError, ValueError):
     """A data file is missing, malformed or contradicts another one."""
@@ -65,3 +74,31 @@ class StateError(VixmlError, RuntimeError):
 
 class StorageError(VixmlError, OSError):
     """A file cannot be written: the disk is full, a quota is used up, no permission, a read-only file system."""
+
+
+def user_error(error: BaseException, *others: type[BaseException]) -> BaseException | None:
+    """Return the error among `error` and its causes that tells the user what to do; None where there is none.
+
+    Args:
+        error: What was raised.
+        others: Errors of other libraries that do so too.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, (VixmlError, *others)):
+        seen = seen.__cause__
+    return seen
+
+
+def invalid_settings(error: ValidationError, what: str, *, remedy: str) -> ConfigError:
+    """Return what a parameter model rejects as an error of ours, which names every wrong setting.
+
+    Args:
+        error: The model's error.
+        what: What holds the settings, or what is wrong with them.
+        remedy: What the user can do now.
+    """
+    reasons = []
+    for one in error.errors(include_url=False):
+        place = ".".join(map(str, one["loc"]))
+        reasons.append(f"`{place}`: {one['msg']}" if place else str(one["msg"]))
+    return ConfigError(f"{what}: {'; '.join(reasons)}", remedy=remedy)

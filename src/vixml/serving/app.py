@@ -89,7 +89,7 @@ def create_app(predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("
 
     @app.exception_handler(DataError)
     async def _bad_input(request: Any, error: DataError) -> JSONResponse:
-        return JSONResponse({"detail": sentence(error)}, status_code=422)
+        return JSONResponse({"detail": error.plain()}, status_code=422)
 
     def chosen(name: str | None) -> Predictor:
         name = next(iter(predictors)) if name is None else name
@@ -126,12 +126,6 @@ def create_app(predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("
 
     app.add_api_route("/", lambda: page(""), methods=["GET"], include_in_schema=False)
     return app
-
-
-def sentence(error: DataError) -> str:
-    """Return an error as plain sentences for people who see the page alone."""
-    found = "" if error.found is None else f": {error.found}"
-    return " ".join(part[:1].upper() + part[1:] for part in (f"{error.what}{found}.", error.remedy or "") if part)
 
 
 def describe(name: str, predictor: Predictor) -> dict[str, Any]:

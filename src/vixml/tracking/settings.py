@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from pydantic import Field, ValidationError
 
-from vixml.core.errors import ConfigError
+from vixml.core.errors import ConfigError, invalid_settings
 from vixml.params.base import Params
 from vixml.tracking.store import Store
 
@@ -54,12 +54,7 @@ def read_settings(context: KedroContext) -> tuple[TrackingParams, Store, list[st
         params = TrackingParams.model_validate(conf.pop("vixml", None) or {})
         config = KedroMlflowConfig.model_validate(conf)
     except ValidationError as err:
-        first = err.errors()[0]
-        raise ConfigError(
-            f"`{'.'.join(map(str, first['loc']))}` in mlflow.yml: {first['msg']}",
-            found=first.get("input"),
-            remedy="see conf/base/mlflow.yml.",
-        ) from err
+        raise invalid_settings(err, "mlflow.yml", remedy="see conf/base/mlflow.yml.") from err
     server, experiment = config.server, config.tracking.experiment
     default = f"sqlite:///{Path(context.project_path).as_posix()}/mlflow.db"
     server.mlflow_tracking_uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vixml.core.errors import ConfigError, DataError
+from vixml.core.errors import DataError, invalid_settings
 from vixml.ingestion.tables.files import is_table, read_table
 from vixml.ingestion.tables.items import is_url
 from vixml.ingestion.tables.profile import Column, Profile, words_of
@@ -71,8 +71,7 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
     try:
         return MappingParams.model_validate(raw)
     except ValidationError as err:
-        reasons = "; ".join(str(error["msg"]) for error in err.errors())
-        raise ConfigError("the choices do not go together", found=reasons, remedy="see docs/own_data.md.") from err
+        raise invalid_settings(err, "the choices do not go together", remedy="see docs/own_data.md.") from err
 
 
 def _profiles(folder: Path, wanted: list[str]) -> dict[str, Profile]:
