@@ -135,7 +135,9 @@ def test_every_data_set_is_in_the_catalogue_and_has_one_file(catalog):
 
 def test_every_catalogue_entry_is_used(loader, catalog):
     names = {name for pipeline in PIPELINES.values() for name in pipeline.datasets() if not name.startswith("params:")}
-    used = {name if name in loader["catalog"] else catalog.config_resolver.match_dataset_pattern(name) for name in names}
+    used = {
+        name if name in loader["catalog"] else catalog.config_resolver.match_dataset_pattern(name) for name in names
+    }
     assert sorted(set(loader["catalog"]) - used) == []
 
 
