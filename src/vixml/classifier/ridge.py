@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import DataError
-from vixml.core.fingerprint import fingerprint_json
 from vixml.core.progress import progress
+from vixml.core.provenance import fingerprint_json
 from vixml.params.classifier import ClassifierParams
 
 

@@ -38,6 +38,7 @@ from vixml.core.directories import (
     write_json,
 )
 from vixml.core.errors import DataError, StateError
+from vixml.metrics.propensity import label_frequencies
 from vixml.params.base import Params
 from vixml.params.data.vision import VisionParams
 from vixml.params.retrieval import AugmentationParams, RetrievalParams
@@ -308,7 +309,7 @@ def build_bundle(
     for name in names:
         link(embeddings.path / name, folder / name)
     labels = items_label[["uid", "text", "images"]].assign(
-        trained_row=np.arange(len(items_label)), frequency=np.diff(relevance_train.tocsc().indptr).astype(np.int64)
+        trained_row=np.arange(len(items_label)), frequency=label_frequencies(relevance_train)
     )
     labels.to_parquet(folder / "labels.parquet", index=False)
     return finish_bundle(folder, settings, num_labels=len(items_label), model=model.fingerprint)
