@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from vixml.core.errors import ConfigError, DataError
-from vixml.metrics.propensity import inverse_propensity
 from vixml.metrics.ranking import METRIC_NAMES, query_metrics, ranking_metrics
 
 _SPEC = importlib.util.spec_from_file_location("oracle_metrics", Path(__file__).parents[1] / "oracles" / "metrics.py")
@@ -50,13 +49,6 @@ def _sorted_labels(predictions: sparse.csr_matrix, removed: set[tuple[int, int]]
         ranked = entry.indices[np.argsort(-entry.data, kind="stable")]
         lists.append([label for label in ranked if (row, label) not in removed][:20])
     return np.array(lists, dtype=np.int64)
-
-
-def test_inverse_propensity_matches_golden(golden: dict[str, np.ndarray]) -> None:
-    train = _matrix(golden, "train")
-    frequencies = np.asarray(train.sum(axis=0)).ravel()
-    computed = inverse_propensity(frequencies, train.shape[0], float(golden["A"]), float(golden["B"]))
-    np.testing.assert_allclose(computed, golden["inv_propensity"], rtol=1e-6)  # golden: float32
 
 
 @pytest.mark.parametrize("case", ["plain", "filtered"])
@@ -128,12 +120,3 @@ def test_contradicting_inputs_are_refused(
     relevance = sparse.csr_matrix(np.array([[1.0, 0.0]]))
     with pytest.raises(error):
         ranking_metrics(np.array(top), relevance, np.ones(weights), ks)
-
-
-def test_rare_labels_weigh_more_and_tiny_sets_weigh_one() -> None:
-    weights = inverse_propensity([0, 1, 10, 1000], 10_000, 0.55, 1.5)
-    assert (np.diff(weights) < 0).all()
-    assert (weights > 1).all()
-    assert inverse_propensity([1, 1], 2, 0.55, 1.5).tolist() == [1.0, 1.0]
-    with pytest.raises(ConfigError, match="propensity"):
-        inverse_propensity([1], 10, 0.55, 0.0)

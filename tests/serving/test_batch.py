@@ -1,9 +1,7 @@
-"""Predictions for files: every format, filters, memory by blocks, and a kill in the middle that a rerun completes."""
+"""Predictions for files: every output, filters, memory by blocks, and a kill in the middle that a rerun completes."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +14,6 @@ from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.params.prediction import PredictionParams
 from vixml.serving.batch import open_predictor, predict_file
-from vixml.serving.query_files import query_blocks
 
 COLUMNS = ["query_id", "rank", "label_id", "label_text", "score"]
 
@@ -76,62 +73,6 @@ def test_every_output_says_the_same(predictor, queries, tmp_path, form):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["q.parquet", "q.jsonl", "q.jsonl.gz", "q.csv.gz", "q.tsv"])
-def test_every_input_says_the_same(queries, tmp_path, name):
-    file, rows = tmp_path / name, pd.read_csv(queries, dtype=str, keep_default_na=False)
-    lists = rows.assign(images=[cell.split("|") if cell else [] for cell in rows["images"]])
-    if name == "q.parquet":
-        lists.to_parquet(file)
-    elif "jsonl" in name:
-        text = "".join(json.dumps(record) + "\n" for record in lists.to_dict("records"))
-        file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    else:
-        rows.to_csv(file, index=False, sep="\t" if name == "q.tsv" else ",")
-    assert list(query_blocks(file, 4)) == list(query_blocks(queries, 4))
-    assert [len(block) for block in query_blocks(file, 4)] == [4, 4, 2]
-
-
-def test_messy_columns(tmp_path):
-    file = tmp_path / "messy.csv"
-    file.write_text("Product;Brand;Pic\n A lamp ;Ikea;\nChair;;a.png\n", encoding="utf-8")
-    (block,) = query_blocks(file, 9, id_column="id", text_columns=("Brand", "Product"), image_columns=("Pic",))
-    assert (block.ids, block.texts, block.images) == (["1", "2"], ["Ikea  A lamp ", "Chair"], [[], ["a.png"]])
-
-
-def test_several_columns_of_images(tmp_path):
-    """One name may stand alone on the command line; a column that is not there holds no image."""
-    file = tmp_path / "queries.csv"
-    file.write_text("id,text,front,back\n1,lamp,a.png|b.png,c.png\n2,chair,,d.png\n3,mug,,\n", encoding="utf-8")
-    params = PredictionParams.model_validate({"text_columns": "text", "image_columns": ["front", "back", "gone"]})
-    assert params.text_columns == ("text",)
-    (block,) = query_blocks(file, 9, text_columns=params.text_columns, image_columns=params.image_columns)
-    assert block.images == [["a.png", "b.png", "c.png"], ["d.png"], []]
-
-
-def write_json_list(file, rows):
-    file.write_text(json.dumps(rows.to_dict("records"), indent=1), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("name", "write"),
-    [
-        ("q.csv", lambda file, rows: rows.to_csv(file, index=False, sep=";", encoding="cp1252")),
-        ("q.csv", lambda file, rows: rows.to_csv(file, index=False, sep="\t", encoding="utf-16")),
-        ("q.txt", lambda file, rows: rows.to_csv(file, index=False, sep="|", encoding="utf-8-sig")),
-        ("q.csv", lambda file, rows: file.write_bytes(gzip.compress(rows.to_csv(index=False).encode("cp1252")))),
-        ("q.tab", lambda file, rows: rows.to_csv(file, index=False, sep="\t")),
-        ("q.json", write_json_list),
-        ("q.pq", lambda file, rows: rows.to_parquet(file)),
-    ],
-)
-def test_whatever_own_data_may_be_queries_may_be(tmp_path, name, write):
-    texts = ["plain"] * 7 + ["Größe, 5 €; neu"]  # the first letter beyond ASCII comes late
-    write(tmp_path / name, pd.DataFrame({" id": [f"00{n}" for n in range(8)], "text": texts}).rename(columns=str.strip))
-    blocks = list(query_blocks(tmp_path / name, 3))
-    assert [uid for block in blocks for uid in block.ids] == [f"00{n}" for n in range(8)]
-    assert [text for block in blocks for text in block.texts] == texts
-
-
 def test_repeated_ids_are_counted(predictor, tmp_path, caplog):
     file = tmp_path / "q.csv"
     file.write_text("id,text\na,vase\nb,shoe\na,mug\nc,sofa\na,coat\n", encoding="utf-8")
@@ -139,27 +80,6 @@ def test_repeated_ids_are_counted(predictor, tmp_path, caplog):
     assert report["repeated_ids"] == 2
     assert "2 queries have the id of an earlier one" in caplog.text
     assert table(built)["query_id"].tolist() == [uid for uid in "abaca" for _ in range(2)]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("q.csv", "id,text\n1,a,b\n2,c,d\n", "more cells than the header"),
-        ("q.jsonl", '{"id": 1, "text": "a"}\n' * 100 + '{"text": "b"}\n', "no `id`.*query 101"),
-        ("q.csv", "id,title\n1,a\n", "no column `text`.*id, title"),
-        ("q.csv", "", "empty"),
-        ("q.csv", "id,text\n1,a\n,b\n", "no `id`.*query 2"),
-        ("q.jsonl", '{"id": 1, "text": "a"}\n{"id": 2,\n', "line 2: .*not valid JSON"),
-        ("q.jsonl", "[1]\n", "not a JSON object"),
-        ("q.parquet", "no parquet", "cannot be read"),
-        ("q.csv.gz", "no gzip", "cannot be read"),
-        ("q.xlsx", "", "format is not known"),
-    ],
-)
-def test_bad_files_are_named(tmp_path, name, content, message):
-    (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=message):
-        list(query_blocks(tmp_path / name, 100))
 
 
 def test_no_query_and_no_file(predictor, tmp_path):
