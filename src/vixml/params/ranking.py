@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vixml.params.base import Params
+from vixml.params.classifier import ClassifierParams
 
 
 class NeighbourParams(Params):
@@ -81,3 +82,22 @@ class SpaceFitParams(Params):
     """Validation queries taken, spread evenly over all."""
     max_keys: int = Field(50_000, ge=1)
     """Training queries taken, likewise; memory is 4 * max_queries * max_keys bytes for each space."""
+
+
+class EvidenceParams(Params):
+    """The evidence that labels are ranked by, and how its weights are found."""
+
+    neighbours: NeighbourParams = NeighbourParams()
+    """Labels of the nearest training queries."""
+    classifier: ClassifierParams | None = ClassifierParams()
+    """One classifier for each label; null leaves them out."""
+    spaces: SpaceFitParams = SpaceFitParams()
+    """How feature spaces are weighed."""
+    blend: BlendFitParams = BlendFitParams()
+    """How the parts are weighed."""
+    held_out: int = Field(1000, ge=2)
+    """Training queries, evenly spread and at most a tenth, that stand in for a missing validation split: they are no
+    neighbours and no examples while weights are fitted, and both afterwards."""
+    untuned_weight: float = Field(0.5, ge=0)
+    """Weight of the trained prototypes beside the other parts where there is no validation split: the model has seen
+    the training queries that stand in for it, so they cannot judge it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ class Items:
         terms = sp.hstack(sparse, format="csr") if sparse else sp.csr_matrix((num, 0))
         return cls(joined * norm[:, None], sp.csr_matrix(sp.diags_array(norm) @ terms, dtype=np.float32))
 
+    @cached_property
+    def holders(self) -> sp.csr_matrix:
+        """For each term the items that hold it, CSR [terms, n]."""
+        return sp.csr_matrix(self.sparse.T.tocsr())
+
     def __len__(self) -> int:
         return len(self.dense)
 
@@ -87,12 +93,11 @@ def most_similar(queries: Items, keys: Items, k: int, *, block: int = 256) -> Fo
     k = min(k, len(keys))
     similarity = np.empty((len(queries), k), dtype=np.float32)
     rows = np.empty((len(queries), k), dtype=np.int64)
-    holders = keys.sparse.T.tocsr()  # for each term the keys that hold it
     for begin in range(0, len(queries), block):
         part = queries[begin : begin + block]
         scores = part.dense @ keys.dense.T
         if part.sparse.nnz:
-            scores += (part.sparse @ holders).toarray()
+            scores += (part.sparse @ keys.holders).toarray()
         best = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
         values = np.take_along_axis(scores, best, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")

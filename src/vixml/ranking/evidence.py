@@ -1,0 +1,211 @@
+"""All evidence about the labels of a query, and the ranking that it adds up to.
+
+Parts (their names are those of the blend's weights):
+
+- `neighbours`: labels of the nearest training queries by all feature spaces; `neighbours_text`, `neighbours_images` by
+  texts and embedding, or images, alone (only where there are images).
+- `classifiers`: one linear classifier for each label.
+- `prototypes`, `label_texts`: similarity to the labels' vectors, as trained.
+- `label_words`: words and parts of words that a query shares with a label's text.
+- `frequency`: how often a label occurs, whatever the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from vixml.classifier.features import classifier_features
+from vixml.params.classifier import ClassifierParams
+from vixml.params.ranking import BlendParams, NeighbourParams
+from vixml.ranking.blend import DEPTH, Evidence, blend
+from vixml.ranking.features import IMAGES, Described, FeatureMaps
+from vixml.ranking.neighbours import neighbour_scores
+from vixml.ranking.similarity import Blocks, Items, most_similar
+from vixml.retrieval.augmentation import sparse_top_k
+from vixml.retrieval.exact import top_k
+from vixml.retrieval.index import LabelIndex, SearchResult
+
+_Source = Callable[[Described, Blocks, sp.csr_matrix | None], Evidence]
+"""Queries, their feature spaces and excluded pairs in, evidence out."""
+
+
+@dataclass(frozen=True)
+class LabelSide:
+    """What is known of the labels, a row each; a label added after training has what its text tells.
+
+    Args:
+        terms: Sparse feature spaces of the labels' texts, CSR [L, terms].
+        inverse_propensity: float64 [L].
+        prior: Share of the training queries that have the label, float32 [L].
+        relevance: Labels of the training queries, CSR [N, L].
+        classifiers: Weights [L, D]; rows of zeros for labels without a classifier. None: there are none.
+        prototypes: Index over the label prototypes.
+        texts: Index over the embeddings of the label texts.
+    """
+
+    terms: Blocks
+    inverse_propensity: NDArray[np.float64]
+    prior: NDArray[np.float32]
+    relevance: sp.csr_matrix
+    classifiers: NDArray[np.floating] | None = None
+    prototypes: LabelIndex | None = None
+    texts: LabelIndex | None = None
+
+    def among(
+        self, rows: NDArray[np.int64], *, prototypes: LabelIndex | None = None, texts: LabelIndex | None = None
+    ) -> LabelSide:
+        """Return the side of some labels, with indexes over them.
+
+        Args:
+            rows: Their rows int64 [l].
+            prototypes: Index over their prototypes.
+            texts: Index over their texts.
+        """
+        classifiers = None if self.classifiers is None else self.classifiers[rows]
+        terms = {name: block[rows] for name, block in self.terms.items()}
+        relevance = sp.csr_matrix(self.relevance[:, rows])
+        return LabelSide(
+            terms, self.inverse_propensity[rows], self.prior[rows], relevance, classifiers, prototypes, texts
+        )
+
+
+@dataclass(frozen=True)
+class EvidenceRanker:
+    """Ranks labels by all evidence.
+
+    Args:
+        maps: Turn items into feature spaces.
+        keys: Training queries in these spaces.
+        labels: The label side.
+        spaces: Weight of each space where training queries are compared.
+        params: Weights of the parts.
+        neighbours: Neighbours and their regression.
+        classifier: Features of the classifiers.
+        block: Queries ranked at once.
+    """
+
+    maps: FeatureMaps
+    keys: Blocks
+    labels: LabelSide
+    spaces: dict[str, float]
+    params: BlendParams
+    neighbours: NeighbourParams = field(default_factory=NeighbourParams)
+    classifier: ClassifierParams = field(default_factory=ClassifierParams)
+    block: int = 1024
+    _joined: dict[str, Items] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Number of labels."""
+        return self.labels.relevance.shape[1]
+
+    def search(self, queries: Described, k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
+        """Return scores float32 [n, k] and labels int64 [n, k], best first, padded with -inf and -1.
+
+        Args:
+            queries: n queries; the ranking of one does not depend on the others.
+            k: Labels wanted.
+            exclude: Pairs left out, CSR [n, L].
+        """
+        used = [name for name, part in self.params.parts.items() if part.weight > 0]
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        labels = np.full((len(queries), k), -1, dtype=np.int64)
+        for begin in range(0, len(queries), self.block):
+            rows = slice(begin, begin + self.block)
+            parts = self.gather(queries[rows], used, exclude=None if exclude is None else exclude[rows])
+            scores[rows], labels[rows] = sparse_top_k(blend(parts, self.params, self.labels.inverse_propensity), k)
+        return scores, labels
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """Names of the parts that there is something for."""
+        return tuple(self._sources())
+
+    def gather(
+        self, queries: Described, names: Collection[str], *, exclude: sp.csr_matrix | None = None
+    ) -> dict[str, Evidence]:
+        """Return the evidence of the named parts about one block of queries, without excluded pairs."""
+        blocks, sources = self.maps.apply(queries), self._sources()
+        return {
+            name: source(queries, blocks, exclude).without(exclude).strongest(DEPTH)
+            for name, source in sources.items()
+            if name in names
+        }
+
+    def tuned(self, spaces: dict[str, float] | None = None, params: BlendParams | None = None) -> EvidenceRanker:
+        """Return the ranking with other weights."""
+        return replace(self, spaces=spaces or self.spaces, params=params or self.params)
+
+    def _sources(self) -> dict[str, _Source]:
+        sources: dict[str, _Source] = {}
+        sources["neighbours"] = lambda _, blocks, __: self._near("neighbours", blocks, self.spaces)
+        if IMAGES in self.keys:
+            text = {name: 1.0 for name in self.keys if name != IMAGES}
+            sources["neighbours_text"] = lambda _, blocks, __: self._near("text", blocks, text)
+            sources["neighbours_images"] = lambda _, blocks, __: self._near(IMAGES, blocks, {IMAGES: 1.0})
+        if self.labels.classifiers is not None:
+            sources["classifiers"] = partial(self._classify, self.labels.classifiers)
+        if self.labels.prototypes is not None:
+            sources["prototypes"] = partial(self._search, self.labels.prototypes)
+        if self.labels.texts is not None:
+            sources["label_texts"] = partial(self._search, self.labels.texts)
+        if self.labels.terms:
+            sources["label_words"] = self._words
+        sources["frequency"] = self._frequency
+        return sources
+
+    def _near(self, name: str, blocks: Blocks, spaces: dict[str, float]) -> Evidence:
+        keys = self._join(name, self.keys, spaces)
+        return Evidence(neighbour_scores(Items.join(blocks, spaces), keys, self.labels.relevance, self.neighbours))
+
+    def _join(self, name: str, blocks: Blocks, weights: dict[str, float]) -> Items:
+        """Join what stays the same from query to query once."""
+        if name not in self._joined:
+            self._joined[name] = Items.join(blocks, weights)
+        return self._joined[name]
+
+    def _search(self, index: LabelIndex, queries: Described, _: Blocks, exclude: sp.csr_matrix | None) -> Evidence:
+        return Evidence.of_similarities(index.search(queries.vectors, DEPTH, exclude=exclude), self.size)
+
+    def _classify(
+        self, weights: NDArray[np.floating], _: Described, blocks: Blocks, exclude: sp.csr_matrix | None
+    ) -> Evidence:
+        features = classifier_features(blocks, self.classifier)
+        return Evidence.of_scores(top_k(features, weights, DEPTH, exclude=exclude), self.size)
+
+    def _words(self, _: Described, blocks: Blocks, __: sp.csr_matrix | None) -> Evidence:
+        equal = dict.fromkeys(self.labels.terms, 1.0)
+        shared = {name: blocks[name] for name in self.labels.terms}
+        labels = self._join("label_words", self.labels.terms, equal)
+        found = most_similar(Items.join(shared, equal), labels, 2 * DEPTH)
+        return Evidence.of_scores(found, self.size)
+
+    def _frequency(self, queries: Described, _: Blocks, exclude: sp.csr_matrix | None) -> Evidence:
+        extra = 0 if exclude is None else int(np.diff(exclude.indptr).max(initial=0))
+        order = np.argsort(-self.labels.prior, kind="stable")[: DEPTH + extra]
+        shape = (len(queries), len(order))
+        return Evidence.of_scores(
+            (np.broadcast_to(self.labels.prior[order], shape), np.broadcast_to(order, shape)), self.size
+        )
+
+
+def label_side(
+    maps: FeatureMaps, texts: Sequence[str], relevance: sp.csr_matrix, weights: NDArray[np.float64]
+) -> LabelSide:
+    """Return what texts and training relevance say about the labels.
+
+    Args:
+        maps: The feature maps.
+        texts: Text of each label.
+        relevance: Labels of the training queries, CSR [N, L].
+        weights: Inverse propensity of each label float64 [L].
+    """
+    prior = np.bincount(relevance.indices, minlength=relevance.shape[1]) / max(1, relevance.shape[0])
+    terms = maps.lexical.apply(texts)
+    return LabelSide(terms, weights, prior.astype(np.float32), sp.csr_matrix(relevance, dtype=np.float32))
