@@ -1,4 +1,4 @@
-"""Every node at the limit of its disk, what a user sees of an error, and which settings nodes really read."""
+"""Full disks and mistakes: told as such, and every older output stays."""
 
 import os
 import resource
@@ -9,20 +9,13 @@ from pathlib import Path
 import pytest
 from kedro.framework.project import settings
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 
 from vixml.core.errors import StorageError
 from vixml.core.files import content_hash
 from vixml.freshness import runner
-from vixml.freshness.reads import READS
-from vixml.params.base import Params
-from vixml.params.speed import SPEED_ONLY
 from vixml.pipeline_registry import register_pipelines
 
 PIPELINES = ("fabrication", "ingestion", "image_embedding", "encoder_vision")
-EXEMPT = {("EvaluationParams", "ks")}  # read by a training, but on purpose no reason to train again
-# Mining makes an index of its own after `batching.mining_index`, not after the variant's `retrieval`.
-MINING = {name: {("RetrievalParams", "kind")} for name in ("refresh_hard_negatives", "train_hard")}
 
 
 def outputs_of(project):
@@ -74,55 +67,6 @@ def test_a_full_disk_in_any_node_is_told_and_leaves_all_outputs(kedro_run, proje
             text = at_limit(limit, lambda node=node: runner.FreshRunner().run(Pipeline([node]), catalog))
             assert text.startswith(StorageError.__name__), f"{node.name} at {limit} bytes: {text}"
             assert outputs_of(project) == before, f"{node.name} at {limit} bytes"
-
-
-def allowed(model, include):
-    """Return (section, field) of everything that `include` lets count, and of what only changes the speed."""
-    fields = model.model_fields if include is None else include
-    found = {(model.__name__, name) for name in [*fields, *SPEED_ONLY.get(model, {})]}
-    below = fields if isinstance(fields, dict) and include is not None else dict.fromkeys(fields)
-    for name, inner in below.items():
-        kind = model.model_fields[name].annotation
-        for part in [kind, *getattr(kind, "__args__", ())]:
-            if isinstance(part, type) and issubclass(part, Params):
-                found |= allowed(part, None if inner in (None, True) else inner)
-    speed = SPEED_ONLY.get(model, {})
-    for name, inner in speed.items():
-        if inner is not True:
-            found |= {(model.model_fields[name].annotation.__name__, field) for field in inner}
-    return found
-
-
-@pytest.mark.e2e
-def test_nodes_read_only_the_settings_that_count_for_them(kedro_run, tiny, monkeypatch):
-    """A setting that a node reads, but that does not count for it, would leave a wrong result fresh."""
-    seen: dict[str, set[tuple[str, str]]] = {}
-    running = []
-    real = Params.__getattribute__
-
-    def watched(self, name):
-        if running and name in type(self).model_fields:
-            seen[running[-1]].add((type(self).__name__, name))
-        return real(self, name)
-
-    real_run = Node.run
-
-    def run(self, inputs=None):
-        running.append(self.func.__name__)
-        seen.setdefault(running[-1], set())
-        try:
-            return real_run(self, inputs)
-        finally:
-            running.pop()
-
-    monkeypatch.setattr(Node, "run", run)
-    monkeypatch.setattr(Params, "__getattribute__", watched)
-    kedro_run(*PIPELINES, params=tiny)
-    assert set(READS) <= set(seen)
-    for name, sections in READS.items():
-        may = set().union(*(allowed(model, include) for model, include in sections.items())) | EXEMPT
-        assert seen[name], name
-        assert seen[name] - MINING.get(name, set()) <= may, name
 
 
 def test_a_users_mistake_ends_with_a_sentence_and_exit_code_1(project):

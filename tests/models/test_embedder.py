@@ -15,7 +15,6 @@ from transformers import AutoModel
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.embedder import Embedder
 from vixml.models.item_batch import ItemBatch
-from vixml.models.prototype import PrototypeCombiner
 from vixml.models.sequence import InputTemplate, chunks_by_length
 
 
@@ -60,17 +59,6 @@ def test_decoder_forward(golden_dir: Path, pooling: str, key: str) -> None:
         np.testing.assert_allclose(embedder(ItemBatch(tokens, images, np.full(6, 3))), golden[key], atol=1e-4)
         if pooling == "mean":
             np.testing.assert_allclose(embedder(ItemBatch(tokens)), golden["text"], atol=1e-4)
-
-
-def test_prototype_combiner(golden_dir: Path) -> None:
-    """The combiner gives the golden prototypes."""
-    golden = np.load(golden_dir / "prototype_combiner.npz", allow_pickle=False)
-    combiner = PrototypeCombiner(32, num_heads=int(golden["heads"]), feedforward=int(golden["feedforward"])).eval()
-    weights = {name.removeprefix("weight."): torch.tensor(golden[name]) for name in golden.files if "weight." in name}
-    combiner.layer.load_state_dict(weights)
-    inputs = [torch.tensor(golden[name]) for name in ("text", "free_vector", "centroid")]
-    with torch.no_grad():
-        np.testing.assert_allclose(combiner(*inputs), golden["prototype"], atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["encoder", "decoder"])

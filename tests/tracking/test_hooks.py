@@ -1,21 +1,19 @@
+"""None"""
+
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from kedro.pipeline import node, pipeline
 
 from vixml.core.directories import SealedDirectory, WorkDirectory
-from vixml.core.errors import ConfigError
 from vixml.params.variant import VariantParams
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
-from vixml.tracking.settings import read_settings
 
 _SPEC = importlib.util.spec_from_file_location("tracking_harness", Path(__file__).with_name("conftest.py"))
 harness = importlib.util.module_from_spec(_SPEC)
@@ -74,26 +72,6 @@ def test_kedro_mlflow_reads_its_configuration_from_the_context(config, tmp_path)
     context = harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=inputs(tmp_path, "encoder_text"))
     assert context.mlflow.server.mlflow_tracking_uri == config["server"]["mlflow_tracking_uri"]
     assert context.mlflow.ui.port == "5000"
-
-
-@pytest.mark.parametrize(
-    ("change", "names"),
-    [({"vixml": {"system_metric": True}}, "system_metric"), ({"servr": {}}, "servr"), ({"server": {"uri": 1}}, "uri")],
-)
-def test_a_misspelt_setting_is_named(config, tmp_path, change, names):
-    with pytest.raises(ConfigError, match=names):
-        harness.drive(TrackingHooks(), {**config, **change}, pipeline([]), folder=tmp_path)
-
-
-def test_credentials_come_from_their_file_only(config, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "old")
-    config["server"]["credentials"] = "server"
-    context = SimpleNamespace(config_loader=harness.Loader(config), project_path=tmp_path)
-    with pytest.raises(ConfigError, match=r"credentials `server`.*credentials\.yml"):
-        read_settings(context)
-    context.config_loader["credentials"] = {"server": {"MLFLOW_TRACKING_TOKEN": "new"}}
-    read_settings(context)
-    assert os.environ["MLFLOW_TRACKING_TOKEN"] == "new"
 
 
 def test_several_variants_are_nested_under_one_parent(config, runs_of, tmp_path):

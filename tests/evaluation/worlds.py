@@ -1,0 +1,81 @@
+"""A world of labels whose prototypes are poor, published as embeddings and evaluated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from vixml.core.directories import Built, WorkDirectory, publish
+from vixml.evaluation import stages
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.variant import VariantParams
+
+EVALUATION = EvaluationParams(ks=(1, 5, 10), top_k=10)
+
+FACTS = ("training_seconds", "parameters", "trained_parameters", "peak_memory_bytes", "epochs", "steps", "device")
+
+
+NUM_LABELS, NUM_TRAIN = 40, 120
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_world():
+    """Labels whose prototypes are poor, and training queries that know better: each is near its label's place."""
+    rng = np.random.default_rng(0)
+    places = unit(rng.normal(size=(NUM_LABELS, 16)))
+
+    def queries(count):
+        label = rng.integers(0, NUM_LABELS, count)
+        relevance = sp.csr_matrix((np.ones(count, np.float32), (np.arange(count), label)), (count, NUM_LABELS))
+        return unit(places[label] + 0.1 * rng.normal(size=(count, 16))), relevance
+
+    sides = {name: queries(count) for name, count in (("train", NUM_TRAIN), ("validation", 60), ("test", 60))}
+    poor = unit(places + 0.5 * rng.normal(size=places.shape))
+    return sides, poor, unit(places + 0.4 * rng.normal(size=places.shape))
+
+
+def published(world, folder):
+    sides, poor, texts = world
+    (folder / "built").mkdir(parents=True)
+    np.save(folder / "built" / "test_imageless.npy", np.arange(60) % 2 == 1)
+    for name in ("train", "validation", "test"):
+        np.save(folder / "built" / f"{name}_queries.npy", sides[name][0])
+    np.save(folder / "built" / "label_prototypes.npy", poor)
+    np.save(folder / "built" / "label_texts.npy", texts)
+    return publish(Built(folder / "built", "embeddings", {"milliseconds_per_query": 1.0}), folder / "embeddings")
+
+
+def run(world, folder, retrieval, validation=True, **settings):
+    sides, _, _ = world
+    params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}, **settings})
+    embeddings = published(world, folder)
+    index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
+    (folder / "m").mkdir()
+    model = publish(Built(folder / "m", "model", dict.fromkeys(FACTS, 1)), folder / "model")
+    held = slice(None if validation else 0)
+    common = {"embeddings": embeddings, "index": index, "relevance_train": sides["train"][1]}
+    no_pairs = sp.csr_matrix((60, NUM_LABELS), dtype=np.float32)
+    ranking = stages.tune_ranking(
+        params,
+        EVALUATION,
+        **common,
+        relevance_validation=sides["validation"][1][held],
+        filter_validation=no_pairs[held],
+    )
+    document, predictions = stages.evaluate_variant(
+        params,
+        EVALUATION,
+        dataset="toy",
+        model=model,
+        **common,
+        ranking=ranking,
+        items_test=pd.DataFrame({"text": ["a b"] * 60, "images": [["x.png"], []] * 30}),
+        relevance_test=sides["test"][1],
+        filter_test=no_pairs,
+        work=WorkDirectory(folder / "w"),
+    )
+    return ranking, document, predictions
