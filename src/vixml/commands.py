@@ -158,10 +158,10 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except Exception as err:
-        found = user_error(err)
-        if found is None:
+        shown = user_error(err)
+        if shown is None:
             raise
-        typer.echo(f"vixml: {found}", err=True)
+        typer.echo(f"vixml: {shown}", err=True)
         raise typer.Exit(1) from None
 
 

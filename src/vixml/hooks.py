@@ -142,11 +142,11 @@ def show_errors_briefly(log_file: Path) -> None:
     other = getattr(sys.excepthook, "other", sys.excepthook)
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        found = user_error(error, ParameterValidationError)
-        if found is None:
+        shown = user_error(error, ParameterValidationError)
+        if shown is None:
             other(kind, error, trace)
             return
-        click.secho(f"Error: {found}", err=True, fg="red")
+        click.secho(f"Error: {shown}", err=True, fg="red")
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
             log_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")

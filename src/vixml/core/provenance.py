@@ -44,13 +44,13 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of the distributions among `names` that are installed; imports none of them."""
-    found = {}
+    versions = {}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -60,9 +60,10 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name}: {_short(then.get(name))} -> {_short(now.get(name))}" for name in names]
 
 
-def listed(found: list[str], most: int = 12) -> str:
+def listed(entries: list[str], most: int = 12) -> str:
     """Return the first differences in one line, and how many more there are."""
-    return "; ".join(found[:most]) + (f"; and {len(found) - most} more" if len(found) > most else "")
+    more = len(entries) - most
+    return "; ".join(entries[:most]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _short(value: Any) -> str:

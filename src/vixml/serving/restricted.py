@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +11,29 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
-from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.augmentation import Ranker
-from vixml.retrieval.exact import top_k
 from vixml.retrieval.index import ExactIndex, SearchResult
 from vixml.serving.bundle import PredictorBundle
 
 
 @dataclass(frozen=True)
-class RestrictedIndex:
+class RestrictedIndex(ExactIndex):
     """Some rows of the label vectors; searched exactly, answers in rows of the whole.
 
     Args:
         vectors: All label vectors [L, d]; may be a memory map.
-        rows: The rows searched, increasing.
         params: Block sizes.
         device: Where to compute.
+        rows: The rows searched, increasing.
     """
 
-    vectors: NDArray[Any]
-    rows: NDArray[np.int64]
-    params: RetrievalParams
-    device: str | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of all label vectors."""
-        return int(self.vectors.shape[0])
-
-    @property
-    def dim(self) -> int:
-        """Width of a vector."""
-        return int(self.vectors.shape[1])
+    rows: NDArray[np.int64] = field(kw_only=True)
 
     def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
         """See `LabelIndex.search`."""
-        scores, found = top_k(
-            queries,
-            _Rows(self.vectors, self.rows),  # type: ignore[arg-type]
-            k,
-            exclude=None if exclude is None else exclude[:, self.rows],
-            query_block=self.params.query_block,
-            label_block=self.params.label_block,
-            device=self.device,
-        )
-        return scores, np.where(found >= 0, self.rows[found], -1)
+        gathered = ExactIndex(_Rows(self.vectors, self.rows), self.params, self.device)  # type: ignore[arg-type]
+        scores, labels = gathered.search(queries, k, exclude=None if exclude is None else exclude[:, self.rows])
+        return scores, np.where(labels >= 0, self.rows[labels], -1)
 
     def save(self, folder: Path) -> None:
         """Refuse: a restriction belongs to one prediction.
@@ -96,8 +74,8 @@ def restrict(ranker: Ranker, bundle: PredictorBundle, rows: NDArray[np.int64], *
         relevance.eliminate_zeros()
     return replace(
         ranker,
-        labels=RestrictedIndex(bundle.label_prototypes, rows, params, device),
-        texts=None if ranker.texts is None else RestrictedIndex(bundle.label_texts, rows, params, device),
+        labels=RestrictedIndex(bundle.label_prototypes, params, device, rows=rows),
+        texts=None if ranker.texts is None else RestrictedIndex(bundle.label_texts, params, device, rows=rows),
         relevance=relevance,
     )
 

@@ -51,10 +51,10 @@ def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
     Raises:
         StateError: They differ; every difference is named.
     """
-    found = differences(model.meta[TRAINED_WITH], trained_with(params)) if TRAINED_WITH in model.meta else []
-    if found:
+    changed = differences(model.meta[TRAINED_WITH], trained_with(params)) if TRAINED_WITH in model.meta else []
+    if changed:
         raise StateError(
-            f"this model was trained with other settings than this run has (then -> now): {listed(found)}.",
+            f"this model was trained with other settings than this run has (then -> now): {listed(changed)}.",
             file=model.path,
             remedy="give the same --params as for its training, or train it again.",
         )
@@ -69,11 +69,11 @@ def check_identity(saved: Identity, current: Identity, *, state: Path, resume: R
     Raises:
         StateError: Settings or data differ and `resume` is not `force`; every difference is named.
     """
-    found = differences(saved, current)
-    if not found:
+    changed = differences(saved, current)
+    if not changed:
         return
-    what = listed(found)
-    if resume == "force" or all(name.startswith("versions.") for name in found):
+    what = listed(changed)
+    if resume == "force" or all(name.startswith("versions.") for name in changed):
         log.warning("Continuing %s although it was made with other settings (then -> now): %s", state, what)
         return
     raise StateError(
