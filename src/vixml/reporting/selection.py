@@ -14,7 +14,7 @@ from vixml.evaluation.archive import StoredRun
 
 LATEST = "latest"
 _BACK = re.compile(r"(?P<name>.+)~(?P<back>\d+)$")
-_SAME = {"queries": "test queries", "labels": "labels", "relevance": "true pairs", "filter": "filter pairs"}
+_PARTS = {"queries": "test queries", "labels": "labels", "relevance": "true pairs", "filter": "filter pairs"}
 _log = logging.getLogger(__name__)
 
 
@@ -59,13 +59,13 @@ def choose_runs(archives: Archives, references: str, test_set: Mapping[str, Any]
     for reference in (part.strip() for part in str(references).split("+")):
         if reference == LATEST:
             for variant, runs in archives.items():
-                if runs and not differences(runs[0], test_set):
+                if runs and not differing_parts(runs[0], test_set):
                     found[runs[0].id] = (variant, runs[0])
                 elif runs:
                     _log.warning(
                         "%s is left out: its newest run was measured on another test set (%s). Run it again.",
                         variant,
-                        ", ".join(differences(runs[0], test_set)),
+                        ", ".join(differing_parts(runs[0], test_set)),
                     )
         elif reference:
             variant, run = find_run(archives, reference)
@@ -115,7 +115,7 @@ def require_same_test_set(run: StoredRun, reference: str, test_set: Mapping[str,
     Raises:
         StateError: It was; what differs is named.
     """
-    if parts := differences(run, test_set):
+    if parts := differing_parts(run, test_set):
         theirs = run.document["test_set"]
         raise StateError(
             f"run `{reference}` was measured on another test set: its {' and '.join(parts)} differ",
@@ -128,10 +128,10 @@ def require_same_test_set(run: StoredRun, reference: str, test_set: Mapping[str,
         )
 
 
-def differences(run: StoredRun, test_set: Mapping[str, Any]) -> list[str]:
-    """Name what differs between a run's test set and the present one."""
+def differing_parts(run: StoredRun, test_set: Mapping[str, Any]) -> list[str]:
+    """Name the parts in which a run's test set differs from the present one."""
     theirs = run.document["test_set"]
-    return [words for key, words in _SAME.items() if theirs.get(key) != test_set[key]]
+    return [words for key, words in _PARTS.items() if theirs.get(key) != test_set[key]]
 
 
 def _labelled(pairs: Sequence[tuple[str, StoredRun]]) -> list[ChosenRun]:
