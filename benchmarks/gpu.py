@@ -74,12 +74,12 @@ def step(
 
 def encoding(trainer: Trainer, device: torch.device) -> float:
     """Return the milliseconds a text takes to encode for inference."""
-    source = trainer.inputs.queries
+    source = trainer.data.queries
     precision = trainer.params.optim.precision
     for _ in range(2):  # the first one warms up
         synchronise(device)
         started = time.perf_counter()
-        embed_all(trainer.model, source, precision=precision, desc="encode")
+        embed_all(trainer.state.model, source, precision=precision, desc="encode")
         synchronise(device)
     return 1000 * (time.perf_counter() - started) / len(source)
 

@@ -3,7 +3,7 @@
     python -m benchmarks.train_step --batch 256 --steps 10 --images
     python -m benchmarks.train_step --backbone qwen2.5-3b --batch 2048 --gradient-cache   # on a GPU
 
-The real `Trainer` runs its own steps; every part is timed by wrapping its method, with a device synchronisation before
+The real `TrainingStep` runs; every part is timed by wrapping its method, with a device synchronisation before
 and after. Utilisation counts useful tokens only (no padding, no recomputation), against the rate of a large matrix
 product measured in the same run.
 """
@@ -33,17 +33,16 @@ from vixml.models.precision import to_device, uses_bf16
 from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
 from vixml.training.checkpoint import save_checkpoint
-from vixml.training.inputs import ItemSource
+from vixml.training.encode import validate
 from vixml.training.loop import Trainer
-from vixml.training.training_inputs import TrainingInputs
-from vixml.training.validation import Validation, validate
+from vixml.training.training_data import ItemSource, TrainingData, Validation
 
 PARTS = {
-    "data": "_gather",
+    "data": "gather",
     "forward": "_forward",
     "loss": "_loss",
     "backward": "_backward",
-    "optimiser": "_optimise",
+    "optimiser": "_update_weights",
     "bank": "_remember",
 }
 IMAGE_DIM, LABELS_A_QUERY = 1152, 2
@@ -109,9 +108,9 @@ def make_trainer(options: argparse.Namespace, device: torch.device, work: Path) 
         optim={"precision": options.precision},
         training={"epochs": 1, "device": options.device},
     )
-    inputs = TrainingInputs(queries, labels, relevance, weights, validation)
+    inputs = TrainingData(queries, labels, relevance, weights, validation)
     trainer = Trainer(model.train(), inputs, params, seed=0, work=work, identity={})
-    trainer.optimiser.zero_grad()
+    trainer.state.optimiser.zero_grad()
     return trainer
 
 
@@ -154,26 +153,26 @@ def measure(trainer: Trainer, steps: int, device: torch.device) -> tuple[dict[st
 
     batches = trainer.batches()
     for rows in batches[:3]:
-        trainer._train_step(rows)
+        trainer.step.learn(trainer.state, rows)
     for name, method in PARTS.items():
-        setattr(trainer, method, timed(name, getattr(trainer, method)))
-    gather = trainer._gather
+        setattr(trainer.step, method, timed(name, getattr(trainer.step, method)))
+    gather = trainer.step.gather
 
-    def counted(rows: Any) -> Any:
+    def counted(state: Any, rows: Any) -> Any:
         nonlocal tokens
-        found = gather(rows)
-        tokens += int(trainer.model.embedder.pack(found[2]).offsets[-1])
+        found = gather(state, rows)
+        tokens += int(trainer.state.model.embedder.pack(found[2]).offsets[-1])
         return found
 
-    trainer._gather = counted  # type: ignore[method-assign]
+    trainer.step.gather = counted  # type: ignore[method-assign]
     synchronise(device)
     started = time.perf_counter()
     for rows in batches[3 : 3 + steps]:
-        terms = trainer._train_step(rows)
-        trainer.epoch_means.add(terms)
+        terms = trainer.step.learn(trainer.state, rows)
+        trainer.state.epoch_means.add(terms)
     synchronise(device)
     spent["step"] = time.perf_counter() - started
-    linear = [m for m in trainer.model.embedder.backbone.modules() if type(m).__name__ == "Linear"]
+    linear = [m for m in trainer.state.model.embedder.backbone.modules() if type(m).__name__ == "Linear"]
     # forward, gradient of the inputs, gradient of the weights where they are trained: 2 operations a weight and token
     flops_a_token = sum(m.weight.numel() * 2 * (3 if m.weight.requires_grad else 2) for m in linear)
     return {name: value / steps for name, value in spent.items()}, flops_a_token * tokens / steps
@@ -216,12 +215,12 @@ def around(trainer: Trainer, step: float, device: torch.device) -> None:
         return time.perf_counter() - started
 
     training = trainer.params.training
-    saving = seconds(lambda: save_checkpoint(trainer, trainer.checkpoints))
-    logging = seconds(lambda: trainer.curve.log(step=1, epoch=1, **trainer.epoch_means.take()))
-    data = trainer.inputs.validation
+    saving = seconds(lambda: save_checkpoint(trainer.state, trainer.checkpoints, keep=training.keep_checkpoints))
+    logging = seconds(lambda: trainer.curve.log(step=1, epoch=1, **trainer.state.epoch_means.take()))
+    data = trainer.data.validation
     assert data is not None
     precision = trainer.params.optim.precision
-    checking = seconds(lambda: validate(trainer.model, trainer.inputs.labels, data, precision=precision))
+    checking = seconds(lambda: validate(trainer.state.model, trainer.data.labels, data, precision=precision))
     period = 60 * training.checkpoint_minutes
     print(f"  a checkpoint takes {saving:.2f} s: {100 * saving / period:.2f} % at one every {period:.0f} s")
     print(f"  a record of the curve takes {1000 * logging:.2f} ms: {100 * logging / step:.2f} % of a step, if at each")

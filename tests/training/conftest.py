@@ -18,9 +18,8 @@ from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
 from vixml.params.model import PrototypeParams
 from vixml.params.variant import VariantParams
-from vixml.training.inputs import ItemSource
 from vixml.training.loop import Trainer
-from vixml.training.training_inputs import TrainingInputs
+from vixml.training.training_data import ItemSource, TrainingData
 
 PARAMS = VariantParams(
     batching={"batch_size": 16, "start_epoch": 2, "update_every": 1, "cluster_size": 4, "double_at": [3]},
@@ -53,7 +52,7 @@ def tiny_trainer(work: Path, *, identity: str = "same", params: VariantParams = 
     relevance.data[:] = 1
     relevance.sort_indices()
     weights = inverse_propensity(np.diff(relevance.tocsc().indptr), 50, 0.55, 1.5)
-    inputs = TrainingInputs(_source(50, rng, vectors), _source(20, rng, vectors), relevance, weights)
+    inputs = TrainingData(_source(50, rng, vectors), _source(20, rng, vectors), relevance, weights)
     model = tiny_model(20, params.objective.label_side)
     return Trainer(model, inputs, params, seed=7, work=work, identity={"params.optim.lr": identity})
 

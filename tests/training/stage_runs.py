@@ -14,7 +14,9 @@ from vixml.core.directories import SealedDirectory, WorkDirectory, publish
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
 from vixml.training import stages
-from vixml.training.loop import Trainer
+from vixml.training.state import TrainingState
+from vixml.training.step.training_step import TrainingStep
+from vixml.training.variant_data import VariantData
 
 PARAMS = VariantParams(
     backbone={"tiny": {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "vocab_size": 200}},
@@ -41,7 +43,7 @@ def items(count: int, side: str) -> pd.DataFrame:
     )
 
 
-def make_inputs(folder: Path) -> stages.StageInputs:
+def make_inputs(folder: Path) -> VariantData:
     sizes = {"train": 50, "validation": 6, "test": 9, "label": 20}
     tables = {side: items(size, side) for side, size in sizes.items()}
     work = WorkDirectory(folder / "tokens_work")
@@ -50,21 +52,19 @@ def make_inputs(folder: Path) -> stages.StageInputs:
     relevance.data[:] = 1
     relevance.sort_indices()
     held_out = sp.csr_matrix(relevance[:6])
-    return stages.StageInputs(
+    return VariantData(
         PARAMS, EvaluationParams(), 3, tokens, None, relevance, held_out, sp.csr_matrix((6, 20), dtype=np.float32)
     )
 
 
-def changed(inputs: stages.StageInputs, **groups: dict[str, object]) -> stages.StageInputs:
+def changed(inputs: VariantData, **groups: dict[str, object]) -> VariantData:
     """The same data with other settings."""
     settings = inputs.params.model_dump()
     merged = {name: {**settings[name], **changes} for name, changes in groups.items()}
     return dataclasses.replace(inputs, params=VariantParams(**{**settings, **merged}))
 
 
-def train(
-    inputs: stages.StageInputs, folder: Path, *, resume: str = "auto"
-) -> tuple[SealedDirectory, list[dict[str, float]]]:
+def train(inputs: VariantData, folder: Path, *, resume: str = "auto") -> tuple[SealedDirectory, list[dict[str, float]]]:
     """Run the three training stages as the pipeline does."""
     work = WorkDirectory(folder / "work")
     warmup = publish(stages.train_warmup(inputs, work, resume=resume), folder / "warmup")
@@ -84,11 +84,11 @@ def without_speed(curve: list[dict[str, float]]) -> list[tuple[tuple[str, float]
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Let every trainer end before its step `steps`."""
-    step = Trainer._train_step
+    learn = TrainingStep.learn
 
-    def limited(self: Trainer, rows: np.ndarray) -> dict[str, object]:
-        if self.step == steps:
+    def limited(self: TrainingStep, state: TrainingState, rows: np.ndarray) -> dict[str, object]:
+        if state.step == steps:
             raise Killed
-        return step(self, rows)
+        return learn(self, state, rows)
 
-    monkeypatch.setattr(Trainer, "_train_step", limited)
+    monkeypatch.setattr(TrainingStep, "learn", limited)

@@ -24,6 +24,7 @@ from vixml.params.variant import VariantParams
 from vixml.training import checkpoint
 from vixml.training.checkpoint import newest_checkpoint, read_state, save_checkpoint
 from vixml.training.loop import Trainer
+from vixml.training.state import TrainingState
 
 Steps = dict[int, tuple[list[int], float]]
 STAGE = "stage"
@@ -42,17 +43,17 @@ def every_step(params: VariantParams, **changes: Any) -> VariantParams:
 def record(trainer: Trainer, *, kill_at: int | None = None) -> Steps:
     """Note the batch and the loss of every step; end before step `kill_at`."""
     seen: Steps = {}
-    step = trainer._train_step
+    learn = trainer.step.learn
 
-    def recorded(rows: np.ndarray) -> dict[str, torch.Tensor]:
-        number = trainer.step
+    def recorded(state: TrainingState, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        number = state.step
         if number == kill_at:
             raise Killed
-        terms = step(rows)
+        terms = learn(state, rows)
         seen[number] = (rows.tolist(), float(terms["loss"]))
         return terms
 
-    trainer._train_step = recorded
+    trainer.step.learn = recorded
     return seen
 
 
@@ -61,8 +62,8 @@ def resumed(tiny: SimpleNamespace, work: Path, params: VariantParams) -> Trainer
     trainer = tiny.trainer(work, params=params)
     found = newest_checkpoint(trainer.checkpoints / STAGE)
     assert found is not None
-    read_state(trainer, found)
-    trainer.curve.rewind(trainer.step)
+    read_state(trainer.state, found)
+    trainer.curve.rewind(trainer.state.step)
     return trainer
 
 
@@ -72,13 +73,13 @@ def curve(trainer: Trainer) -> list[dict[str, float]]:
 
 def assert_same(one: Trainer, other: Trainer) -> None:
     """Weights, moments, bank, clusters and curve, bit by bit."""
-    assert (one.epoch, one.step) == (other.epoch, other.step)
-    for name, value in one.model.state_dict().items():
-        assert torch.equal(value, other.model.state_dict()[name]), name
-    moments, others = (trainer.optimiser.state_dict()["state"] for trainer in (one, other))
+    assert (one.state.epoch, one.state.step) == (other.state.epoch, other.state.step)
+    for name, value in one.state.model.state_dict().items():
+        assert torch.equal(value, other.state.model.state_dict()[name]), name
+    moments, others = (trainer.state.optimiser.state_dict()["state"] for trainer in (one, other))
     assert moments.keys() == others.keys()
     assert all(torch.equal(state[name], others[i][name]) for i, state in moments.items() for name in state)
-    assert torch.equal(one.bank, other.bank)
+    assert torch.equal(one.state.bank, other.state.bank)
     assert curve(one) == curve(other)
 
 
@@ -94,7 +95,7 @@ def test_killed_before_any_step(tiny: SimpleNamespace, tmp_path: Path, killed: i
     with pytest.raises(Killed):
         first.fit(4, desc=STAGE)
     second = resumed(tiny, tmp_path / "parts", params)
-    assert second.step == killed
+    assert second.state.step == killed
     after = record(second)
     second.fit(4, desc=STAGE)
     assert {**before, **after} == expected
@@ -115,20 +116,20 @@ def load(name, path):
 builders, test = load("builders", {builders!r}), load("test_resume_module", {test!r})
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 trainer = builders.tiny_trainer(Path({work!r}), params=test.every_step(builders.PARAMS, **{changes!r}))
-step = trainer._train_step
+learn = trainer.step.learn
 
-def signalled(rows):
-    number = trainer.step
+def signalled(state, rows):
+    number = state.step
     if number == {at} and {name!r} == "SIGKILL":
         os.kill(os.getpid(), signal.SIGKILL)
-    terms = step(rows)
+    terms = learn(state, rows)
     with open({seen!r}, "a") as stream:
         stream.write(json.dumps([number, rows.tolist(), float(terms["loss"])]) + "\\n")
     if number == {at}:
         os.kill(os.getpid(), signal.{name})
     return terms
 
-trainer._train_step = signalled
+trainer.step.learn = signalled
 trainer.fit(2, desc=test.STAGE)
 """
 
@@ -195,7 +196,7 @@ def test_the_newest_few_are_kept_and_a_damaged_one_is_passed_over(tiny: SimpleNa
     weights.write_bytes(content)
     (folder / "step-000000005" / "bank.npy").unlink()
     second = resumed(tiny, tmp_path, params)
-    assert second.step == 4
+    assert second.state.step == 4
     record(second, kill_at=5)
     with pytest.raises(Killed):
         second.fit(2, desc=STAGE)
@@ -212,7 +213,7 @@ def test_a_full_disk_stops_no_training(
     kept: list[list[str]] = []
 
     def full(tensors: dict[str, torch.Tensor], file: str) -> None:
-        if trainer.step in (3, 4) and "optimiser" in file:
+        if trainer.state.step in (3, 4) and "optimiser" in file:
             Path(file).write_bytes(b"half")
             kept.append(sorted(path.name for path in folder.glob("step-*")))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -245,20 +246,20 @@ def test_a_state_of_other_settings_names_what_differs(
     """The error names the key with both values; `force` goes on with a warning; versions alone only warn."""
     saved = tiny.trainer(tmp_path, identity=0.1)
     saved.fit(1, desc=STAGE)
-    save_checkpoint(saved, tmp_path / "saved")
+    save_checkpoint(saved.state, tmp_path / "saved", keep=1)
     found = newest_checkpoint(tmp_path / "saved")
     assert found is not None
     other = tiny.trainer(tmp_path, identity=0.2)
     with pytest.raises(StateError, match=r"params\.optim\.lr: 0\.1 -> 0\.2\. What to do: .*resume=force.*resume=never"):
-        read_state(other, found)
-    assert other.step == 0
-    read_state(other, found, resume="force")
-    assert other.step == 4
+        read_state(other.state, found)
+    assert other.state.step == 0
+    read_state(other.state, found, resume="force")
+    assert other.state.step == 4
     assert "params.optim.lr: 0.1 -> 0.2" in caplog.text
     newer = tiny.trainer(tmp_path, identity=0.1)
-    newer.identity = {**newer.identity, "versions.torch": "99"}
-    read_state(newer, found)
-    assert newer.step == 4
+    newer.state.identity = {**newer.state.identity, "versions.torch": "99"}
+    read_state(newer.state, found)
+    assert newer.state.step == 4
     assert 'versions.torch: null -> "99"' in caplog.text
 
 
@@ -273,7 +274,8 @@ def test_forced_onto_other_batches_the_epoch_begins_again(tiny: SimpleNamespace,
     other = tiny.trainer(tmp_path, params=VariantParams(**{**params.model_dump(), "batching": batching}))
     found = newest_checkpoint(first.checkpoints / STAGE)
     assert found is not None
-    read_state(other, found, resume="force")
-    assert (other.epoch, other.step, other.steps_per_epoch, other.epoch_means.count) == (1, 5, 5, 0)
+    read_state(other.state, found, resume="force")
+    state = other.state
+    assert (state.epoch, state.step, state.steps_per_epoch, state.epoch_means.count) == (1, 5, 5, 0)
     other.fit(2, desc=STAGE)
-    assert other.step == 10
+    assert other.state.step == 10

@@ -35,7 +35,7 @@ def test_other_settings_are_named_forced_or_begun_anew(
     started_at: list[int] = []
     fit = Trainer.fit
     monkeypatch.setattr(
-        Trainer, "fit", lambda self, until, desc: (started_at.append(self.step), fit(self, until, desc=desc))[1]
+        Trainer, "fit", lambda self, until, desc: (started_at.append(self.state.step), fit(self, until, desc=desc))[1]
     )
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
     forced, _ = train(other, tmp_path / "run", resume="force")

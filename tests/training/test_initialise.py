@@ -11,7 +11,8 @@ from tests.training.stage_runs import make_inputs, train
 from vixml.core.directories import WorkDirectory
 from vixml.training import stages
 from vixml.training.encode import embed_all
-from vixml.training.loop import Trainer
+from vixml.training.state import TrainingState
+from vixml.training.step.training_step import TrainingStep
 
 
 def test_every_free_vector_is_shared_evenly(tmp_path: Path) -> None:
@@ -26,15 +27,15 @@ def test_every_free_vector_is_shared_evenly(tmp_path: Path) -> None:
 def test_centroids_are_there_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean of what the untrained network makes of a label's queries, not zeros for an epoch."""
     inputs, before = make_inputs(tmp_path), []
-    step = Trainer._train_step
+    learn = TrainingStep.learn
 
-    def recorded(self: Trainer, rows: np.ndarray) -> dict[str, object]:
-        if self.step == 0:
-            queries = embed_all(self.model, self.inputs.queries, precision="fp32", desc="queries")
-            before.append((queries, self.model.label_side.centroids.numpy().copy()))
-        return step(self, rows)
+    def recorded(self: TrainingStep, state: TrainingState, rows: np.ndarray) -> dict[str, object]:
+        if state.step == 0:
+            queries = embed_all(state.model, inputs.source("train"), precision="fp32", desc="queries")
+            before.append((queries, state.model.label_side.centroids.numpy().copy()))
+        return learn(self, state, rows)
 
-    monkeypatch.setattr(Trainer, "_train_step", recorded)
+    monkeypatch.setattr(TrainingStep, "learn", recorded)
     stages.train_warmup(inputs, WorkDirectory(tmp_path / "work"))
     queries, centroids = before[0]
     relevance = inputs.relevance_train.toarray()

@@ -13,7 +13,7 @@ def test_same_seed_same_batches_and_other_epochs_other_batches(tiny: SimpleNames
     first, second = tiny.trainer(tmp_path / "a"), tiny.trainer(tmp_path / "b")
     one, two = first.batches(), second.batches()
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-    first.epoch = 1
+    first.state.epoch = 1
     assert not np.array_equal(np.concatenate(one), np.concatenate(first.batches()))
 
 
@@ -23,6 +23,6 @@ def test_training_lowers_the_loss_and_fills_the_bank(tiny: SimpleNamespace, tmp_
     trainer.fit(4, desc="train")
     losses = [record["loss"] for record in trainer.curve.records() if "loss" in record]
     assert losses[-1] < losses[0]
-    np.testing.assert_allclose(trainer.bank[trainer.rows].float().norm(dim=1), 1.0, atol=2e-3)
-    seen = np.flatnonzero(np.diff(trainer.inputs.relevance.tocsc().indptr))
-    assert trainer.model.label_side.centroids[seen].norm(dim=1).min() > 0
+    np.testing.assert_allclose(trainer.state.bank[trainer.state.rows].float().norm(dim=1), 1.0, atol=2e-3)
+    seen = np.flatnonzero(np.diff(trainer.data.relevance.tocsc().indptr))
+    assert trainer.state.model.label_side.centroids[seen].norm(dim=1).min() > 0

@@ -17,6 +17,7 @@ from vixml.models.build import open_model
 from vixml.params.objective import OBJECTIVES
 from vixml.training import stages
 from vixml.training.checkpoint import read_state, write_state
+from vixml.training.variant_data import VariantData
 
 
 def _settings(tiny: SimpleNamespace, name: str, **groups: dict[str, object]) -> object:
@@ -33,11 +34,11 @@ def test_a_training_lowers_the_loss_and_moves_every_weight(
     tiny: SimpleNamespace, tmp_path: Path, name: str, gradient_cache: bool
 ) -> None:
     trainer = tiny.trainer(tmp_path, params=_settings(tiny, name, batching={"gradient_cache": gradient_cache}))
-    before = {key: weight.detach().clone() for key, weight in trainer.model.named_parameters()}
+    before = {key: weight.detach().clone() for key, weight in trainer.state.model.named_parameters()}
     trainer.fit(4, desc="train")
     losses = [record["loss"] for record in trainer.curve.records() if "loss" in record]
     assert losses[-1] < losses[0]
-    learnt = {key for key, weight in trainer.model.named_parameters() if not torch.equal(weight, before[key])}
+    learnt = {key for key, weight in trainer.state.model.named_parameters() if not torch.equal(weight, before[key])}
     idle = {key for key in before if "pooler" in key}  # BERT's pooler is not looked at
     assert learnt == set(before) - idle
 
@@ -48,15 +49,15 @@ def test_a_resumed_training_ends_at_the_same_weights(tiny: SimpleNamespace, tmp_
     straight, first = (tiny.trainer(tmp_path / name, params=params) for name in ("a", "b"))
     straight.fit(4, desc="train")
     first.fit(3, desc="train")
-    state = write_state(first, WorkDirectory(tmp_path / "state").fresh("s")).path
+    state = write_state(first.state, WorkDirectory(tmp_path / "state").fresh("s")).path
     second = tiny.trainer(tmp_path / "c", params=params)
-    read_state(second, state)
+    read_state(second.state, state)
     second.fit(4, desc="train")
-    for one, two in zip(straight.model.parameters(), second.model.parameters(), strict=True):
+    for one, two in zip(straight.state.model.parameters(), second.state.model.parameters(), strict=True):
         assert torch.equal(one, two)
 
 
-def _trained(inputs: stages.StageInputs, folder: Path) -> tuple[object, dict[str, np.ndarray]]:
+def _trained(inputs: VariantData, folder: Path) -> tuple[object, dict[str, np.ndarray]]:
     model, _ = train(inputs, folder)
     built = stages.embed_test_and_labels(inputs, model, WorkDirectory(folder / "embeddings_work"))
     return model, {name: np.load(built.path / f"{name}.npy") for name in ("label_texts", "label_prototypes")}

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.negatives.centroids import update_centroids
 from vixml.negatives.table import MinedTable
 from vixml.params.variant import VariantParams
-from vixml.training import refresh
+from vixml.training import state
 from vixml.training.checkpoint import newest_checkpoint, read_state
 from vixml.training.loop import Trainer
+from vixml.training.state import TrainingState
 
 STAGE = "stage"
 
@@ -29,37 +31,38 @@ def _params(params: VariantParams, **batching: Any) -> VariantParams:
 def _hard(tiny: SimpleNamespace, work: Path, **batching: Any) -> Trainer:
     """A trainer at the begin of the hard stage with an exact bank, clusters and mined labels."""
     trainer = tiny.trainer(work, params=_params(tiny.params, **batching))
-    trainer.epoch, trainer.step = 2, 2 * trainer.steps_per_epoch
+    trainer.state.epoch, trainer.state.step = 2, 2 * trainer.state.steps_per_epoch
     rng = np.random.default_rng(3)
-    bank = rng.standard_normal(trainer.bank.shape).astype(np.float32)
-    true = trainer.inputs.relevance.toarray() > 0
+    bank = rng.standard_normal(trainer.state.bank.shape).astype(np.float32)
+    true = trainer.data.relevance.toarray() > 0
     mined = np.stack([rng.permutation(np.flatnonzero(~row))[:6] for row in true]).astype(np.int32)
-    clusters = np.array_split(trainer.rows, 13)
-    trainer.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True), clusters, mined)
+    clusters = np.array_split(trainer.state.rows, 13)
+    trainer.state.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True), clusters, mined)
+    update_centroids(trainer.state.model, trainer.state.bank, trainer.data.relevance)
     if trainer.params.batching.mined_per_query:
         left_out = rng.random(len(true)) < 0.2
-        trainer.mined = MinedTable(mined, RaggedArray(mined[left_out, -1], offsets_of(left_out.astype(np.int64))))
+        trainer.state.mined = MinedTable(mined, RaggedArray(mined[left_out, -1], offsets_of(left_out.astype(np.int64))))
     return trainer
 
 
 def _pools(trainer: Trainer, until: int) -> dict[int, tuple[list[int], float]]:
     """Train and note the pool and the loss of every step."""
     seen: dict[int, Any] = {}
-    gather, step = trainer._gather, trainer._train_step
+    gather, learn = trainer.step.gather, trainer.step.learn
 
-    def gathered(rows: np.ndarray) -> Any:
-        found = gather(rows)
-        true = trainer.inputs.relevance.toarray()[rows][:, found[0].numpy()] > 0
+    def gathered(state: TrainingState, rows: np.ndarray) -> Any:
+        found = gather(state, rows)
+        true = trainer.data.relevance.toarray()[rows][:, found[0].numpy()] > 0
         np.testing.assert_array_equal(found[1].numpy(), true)
-        seen[trainer.step] = found[0].tolist()
+        seen[state.step] = found[0].tolist()
         return found
 
-    def stepped(rows: np.ndarray) -> Any:
-        number, terms = trainer.step, step(rows)
+    def stepped(state: TrainingState, rows: np.ndarray) -> Any:
+        number, terms = state.step, learn(state, rows)
         seen[number] = (seen[number], float(terms["loss"]))
         return terms
 
-    trainer._gather, trainer._train_step = gathered, stepped
+    trainer.step.gather, trainer.step.learn = gathered, stepped
     trainer.fit(until, desc=STAGE)
     return seen
 
@@ -68,7 +71,7 @@ def test_mined_labels_are_extra_columns(tiny: SimpleNamespace, tmp_path: Path) -
     """The pool is that of a training without them, and labels mined for the batch; the target marks all true pairs."""
     plain = _pools(_hard(tiny, tmp_path / "plain"), 3)
     trainer = _hard(tiny, tmp_path / "mined", mined_per_query=1)
-    batches, table = trainer.batches(), trainer.mined
+    batches, table = trainer.batches(), trainer.state.mined
     mined = _pools(trainer, 3)
     assert table is not None
     for step, rows in enumerate(batches, start=8):
@@ -82,9 +85,11 @@ def test_without_them_nothing_changes(tiny: SimpleNamespace, tmp_path: Path) -> 
     plain = _hard(tiny, tmp_path / "plain", measure_every=0)
     other = _hard(tiny, tmp_path / "other", mine_every=1, duplicate_similarity=0.3, mining_index="faiss-flat")
     assert _pools(plain, 4) == _pools(other, 4)
-    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), other.model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.state.model.parameters(), other.state.model.parameters(), strict=True)
+    )
     assert "violation_rate" not in plain.refreshes.records()[0]
-    assert other.mined is None
+    assert other.state.mined is None
 
 
 def test_gradient_cache_gives_the_same_training(tiny: SimpleNamespace, tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_gradient_cache_gives_the_same_training(tiny: SimpleNamespace, tmp_path:
         for cache in (False, True)
     )
     for trainer in (whole, cached):  # dropout is drawn chunk by chunk
-        for part in trainer.model.modules():
+        for part in trainer.state.model.modules():
             part.p = 0.0 if isinstance(part, torch.nn.Dropout) else getattr(part, "p", None)
     one, two = _pools(whole, 3), _pools(cached, 3)
     assert [pool for pool, _ in one.values()] == [pool for pool, _ in two.values()]
@@ -114,42 +119,43 @@ def test_resumed_anywhere_the_same_labels_are_drawn(
     first.params = VariantParams(  # a checkpoint after every step
         **{**first.params.model_dump(), "training": {**first.params.training.model_dump(), "checkpoint_minutes": 1e-12}}
     )
-    exact, step = first.mined, first._train_step
+    exact, learn = first.state.mined, first.step.learn
 
     class Killed(Exception):
         pass
 
-    def killed(rows: np.ndarray) -> Any:
-        if first.step == steps:
+    def killed(state: TrainingState, rows: np.ndarray) -> Any:
+        if state.step == steps:
             raise Killed
-        return step(rows)
+        return learn(state, rows)
 
-    first._train_step = killed
+    first.step.learn = killed
     with pytest.raises(Killed):
         first.fit(5, desc=STAGE)
     second = tiny.trainer(tmp_path / "parts", params=first.params)
-    second.mined = exact  # as the stage does, from the exact refresh
+    second.state.mined = exact  # as the stage does, from the exact refresh
     found = newest_checkpoint(first.checkpoints / STAGE)
     assert found is not None
-    read_state(second, found)
-    second.refreshes.rewind(second.step - 1)
+    read_state(second.state, found)
+    assert second.state.mined_is_renewed == (mine_every > 0 and steps > 12)
+    second.refreshes.rewind(second.state.step - 1)
     after = _pools(second, 5)
     assert after == {number: seen for number, seen in expected.items() if number >= steps}
-    assert second.mined is not None
-    assert whole.mined is not None
-    np.testing.assert_array_equal(second.mined.labels, whole.mined.labels)
-    np.testing.assert_array_equal(second.mined.duplicates.values, whole.mined.duplicates.values)
-    np.testing.assert_array_equal(second.mined.duplicates.offsets, whole.mined.duplicates.offsets)
-    assert (second.mined is exact) == (mine_every == 0)
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, second.model.state_dict()[name]), name
+    assert second.state.mined is not None
+    assert whole.state.mined is not None
+    np.testing.assert_array_equal(second.state.mined.labels, whole.state.mined.labels)
+    np.testing.assert_array_equal(second.state.mined.duplicates.values, whole.state.mined.duplicates.values)
+    np.testing.assert_array_equal(second.state.mined.duplicates.offsets, whole.state.mined.duplicates.offsets)
+    assert (second.state.mined is exact) == (mine_every == 0)
+    for name, value in whole.state.model.state_dict().items():
+        assert torch.equal(value, second.state.model.state_dict()[name]), name
     one, two = ([{**r, "seconds": 0} for r in trainer.refreshes.records()] for trainer in (whole, second))
     assert one == two
 
 
 def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Renewed or not: how hard, how pure, how much changed, how long; a sample stands for many queries."""
-    monkeypatch.setattr(refresh, "_MONITORED", 20)
+    monkeypatch.setattr(state, "_MONITORED", 20)
     trainer = _hard(tiny, tmp_path, mined_per_query=1, mine_every=2)
     trainer.fit(5, desc=STAGE)
     records = trainer.refreshes.records()
@@ -161,9 +167,10 @@ def test_every_refresh_is_recorded(tiny: SimpleNamespace, tmp_path: Path, monkey
         assert -1 <= record["negative_similarity"] <= record["hardest_negative_similarity"] <= 1
         assert record["seconds"] > 0
     assert records[0]["negatives_changed"] > 0
-    monitored = refresh.monitored_queries(trainer.rows, trainer.seed)
-    assert trainer.mined is not None
-    np.testing.assert_array_equal(trainer.monitored, trainer.mined.labels[monitored])
+    monitored = trainer.state.monitored_rows
+    assert len(monitored) == 20
+    assert trainer.state.mined is not None
+    np.testing.assert_array_equal(trainer.state.monitored, trainer.state.mined.labels[monitored])
 
 
 def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNamespace, tmp_path: Path) -> None:
@@ -171,15 +178,17 @@ def test_renewed_labels_are_the_nearest_of_the_present_weights(tiny: SimpleNames
     from vixml.training.encode import embed_labels
 
     trainer = _hard(tiny, tmp_path, mined_per_query=1, mine_every=1)
-    trainer.epoch, trainer.step = 3, 3 * trainer.steps_per_epoch
+    trainer.state.epoch, trainer.state.step = 3, 3 * trainer.state.steps_per_epoch
     trainer.batches()
-    _, prototypes = embed_labels(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
-    scores = trainer.bank.float().numpy() @ prototypes.T
-    scores[trainer.inputs.relevance.toarray() > 0] = -np.inf
-    assert trainer.mined is not None
-    np.testing.assert_array_equal(trainer.mined.labels[trainer.rows], np.argsort(-scores, axis=1)[trainer.rows, :6])
-    without = np.setdiff1d(np.arange(50), trainer.rows)
-    assert (trainer.mined.labels[without] == -1).all()
+    _, prototypes = embed_labels(trainer.state.model, trainer.data.labels, precision="fp32", desc="labels")
+    scores = trainer.state.bank.float().numpy() @ prototypes.T
+    scores[trainer.data.relevance.toarray() > 0] = -np.inf
+    assert trainer.state.mined is not None
+    np.testing.assert_array_equal(
+        trainer.state.mined.labels[trainer.state.rows], np.argsort(-scores, axis=1)[trainer.state.rows, :6]
+    )
+    without = np.setdiff1d(np.arange(50), trainer.state.rows)
+    assert (trainer.state.mined.labels[without] == -1).all()
 
 
 def test_a_renewal_keeps_what_it_left_out(tiny: SimpleNamespace, tmp_path: Path) -> None:
@@ -188,10 +197,10 @@ def test_a_renewal_keeps_what_it_left_out(tiny: SimpleNamespace, tmp_path: Path)
     from vixml.training.encode import embed_labels
 
     trainer = _hard(tiny, tmp_path, mined_per_query=2, mine_every=1, duplicate_similarity=0.9)
-    trainer.epoch, trainer.step = 3, 3 * trainer.steps_per_epoch
+    trainer.state.epoch, trainer.state.step = 3, 3 * trainer.state.steps_per_epoch
     batches = trainer.batches()
-    texts, prototypes = embed_labels(trainer.model, trainer.inputs.labels, precision="fp32", desc="labels")
-    queries, relevance = trainer.bank.float().numpy(), trainer.inputs.relevance
+    texts, prototypes = embed_labels(trainer.state.model, trainer.data.labels, precision="fp32", desc="labels")
+    queries, relevance = trainer.state.bank.float().numpy(), trainer.data.relevance
     expected = mine_labels(
         queries,
         prototypes,
@@ -200,12 +209,12 @@ def test_a_renewal_keeps_what_it_left_out(tiny: SimpleNamespace, tmp_path: Path)
         params=trainer.params.batching,
         device="cpu",
     ).duplicates
-    assert trainer.mined is not None
-    rows = trainer.rows
-    np.testing.assert_array_equal(trainer.mined.duplicates.take(rows).values, expected.take(rows).values)
-    np.testing.assert_array_equal(trainer.mined.duplicates.lengths[rows], expected.lengths[rows])
-    assert trainer.mined.duplicates.lengths.sum() == expected.lengths[rows].sum() > 0
+    assert trainer.state.mined is not None
+    rows = trainer.state.rows
+    np.testing.assert_array_equal(trainer.state.mined.duplicates.take(rows).values, expected.take(rows).values)
+    np.testing.assert_array_equal(trainer.state.mined.duplicates.lengths[rows], expected.lengths[rows])
+    assert trainer.state.mined.duplicates.lengths.sum() == expected.lengths[rows].sum() > 0
     for batch in batches:
-        pool = trainer._pool(batch, np.random.default_rng(0))
-        positives = trainer._sampler.draw(batch, np.random.default_rng(0))
+        pool = trainer.step.pool(trainer.state, batch, np.random.default_rng(0))
+        positives = trainer.step._sampler.draw(batch, np.random.default_rng(0))
         assert not set(np.setdiff1d(pool, positives)) & set(expected.take(batch).values.tolist())

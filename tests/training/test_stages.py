@@ -13,6 +13,8 @@ from vixml.core.errors import ConfigError, StateError
 from vixml.negatives.table import MinedTable
 from vixml.training import stages
 from vixml.training.loop import Trainer
+from vixml.training.state import TrainingState
+from vixml.training.step.training_step import TrainingStep
 
 
 @pytest.mark.parametrize("steps", [5, 11])  # four steps an epoch: in the warm-up, and in the hard stage
@@ -21,23 +23,23 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
     inputs = make_inputs(tmp_path)
     model, curve = train(inputs, tmp_path / "whole")
     taken = 0
-    step = Trainer._train_step
+    learn = TrainingStep.learn
 
-    def counted(self: Trainer, rows: np.ndarray) -> dict[str, object]:
+    def counted(self: TrainingStep, state: TrainingState, rows: np.ndarray) -> dict[str, object]:
         nonlocal taken
         if taken == steps:
             raise Killed
         taken += 1
-        return step(self, rows)
+        return learn(self, state, rows)
 
-    monkeypatch.setattr(Trainer, "_train_step", counted)
+    monkeypatch.setattr(TrainingStep, "learn", counted)
     with pytest.raises(Killed):
         train(inputs, tmp_path / "killed")
-    monkeypatch.setattr(Trainer, "_train_step", step)
+    monkeypatch.setattr(TrainingStep, "learn", learn)
     started_at: list[int] = []
     fit = Trainer.fit
     monkeypatch.setattr(
-        Trainer, "fit", lambda self, until, desc: (started_at.append(self.step), fit(self, until, desc=desc))[1]
+        Trainer, "fit", lambda self, until, desc: (started_at.append(self.state.step), fit(self, until, desc=desc))[1]
     )
     again, curve_again = train(inputs, tmp_path / "killed")
     assert max(started_at) == steps // 4 * 4 if steps > 8 else started_at[0] == steps // 4 * 4
@@ -57,7 +59,7 @@ def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(
     )
     seen: list[MinedTable | None] = []
     fit = Trainer.fit
-    monkeypatch.setattr(Trainer, "fit", lambda self, *a, **k: (seen.append(self.mined), fit(self, *a, **k))[1])
+    monkeypatch.setattr(Trainer, "fit", lambda self, *a, **k: (seen.append(self.state.mined), fit(self, *a, **k))[1])
     train(inputs, tmp_path / "run")
     table, folder = seen[-1], tmp_path / "run" / "hard_negatives"
     assert table is not None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
+
+from vixml.models.dual import DualModel
 
 
 def label_centroids(
@@ -29,3 +32,16 @@ def label_centroids(
         stop = start + block
         centroids[start:stop] = (by_label[start:stop] @ queries) / counts[start:stop, None]
     return centroids
+
+
+def update_centroids(model: DualModel, queries: torch.Tensor, relevance: sp.csr_matrix) -> None:
+    """Recompute the labels' centroids, where the model has any.
+
+    Args:
+        model: The model.
+        queries: Embeddings of the training queries [N, d].
+        relevance: Their relevance [N, L].
+    """
+    centroids = model.label_side.centroids
+    if centroids is not None:
+        centroids.copy_(torch.from_numpy(label_centroids(queries.cpu().numpy(), relevance)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vixml.training.stages import StageInputs
+    from vixml.training.variant_data import VariantData
 
 COMMON = [
     "params:variant",
@@ -22,12 +22,12 @@ OPTIONAL = "takes_what_is_there"
 """Tag of nodes that do without inputs that are not there (their data sets are `missing_ok` and load as None)."""
 
 
-def stage_inputs(*common: Any, image_bank: Any) -> StageInputs:
+def stage_inputs(*common: Any, image_bank: Any) -> VariantData:
     """Bundle the values of `COMMON` and the image bank (None for a text variant) for the library."""
-    from vixml.training.stages import StageInputs
+    from vixml.training.variant_data import VariantData
 
     params, evaluation, seed, tokens, *matrices = common
-    return StageInputs(params, evaluation, seed, tokens, image_bank, *matrices)
+    return VariantData(params, evaluation, seed, tokens, image_bank, *matrices)
 
 
 def with_images(inputs: list[str], *, images: bool) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,10 +16,7 @@ from vixml.models.build import load_trained_state, trained_state
 from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.training import Resume
 from vixml.training.identity import check_identity
-from vixml.training.refresh import monitored_queries
-
-if TYPE_CHECKING:
-    from vixml.training.loop import Trainer
+from vixml.training.state import TrainingState
 
 KIND = "checkpoint"
 CHECKPOINTS = "checkpoints"
@@ -30,85 +26,87 @@ _MONITORED = "watched_labels.npy"  # the name former versions gave it
 GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to go on all the same, or `--params resume=never` to begin anew."
 
 
-def write_state(trainer: Trainer, folder: Path) -> Built:
-    """Write everything a later process needs to continue `trainer` to the same numbers, between any two steps.
+def write_state(state: TrainingState, folder: Path) -> Built:
+    """Write everything a later process needs to continue the training to the same numbers, between any two steps.
 
     Random streams, batches, curriculum and schedule are derived from seed, epoch and step, so these are their whole
     state. The batches of an epoch are cut from the clusters that were in force at its start: they are saved, and a
     state from within an epoch does not cluster anew.
     """
-    save_file(trained_state(trainer.model), str(folder / _WEIGHTS))
+    save_file(trained_state(state.model), str(folder / _WEIGHTS))
     moments = {
         f"{index}.{name}": value.detach().cpu().contiguous()
-        for index, state in trainer.optimiser.state_dict()["state"].items()
-        for name, value in state.items()
+        for index, values in state.optimiser.state_dict()["state"].items()
+        for name, value in values.items()
     }
     save_file(moments, str(folder / _OPTIMISER))
-    np.save(folder / _BANK, trainer.bank.cpu().numpy(), allow_pickle=False)
-    if trainer.clusters is not None:
+    np.save(folder / _BANK, state.bank.cpu().numpy(), allow_pickle=False)
+    if state.clusters is not None:
         np.savez(
             folder / _CLUSTERS,
-            points=np.concatenate(trainer.clusters),
-            sizes=np.array([len(cluster) for cluster in trainer.clusters]),
+            points=np.concatenate(state.clusters),
+            sizes=np.array([len(cluster) for cluster in state.clusters]),
         )
     # Labels mined at the exact refresh lie beside the clusters of that refresh; renewed ones are nowhere else.
-    if trainer.mined is not None and trainer.params.batching.mine_every:
-        trainer.mined.save(folder)
-    if trainer.monitored is not None:
-        np.save(folder / _MONITORED, trainer.monitored, allow_pickle=False)
-    state = {
-        "epoch": trainer.epoch,
-        "step": trainer.step,
-        "steps_per_epoch": trainer.steps_per_epoch,
-        "identity": dict(trainer.identity),
-        "epoch_means": trainer.epoch_means.state(),
-        "recent_means": trainer.recent_means.state(),
-        "seconds": trainer.seconds,
-        "epoch_seconds": trainer.epoch_seconds,
-        "peak_memory_bytes": trainer.peak_memory_bytes,
+    if state.mined is not None and state.mined_is_renewed:
+        state.mined.save(folder)
+    if state.monitored is not None:
+        np.save(folder / _MONITORED, state.monitored, allow_pickle=False)
+    document = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "steps_per_epoch": state.steps_per_epoch,
+        "identity": dict(state.identity),
+        "epoch_means": state.epoch_means.document(),
+        "recent_means": state.recent_means.document(),
+        "seconds": state.seconds,
+        "epoch_seconds": state.epoch_seconds,
+        "peak_memory_bytes": state.peak_memory_bytes,
     }
-    write_json(folder / STATE, state)
-    return Built(folder, KIND, {"epoch": trainer.epoch, "step": trainer.step})
+    write_json(folder / STATE, document)
+    return Built(folder, KIND, {"epoch": state.epoch, "step": state.step})
 
 
-def read_state(trainer: Trainer, folder: Path, *, resume: Resume = "auto", remedy: str = GO_ON_OR_BEGIN_ANEW) -> None:
-    """Put a written state into `trainer`.
+def read_state(
+    state: TrainingState, folder: Path, *, resume: Resume = "auto", remedy: str = GO_ON_OR_BEGIN_ANEW
+) -> None:
+    """Put a written state into `state`.
 
     Raises:
         StateError: The state belongs to other data or settings (the differing ones are named), or is damaged.
     """
-    state = read_json(folder / STATE)
-    check_identity(state["identity"], trainer.identity, state=folder, resume=resume, remedy=remedy)
-    load_trained_state(trainer.model, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
+    document = read_json(folder / STATE)
+    check_identity(document["identity"], state.identity, state=folder, resume=resume, remedy=remedy)
+    load_trained_state(state.model, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in load_file(str(folder / _OPTIMISER)).items():
         index, name = key.split(".", 1)
         moments.setdefault(int(index), {})[name] = value
-    trainer.optimiser.load_state_dict({**trainer.optimiser.state_dict(), "state": moments})
+    state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
     bank = torch.from_numpy(np.load(folder / _BANK, allow_pickle=False))
-    if bank.shape != trainer.bank.shape:
+    if bank.shape != state.bank.shape:
         raise StateError(
             "the state belongs to another number of training queries or another width, so it cannot be continued",
             file=folder / _BANK,
             found=str(tuple(bank.shape)),
-            expected=str(tuple(trainer.bank.shape)),
+            expected=str(tuple(state.bank.shape)),
             remedy="add `--params resume=never` to begin anew.",
         )
-    trainer.bank.copy_(bank)
-    trainer.clusters = _read_clusters(folder / _CLUSTERS, trainer.rows)
-    trainer.monitored = _read_labels(folder / _MONITORED, len(monitored_queries(trainer.rows, trainer.seed)))
-    if (folder / LABELS).exists():
+    state.bank.copy_(bank)
+    state.clusters = _read_clusters(folder / _CLUSTERS, state.rows)
+    state.monitored = _read_labels(folder / _MONITORED, len(state.monitored_rows))
+    if state.mined is not None and (folder / LABELS).exists():
         renewed = MinedTable.open(folder, remedy="add `--params resume=never` to begin anew.")
         # forced onto other queries or another number of labels, those of the exact refresh stay
-        if renewed.labels.shape == (len(bank), trainer.params.batching.mined_labels):
-            trainer.mined = renewed
-    trainer.epoch, trainer.step = state["epoch"], state["step"]
-    trainer.seconds, trainer.epoch_seconds = state["seconds"], state["epoch_seconds"]
-    trainer.peak_memory_bytes = state["peak_memory_bytes"]
-    trainer.epoch_means.restore(state["epoch_means"])
-    trainer.recent_means.restore(state["recent_means"])
-    if state["steps_per_epoch"] != trainer.steps_per_epoch:  # forced: other batches, so the epoch begins again
-        trainer.restart_epoch()
+        if renewed.labels.shape == state.mined.labels.shape:
+            state.mined, state.mined_is_renewed = renewed, True
+    state.epoch, state.step = document["epoch"], document["step"]
+    state.seconds, state.epoch_seconds = document["seconds"], document["epoch_seconds"]
+    state.peak_memory_bytes = document["peak_memory_bytes"]
+    state.epoch_means.restore(document["epoch_means"])
+    state.recent_means.restore(document["recent_means"])
+    if document["steps_per_epoch"] != state.steps_per_epoch:  # forced: other batches, so the epoch begins again
+        state.restart_epoch()
 
 
 def _read_clusters(file: Path, rows: np.ndarray) -> list[np.ndarray] | None:
@@ -129,28 +127,28 @@ def _read_labels(file: Path, rows: int) -> np.ndarray | None:
     return labels if len(labels) == rows else None
 
 
-def save_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Publish a checkpoint under `folder`; then, and only then, remove all but the newest few.
+def save_checkpoint(state: TrainingState, folder: Path, *, keep: int) -> None:
+    """Publish a checkpoint under `folder`; then, and only then, remove all but the newest `keep`.
 
     Raises:
         OSError: It could not be written (the disk is full, ...); the older ones are untouched.
     """
-    scratch, name = folder / ".writing", f"step-{trainer.step:09d}"
+    scratch, name = folder / ".writing", f"step-{state.step:09d}"
     if (folder / name).exists() and newest_checkpoint(folder) == folder / name:
         saved = read_json(folder / name / STATE)["identity"]
-        if not differences(saved, trainer.identity):
+        if not differences(saved, state.identity):
             return  # continued from it: the same state is there
     for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
         shutil.rmtree(leftover, ignore_errors=True)
     scratch.mkdir(parents=True)
     try:
-        publish(write_state(trainer, scratch), folder / name)
+        publish(write_state(state, scratch), folder / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     others = sorted((path for path in folder.glob("step-*") if path.name != name), reverse=True)
     older = [path for path in others if path.name < name]
     damaged = [path for path in others if path.name > name]  # a whole one would have been continued
-    for path in [*damaged, *older[trainer.params.training.keep_checkpoints - 1 :]]:
+    for path in [*damaged, *older[keep - 1 :]]:
         shutil.rmtree(path)
 
 

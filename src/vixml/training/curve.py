@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vixml.core.directories import atomic_file
 
 log = logging.getLogger(__name__)
@@ -62,37 +60,3 @@ class Curve:
                 break
             records.append(record)
         return records
-
-
-class Means:
-    """Running means of named scalar tensors; they stay on their device until somebody asks.
-
-    Args:
-        device: Where the values live.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._sums: dict[str, torch.Tensor] = {}
-        self.count = 0
-
-    def add(self, terms: dict[str, torch.Tensor]) -> None:
-        """Count one more step in."""
-        self._sums = {name: self._sums[name] + value if self.count else value for name, value in terms.items()}
-        self.count += 1
-
-    def take(self) -> dict[str, float]:
-        """Return the means and begin anew."""
-        state = self.state()
-        self.restore({"sums": {}, "count": 0})
-        return {name: value / state["count"] for name, value in state["sums"].items()}
-
-    def state(self) -> dict[str, Any]:
-        """Return sums (float32 values, which JSON keeps exactly) and count."""
-        values = torch.stack(list(self._sums.values())).tolist() if self._sums else []
-        return {"sums": dict(zip(self._sums, values, strict=True)), "count": self.count}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
-        self._sums = {name: torch.tensor(value, device=self._device) for name, value in state["sums"].items()}
-        self.count = state["count"]

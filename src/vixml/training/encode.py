@@ -1,4 +1,4 @@
-"""Embedding whole sides without gradient."""
+"""Whole sides through the network without gradient: embeddings, prototypes, and the metrics of held-out queries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from vixml.core.progress import progress
+from vixml.metrics.ranking import ranking_metrics
 from vixml.models.dual import DualModel
 from vixml.models.precision import autocast
-from vixml.training.inputs import ItemSource
+from vixml.retrieval.exact import top_k
+from vixml.training.training_data import ItemSource, Validation
 
 _BLOCK = 8192
 
@@ -49,3 +51,11 @@ def embed_labels(
             bar.update(len(batch))
     model.train(was_training)
     return texts, prototypes
+
+
+def validate(model: DualModel, labels: ItemSource, data: Validation, *, precision: str) -> dict[str, float]:
+    """Return the metrics of the current model with its stale centroids if any, by exact search over all labels."""
+    _, prototypes = embed_labels(model, labels, precision=precision, desc="validation labels")
+    queries = embed_all(model, data.queries, precision=precision, desc="validation queries")
+    _, top = top_k(queries, prototypes, max(data.ks), exclude=data.exclude, device=model.device)
+    return ranking_metrics(top, data.relevance, data.inverse_propensity, data.ks)

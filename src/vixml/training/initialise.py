@@ -6,19 +6,26 @@ import numpy as np
 import torch
 
 from vixml.core.seeding import torch_generator
+from vixml.models.dual import DualModel
 from vixml.models.label_side import SharedVectors
 from vixml.models.projection import whiten_projection
 from vixml.models.text.backbone import word_scale
+from vixml.negatives.centroids import update_centroids
 from vixml.negatives.clustering import balanced_clusters
-from vixml.training.bank import update_centroids
 from vixml.training.encode import embed_all
-from vixml.training.loop import Trainer
-from vixml.training.stage_inputs import StageInputs
+from vixml.training.training_data import ItemSource, TrainingData
+from vixml.training.variant_data import VariantData
 
 
-def initialise(trainer: Trainer, inputs: StageInputs) -> None:
-    """Set the starting point that depends on the data: image projection, free vectors and centroids."""
-    model, settings, bank = trainer.model, inputs.params.model, inputs.bank
+def initialise(model: DualModel, variant: VariantData, data: TrainingData) -> None:
+    """Set the starting point that depends on the data: image projection, free vectors and centroids.
+
+    Args:
+        model: A new model, on its device.
+        variant: Settings, seed and image bank.
+        data: What the training reads.
+    """
+    settings, bank, precision = variant.params.model, variant.bank, variant.params.optim.precision
     projection = model.embedder.projection
     if bank is not None and projection is not None and settings.projection_init == "whitened":
         backbone = model.embedder.backbone
@@ -28,19 +35,18 @@ def initialise(trainer: Trainer, inputs: StageInputs) -> None:
         whiten_projection(projection, bank.vectors, rows, word_rms=word_rms)
     free, prototype = model.label_side.free, settings.prototype
     if free is not None and (prototype.free_vectors < model.num_labels or prototype.free_init == "cluster_mean"):
-        share_free_vectors(trainer, free, prototype.free_init, inputs.seed)
+        share_free_vectors(model, free, data.labels, prototype.free_init, variant.seed, precision)
     if model.label_side.centroids is not None:
         # Without this pass the combiner would train on zeros for a whole epoch, then meet centroids that it never saw.
-        precision = inputs.params.optim.precision
-        queries = embed_all(model, trainer.inputs.queries, precision=precision, desc="first centroids")
-        update_centroids(model, torch.from_numpy(queries), trainer.inputs.relevance)
+        queries = embed_all(model, data.queries, precision=precision, desc="first centroids")
+        update_centroids(model, torch.from_numpy(queries), data.relevance)
 
 
-def share_free_vectors(trainer: Trainer, free: SharedVectors, free_init: str, seed: int) -> None:
+def share_free_vectors(
+    model: DualModel, free: SharedVectors, labels: ItemSource, free_init: str, seed: int, precision: str
+) -> None:
     """Let labels share free vectors by balanced clustering of their initial embeddings (DEXA; PRIME, section 3.2)."""
-    model = trainer.model
-    precision = trainer.params.optim.precision
-    texts = embed_all(model, trainer.inputs.labels, precision=precision, desc="share free vectors")
+    texts = embed_all(model, labels, precision=precision, desc="share free vectors")
     points = torch.from_numpy(texts).to(model.device)
     num_free, num_labels = len(free.table.weight), model.num_labels
     # Neighbours in the tree's order share a vector: every vector is used, by numbers of labels that differ by one.

@@ -3,77 +3,97 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
-from vixml.core.seeding import numpy_generator
+from vixml.core.seeding import torch_generator
 from vixml.data.ragged import RaggedArray, offsets_of
-from vixml.negatives.curriculum import is_due, refresh_number
+from vixml.models.dual import DualModel
+from vixml.negatives.centroids import update_centroids
+from vixml.negatives.clustering import balanced_clusters
+from vixml.negatives.curriculum import cluster_size_at, is_due, refresh_number
 from vixml.negatives.mining import Mined, mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
-from vixml.negatives.table import MinedTable
-from vixml.training.bank import make_clusters
-from vixml.training.encode import embed_labels
-
-if TYPE_CHECKING:
-    from vixml.training.loop import Trainer
+from vixml.negatives.table import LABELS, MinedTable
+from vixml.params.variant import VariantParams
+from vixml.training.encode import embed_all, embed_labels
+from vixml.training.state import TrainingState
+from vixml.training.training_data import TrainingData
 
 Ints = NDArray[np.int64]
 
-_MONITORED = 1024
+_QUERIES, _SCORES, _POINTS, _SIZES = "queries.npy", "mined_scores.npy", "cluster_points.npy", "cluster_sizes.npy"
 
 
-def monitored_queries(rows: Ints, seed: int) -> Ints:
-    """Return the queries whose negatives are compared from refresh to refresh: all, or a fixed sample of many."""
-    if len(rows) <= _MONITORED:
-        return rows
-    return np.sort(numpy_generator(seed, "watched").choice(rows, _MONITORED, replace=False))
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh inside the hard stage made new.
+
+    Args:
+        clusters: Clusters of the training queries.
+        mined: Mined labels of all training queries; None where they were not due.
+        monitored: Labels mined for the monitored queries; None where nothing was mined.
+        record: `renewed`, `seconds`, and what `clusters_report` and `negatives_report` measure.
+    """
+
+    clusters: list[Ints]
+    mined: MinedTable | None
+    monitored: NDArray[np.integer] | None
+    record: dict[str, float]
 
 
-def refresh(trainer: Trainer) -> None:
-    """Cluster the training queries anew from the stale bank, renew the mined labels where they are due, record both.
+def refresh(state: TrainingState, data: TrainingData, params: VariantParams, *, seed: int) -> Refreshed:
+    """Cluster the training queries again from the stale bank, and mine labels where that is due.
 
     Queries are compared by the bank's embeddings, the labels are embedded with the present weights.
     """
     started = time.perf_counter()
-    batching, before = trainer.params.batching, trainer.clusters
-    device = trainer.model.device
-    clusters = make_clusters(trainer.bank, trainer.rows, trainer.epoch, trainer.params, trainer.seed, device)
-    trainer.clusters = clusters
-    bank = trainer.bank.cpu().numpy()
-    record: dict[str, float] = clusters_report(bank, trainer.inputs.relevance, clusters, before)
-    number = refresh_number(trainer.epoch, batching)
-    renewed = batching.mined_per_query > 0 and is_due(number, batching.mine_every)
-    if renewed or is_due(number, batching.measure_every):
-        record |= _mine(trainer, bank, everything=renewed)
-    trainer.refreshes.log(
-        step=trainer.step, epoch=trainer.epoch, renewed=renewed, **record, seconds=time.perf_counter() - started
-    )
+    clusters = make_clusters(state.bank, state.rows, state.epoch, params, seed, state.model.device)
+    bank = state.bank.cpu().numpy()
+    record: dict[str, float] = clusters_report(bank, data.relevance, clusters, state.clusters)
+    number = refresh_number(state.epoch, params.batching)
+    renewed = params.batching.mined_per_query > 0 and is_due(number, params.batching.mine_every)
+    mined = monitored = None
+    if renewed or is_due(number, params.batching.measure_every):
+        mined, monitored, measured = _mine(state, bank, data, params, everything=renewed)
+        record |= measured
+    record = {"renewed": renewed, **record, "seconds": time.perf_counter() - started}
+    return Refreshed(clusters, mined, monitored, record)
 
 
-def _mine(trainer: Trainer, bank: NDArray[np.float16], *, everything: bool) -> dict[str, float]:
-    """Mine for all queries, or for the monitored ones alone; return how hard the monitored ones' negatives are."""
-    relevance, batching = trainer.inputs.relevance, trainer.params.batching
-    texts, prototypes = embed_labels(
-        trainer.model, trainer.inputs.labels, precision=trainer.params.optim.precision, desc="refresh labels"
-    )
-    device, monitored = str(trainer.model.device), monitored_queries(trainer.rows, trainer.seed)
-    rows = trainer.rows if everything else monitored
+def _mine(
+    state: TrainingState, bank: NDArray[np.float16], data: TrainingData, params: VariantParams, *, everything: bool
+) -> tuple[MinedTable | None, NDArray[np.integer], dict[str, float]]:
+    """Mine for all queries, or for the monitored ones alone.
+
+    Returns:
+        The table of all queries (None if they were not asked for), the labels of the monitored ones, and how hard those
+        are.
+    """
+    texts, prototypes = embed_labels(state.model, data.labels, precision=params.optim.precision, desc="refresh labels")
+    monitored, table = state.monitored_rows, None
+    rows = state.rows if everything else monitored
     mined = mine_labels(
-        bank[rows].astype(np.float32), prototypes, texts, sp.csr_matrix(relevance[rows]), params=batching, device=device
+        bank[rows].astype(np.float32),
+        prototypes,
+        texts,
+        sp.csr_matrix(data.relevance[rows]),
+        params=params.batching,
+        device=str(state.model.device),
     )
     if everything:
-        trainer.mined = _for_all_queries(mined, rows, relevance.shape[0])
+        table = _for_all_queries(mined, rows, data.relevance.shape[0])
         place = np.searchsorted(rows, monitored)
         mined = Mined(mined.labels[place], mined.scores[place], mined.duplicates.take(place), mined.near_duplicates)
     report = negatives_report(
-        bank[monitored].astype(np.float32), prototypes, sp.csr_matrix(relevance[monitored]), mined, trainer.monitored
+        bank[monitored].astype(np.float32), prototypes, sp.csr_matrix(data.relevance[monitored]), mined, state.monitored
     )
-    trainer.monitored = mined.labels
-    return report
+    return table, mined.labels, report
 
 
 def _for_all_queries(mined: Mined, rows: Ints, count: int) -> MinedTable:
@@ -83,3 +103,57 @@ def _for_all_queries(mined: Mined, rows: Ints, count: int) -> MinedTable:
     lengths = np.zeros(count, dtype=np.int64)
     lengths[rows] = mined.duplicates.lengths
     return MinedTable(labels, RaggedArray(mined.duplicates.values, offsets_of(lengths)))
+
+
+def make_clusters(
+    bank: torch.Tensor, rows: Ints, epoch: int, params: VariantParams, seed: int, device: torch.device
+) -> list[Ints]:
+    """Cluster the training queries `rows` by their bank embeddings at the size of `epoch`."""
+    generator = torch_generator(seed, "clusters", epoch)
+    size = cluster_size_at(epoch, params.batching)
+    points = bank[torch.from_numpy(rows).to(bank.device)].to(device)
+    return [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
+
+
+def refresh_exactly(
+    model: DualModel, data: TrainingData, params: VariantParams, *, seed: int, folder: Path
+) -> dict[str, float]:
+    """Embed all training queries and labels with the present weights, cluster the queries, mine labels for all.
+
+    Args:
+        model: The model after the first stage; its centroids are renewed.
+        data: Training data.
+        params: Settings of the variant.
+        seed: Root seed.
+        folder: Where the result is written: `read_exact` reads it.
+
+    Returns:
+        What `negatives_report` and `clusters_report` measure.
+    """
+    precision, relevance = params.optim.precision, data.relevance
+    queries = embed_all(model, data.queries, precision=precision, desc="refresh queries")
+    update_centroids(model, torch.from_numpy(queries), relevance)
+    texts, prototypes = embed_labels(model, data.labels, precision=precision, desc="refresh labels")
+    rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
+    bank = torch.from_numpy(queries)
+    clusters = make_clusters(bank, rows, params.batching.start_epoch, params, seed, model.device)
+    mined = mine_labels(queries, prototypes, texts, relevance, params=params.batching, device=str(model.device))
+    np.save(folder / _QUERIES, queries.astype(np.float16), allow_pickle=False)
+    if params.batching.mined_per_query:
+        MinedTable(mined.labels, mined.duplicates).save(folder)
+    else:
+        np.save(folder / LABELS, mined.labels, allow_pickle=False)
+    np.save(folder / _SCORES, mined.scores.astype(np.float16), allow_pickle=False)
+    np.save(folder / _POINTS, np.concatenate(clusters), allow_pickle=False)
+    np.save(folder / _SIZES, np.array([len(c) for c in clusters]), allow_pickle=False)
+    return {
+        **negatives_report(queries, prototypes, relevance, mined),
+        **clusters_report(queries, relevance, clusters),
+    }
+
+
+def read_exact(folder: Path) -> tuple[NDArray[np.float32], list[Ints], NDArray[np.integer]]:
+    """Return what `refresh_exactly` wrote: query embeddings [N, d], clusters, mined labels [N, k]."""
+    names = (_QUERIES, _POINTS, _SIZES, LABELS)
+    queries, points, sizes, mined = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names)
+    return queries.astype(np.float32), np.split(np.asarray(points), np.cumsum(sizes)[:-1]), mined

@@ -20,23 +20,22 @@ from vixml.models.build import load_trained_state, model_spec, open_model, save_
 from vixml.models.device import resolve_device
 from vixml.models.precision import to_device
 from vixml.models.text.tokenizer import make_tokenizer
-from vixml.negatives.mining import mine_labels
-from vixml.negatives.report import clusters_report, negatives_report
-from vixml.negatives.table import LABELS, MinedTable
+from vixml.negatives.centroids import update_centroids
+from vixml.negatives.table import MinedTable
 from vixml.params.model import BackboneParams
 from vixml.params.training import Resume, check_resume
 from vixml.retrieval.exact import shorten
-from vixml.training.bank import make_clusters, update_centroids
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, embed_labels
 from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
 from vixml.training.initialise import initialise
-from vixml.training.stage_inputs import StageInputs
+from vixml.training.loop import Trainer
+from vixml.training.refresh import read_exact, refresh_exactly
+from vixml.training.state import TrainingState
+from vixml.training.variant_data import VariantData
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from vixml.training.loop import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +65,14 @@ def _texts(items: pd.DataFrame) -> Iterator[str]:
         yield from column.iloc[start : start + _TEXTS].tolist()
 
 
-def train_warmup(inputs: StageInputs, work: WorkDirectory, *, resume: str = "auto") -> Built:
+def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: str = "auto") -> Built:
     """Train on random batches up to the start epoch; return the full training state there.
 
     The state also stays in the work directory until the hard stage is through: killed anywhere in between, the same
     command continues there instead of training this stage again.
 
     Args:
-        inputs: Data and settings.
+        variant: Data and settings.
         work: Folder of the curve and the checkpoints.
         resume: `auto`, `force` or `never`: whether a checkpoint that is there is continued (docs/resume.md).
 
@@ -82,25 +81,25 @@ def train_warmup(inputs: StageInputs, work: WorkDirectory, *, resume: str = "aut
         Stopped: A signal asked to stop; the state is saved.
     """
     policy = check_resume(resume)
-    trainer = inputs.trainer(work)
-    checkpoints, start_epoch = trainer.checkpoints, inputs.params.batching.start_epoch
+    trainer = make_trainer(variant, work)
+    checkpoints, start_epoch = trainer.checkpoints, variant.params.batching.start_epoch
     if policy == "never":
         _begin_anew(checkpoints)
     checkpoint = newest_checkpoint(checkpoints / WARMUP)
     if checkpoint is None:
-        initialise(trainer, inputs)
+        initialise(trainer.state.model, variant, trainer.data)
     else:
-        read_state(trainer, checkpoint, resume=policy)
-    if trainer.epoch < start_epoch or newest_checkpoint(checkpoints / HARD) is None:
+        read_state(trainer.state, checkpoint, resume=policy)
+    if trainer.state.epoch < start_epoch or newest_checkpoint(checkpoints / HARD) is None:
         shutil.rmtree(checkpoints / HARD, ignore_errors=True)
-        trainer.curve.rewind(trainer.step)
+        trainer.curve.rewind(trainer.state.step)
     trainer.fit(start_epoch, desc=WARMUP)
-    save_checkpoint(trainer, checkpoints / WARMUP)
-    return write_state(trainer, work.fresh("warmup"))
+    save_checkpoint(trainer.state, checkpoints / WARMUP, keep=variant.params.training.keep_checkpoints)
+    return write_state(trainer.state, work.fresh("warmup"))
 
 
 def refresh_hard_negatives(
-    inputs: StageInputs, warmup: SealedDirectory, work: WorkDirectory
+    variant: VariantData, warmup: SealedDirectory, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
     """Re-embed all training queries and labels exactly, cluster the queries and mine hard negative labels.
 
@@ -109,43 +108,24 @@ def refresh_hard_negatives(
         what was left out as nearly the same), clusters; and the report: what `negatives_report` and `clusters_report`
         say, with `step`, `epoch` and `seconds`.
     """
-    import torch
     from safetensors.torch import load_file
 
     started = time.perf_counter()
-    params, relevance = inputs.params, inputs.relevance_train
-    model = inputs.new_model()
-    weights = warmup.path / "weights.safetensors"
+    model, weights = variant.new_model(), warmup.path / "weights.safetensors"
     load_trained_state(model, load_file(str(weights)), weights)
-    precision = params.optim.precision
-    queries = embed_all(model, inputs.source("train"), precision=precision, desc="refresh queries")
-    update_centroids(model, torch.from_numpy(queries), relevance)
-    texts, prototypes = embed_labels(model, inputs.source("label"), precision=precision, desc="refresh labels")
-    rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
-    bank = torch.from_numpy(queries)
-    clusters = make_clusters(bank, rows, params.batching.start_epoch, params, inputs.seed, model.device)
-    mined = mine_labels(queries, prototypes, texts, relevance, params=params.batching, device=str(model.device))
     folder = work.fresh("hard_negatives")
-    np.save(folder / "queries.npy", queries.astype(np.float16), allow_pickle=False)
-    if params.batching.mined_per_query:
-        MinedTable(mined.labels, mined.duplicates).save(folder)
-    else:
-        np.save(folder / LABELS, mined.labels, allow_pickle=False)
-    np.save(folder / "mined_scores.npy", mined.scores.astype(np.float16), allow_pickle=False)
-    np.save(folder / "cluster_points.npy", np.concatenate(clusters), allow_pickle=False)
-    np.save(folder / "cluster_sizes.npy", np.array([len(c) for c in clusters]), allow_pickle=False)
+    measured = refresh_exactly(model, variant.training_data(), variant.params, seed=variant.seed, folder=folder)
     report = {
         "step": warmup.meta["step"],
         "epoch": warmup.meta["epoch"],
-        **negatives_report(queries, prototypes, relevance, mined),
-        **clusters_report(queries, relevance, clusters),
+        **measured,
         "seconds": round(time.perf_counter() - started, 3),
     }
     return Built(folder, "hard-negatives", report), report
 
 
 def train_hard(
-    inputs: StageInputs,
+    variant: VariantData,
     warmup: SealedDirectory,
     hard_negatives: SealedDirectory,
     work: WorkDirectory,
@@ -155,7 +135,7 @@ def train_hard(
     """Train on clustered batches to the last epoch, compute exact centroids (PRIME).
 
     Args:
-        inputs: Data and settings.
+        variant: Data and settings.
         warmup: State after the first stage.
         hard_negatives: Exact embeddings, clusters and mined labels.
         work: Folder of the curve and the checkpoints.
@@ -171,24 +151,37 @@ def train_hard(
     import torch
 
     policy = check_resume(resume)
-    trainer = inputs.trainer(work)
+    trainer = make_trainer(variant, work)
     if policy == "never":
         _begin_anew(trainer.checkpoints / HARD)
     _begin_or_continue_hard(trainer, warmup.path, hard_negatives.path, policy)
-    trainer.curve.rewind(trainer.step)
-    trainer.refreshes.rewind(trainer.step - 1)  # the one right before this step is done again
-    params, model = inputs.params, trainer.model
-    trainer.fit(params.training.epochs, desc=HARD)
-    if model.label_side.centroids is not None:
-        exact = embed_all(model, trainer.inputs.queries, precision=params.optim.precision, desc="exact centroids")
-        update_centroids(model, torch.from_numpy(exact), inputs.relevance_train)
+    state, data = trainer.state, trainer.data
+    trainer.curve.rewind(state.step)
+    trainer.refreshes.rewind(state.step - 1)  # the one right before this step is done again
+    trainer.fit(variant.params.training.epochs, desc=HARD)
+    if state.model.label_side.centroids is not None:
+        precision = variant.params.optim.precision
+        exact = embed_all(state.model, data.queries, precision=precision, desc="exact centroids")
+        update_centroids(state.model, torch.from_numpy(exact), data.relevance)
     refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
-    return _save_trained(trainer, inputs, work.fresh("model")), trainer.curve.records(), refreshes
+    return _save_trained(state, variant, work.fresh("model")), trainer.curve.records(), refreshes
 
 
-def _save_trained(trainer: Trainer, inputs: StageInputs, folder: Path) -> Built:
+def make_trainer(variant: VariantData, work: WorkDirectory) -> Trainer:
+    """Return a trainer at step 0."""
+    return Trainer(
+        variant.new_model(),
+        variant.training_data(),
+        variant.params,
+        seed=variant.seed,
+        work=work.path,
+        identity=variant.identity,
+    )
+
+
+def _save_trained(state: TrainingState, variant: VariantData, folder: Path) -> Built:
     """Write the trained model, and what it cost and was trained with."""
-    params, model, bank = inputs.params, trainer.model, inputs.bank
+    params, model, bank = variant.params, state.model, variant.bank
     spec = model_spec(
         params.backbone,
         params.model,
@@ -197,16 +190,16 @@ def _save_trained(trainer: Trainer, inputs: StageInputs, folder: Path) -> Built:
         chunk_tokens=params.batching.chunk_tokens,
         label_side=params.objective.label_side,
     )
-    save_model(model, folder, spec=spec, tokenizer_folder=TokenStore.open(inputs.tokens).tokenizer_folder)
+    save_model(model, folder, spec=spec, tokenizer_folder=TokenStore.open(variant.tokens).tokenizer_folder)
     meta = {
-        "epochs": trainer.epoch,
-        "steps": trainer.step,
-        "training_seconds": round(trainer.seconds, 3),
-        "peak_memory_bytes": trainer.peak_memory_bytes,
+        "epochs": state.epoch,
+        "steps": state.step,
+        "training_seconds": round(state.seconds, 3),
+        "peak_memory_bytes": state.peak_memory_bytes,
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "trained_parameters": sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         "device": str(model.device),
-        "fingerprint": trainer.fingerprint,
+        "fingerprint": state.fingerprint,
         TRAINED_WITH: trained_with(params),
     }
     return Built(folder, "model", meta)
@@ -214,16 +207,16 @@ def _save_trained(trainer: Trainer, inputs: StageInputs, folder: Path) -> Built:
 
 def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, policy: Resume) -> None:
     """Put into `trainer` the newest state of the hard stage, or that after the warm-up with what the refresh made."""
+    state = trainer.state
     if trainer.params.batching.mined_per_query:
-        trainer.mined = MinedTable.open(refreshed, remedy=REFRESH_AGAIN)
+        state.mined = MinedTable.open(refreshed, remedy=REFRESH_AGAIN)
     checkpoint = newest_checkpoint(trainer.checkpoints / HARD)
     if checkpoint is not None:
-        read_state(trainer, checkpoint, resume=policy)
+        read_state(state, checkpoint, resume=policy)
         return
-    read_state(trainer, warmup, resume=policy, remedy=WARMUP_AGAIN)
-    names = ("queries.npy", "cluster_points.npy", "cluster_sizes.npy", LABELS)
-    queries, points, sizes, mined = (np.load(refreshed / name, mmap_mode="r", allow_pickle=False) for name in names)
-    trainer.set_bank(queries.astype(np.float32), np.split(np.asarray(points), np.cumsum(sizes)[:-1]), mined)
+    read_state(state, warmup, resume=policy, remedy=WARMUP_AGAIN)
+    state.set_bank(*read_exact(refreshed))
+    update_centroids(state.model, state.bank, trainer.data.relevance)
 
 
 def _begin_anew(checkpoints: Path) -> None:
@@ -238,7 +231,7 @@ def clear_checkpoints(work: WorkDirectory) -> None:
     shutil.rmtree(work.path / CHECKPOINTS, ignore_errors=True)
 
 
-def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: WorkDirectory) -> Built:
+def embed_test_and_labels(variant: VariantData, model: SealedDirectory, work: WorkDirectory) -> Built:
     """Embed the test queries, and the labels as prototypes, with the trained model.
 
     Where the retrieval settings ask for them also the training queries (float16), and the validation queries that a
@@ -247,28 +240,28 @@ def embed_test_and_labels(inputs: StageInputs, model: SealedDirectory, work: Wor
     Raises:
         StateError: The model was trained with other settings.
     """
-    check_same_model(model, inputs.params)
+    check_same_model(model, variant.params)
     dual, _ = open_model(model.path)
-    precision = inputs.params.optim.precision
-    to_device(dual, resolve_device(inputs.params.training.device), precision)
-    retrieval = inputs.params.retrieval
+    precision = variant.params.optim.precision
+    to_device(dual, resolve_device(variant.params.training.device), precision)
+    retrieval = variant.params.retrieval
     folder, dim = work.fresh("embeddings"), retrieval.dim
     started = time.perf_counter()
-    asked = inputs.source("test")
-    asked = asked if inputs.evaluation.query_images else asked.without_images()
+    asked = variant.source("test")
+    asked = asked if variant.evaluation.query_images else asked.without_images()
     queries = embed_all(dual, asked, precision=precision, desc="embed test queries")
     seconds = time.perf_counter() - started
-    texts, prototypes = embed_labels(dual, inputs.source("label"), precision=precision, desc="embed labels")
+    texts, prototypes = embed_labels(dual, variant.source("label"), precision=precision, desc="embed labels")
     np.save(folder / "test_queries.npy", shorten(queries, dim), allow_pickle=False)
     if asked.image_rows is not None:
         np.save(folder / "test_imageless.npy", asked.image_rows.lengths == 0, allow_pickle=False)
     np.save(folder / "label_texts.npy", shorten(texts, dim), allow_pickle=False)
     np.save(folder / "label_prototypes.npy", shorten(prototypes, dim), allow_pickle=False)
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
-        train = embed_all(dual, inputs.source("train"), precision=precision, desc="embed training queries")
+        train = embed_all(dual, variant.source("train"), precision=precision, desc="embed training queries")
         np.save(folder / "train_queries.npy", shorten(train, dim).astype(np.float16), allow_pickle=False)
-    if retrieval.augmentation.tuned and inputs.relevance_validation.shape[0]:
-        validation = embed_all(dual, inputs.source("validation"), precision=precision, desc="embed validation queries")
+    if retrieval.augmentation.tuned and variant.relevance_validation.shape[0]:
+        validation = embed_all(dual, variant.source("validation"), precision=precision, desc="embed validation queries")
         np.save(folder / "validation_queries.npy", shorten(validation, dim), allow_pickle=False)
     meta = {"dim": dim or dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(queries))}
     return Built(folder, "embeddings", meta)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vixml.models.dual import DualModel
-from vixml.params.optim import OptimParams
+from vixml.params.training import OptimParams
 
 
 def make_optimiser(model: DualModel, params: OptimParams) -> torch.optim.AdamW:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vixml.training.optimiser import learning_rate_factor, make_optimiser
+from vixml.training.step.optimiser import learning_rate_factor, make_optimiser
 
 
 def test_optimiser_groups(tiny: SimpleNamespace) -> None:

@@ -8,14 +8,14 @@ import pytest
 from tests.training.stage_runs import PARAMS, changed, make_inputs
 
 from vixml.core.errors import ConfigError, StateError
-from vixml.training import stages
+from vixml.training.variant_data import VariantData
 
 
 def test_tokens_of_other_items_are_refused(tmp_path: Path) -> None:
     """Rows are joined by position: another number of training queries is an error that says what to do."""
     inputs = make_inputs(tmp_path)
     with pytest.raises(StateError, match="other items"):
-        stages.StageInputs(
+        VariantData(
             inputs.params,
             inputs.evaluation,
             inputs.seed,
@@ -31,7 +31,7 @@ def test_images_without_a_bank_are_refused(tmp_path: Path) -> None:
     """A text variant cannot use images."""
     inputs = make_inputs(tmp_path)
     with pytest.raises(ConfigError, match="told to use images"):
-        stages.StageInputs(
+        VariantData(
             PARAMS.model_copy(update={"model": PARAMS.model.model_copy(update={"use_images": True})}),
             *(getattr(inputs, name) for name in ("evaluation", "seed", "tokens", "image_bank")),
             *(getattr(inputs, name) for name in ("relevance_train", "relevance_validation", "filter_validation")),

@@ -45,14 +45,14 @@ def test_all_images_of_an_item_go_or_none() -> None:
 def test_the_share_is_p_and_sides_are_drawn_alike(tiny: SimpleNamespace, tmp_path: Path) -> None:
     """Over many steps, of queries and of labels; each step draws anew, and the same step the same."""
     trainer = tiny.trainer(tmp_path, params=with_dropout(tiny.params, 0.3))
-    rows = trainer.rows[:16]
+    rows = trainer.state.rows[:16]
     kept, shown, draws = np.zeros(2), np.zeros(2), []
     for step in range(300):
-        trainer.step = step
-        pool, _, items = trainer._gather(rows)
+        trainer.state.step = step
+        pool, _, items = trainer.step.gather(trainer.state, rows)
         labels = pool.cpu().numpy()
         before = np.concatenate(
-            [trainer.inputs.queries.batch(rows).image_counts, trainer.inputs.labels.batch(labels).image_counts]
+            [trainer.data.queries.batch(rows).image_counts, trainer.data.labels.batch(labels).image_counts]
         )
         assert set(np.unique(items.image_counts[before == 0])) <= {0}
         assert_array_equal(items.image_counts[items.image_counts > 0], before[items.image_counts > 0])
@@ -60,7 +60,7 @@ def test_the_share_is_p_and_sides_are_drawn_alike(tiny: SimpleNamespace, tmp_pat
             kept[side] += (items.image_counts[part] > 0).sum()
             shown[side] += (before[part] > 0).sum()
         draws.append(items.image_counts[: len(rows)].tolist())
-        assert trainer._gather(rows)[2].image_counts.tolist() == items.image_counts.tolist()
+        assert trainer.step.gather(trainer.state, rows)[2].image_counts.tolist() == items.image_counts.tolist()
     np.testing.assert_allclose(1 - kept / shown, 0.3, atol=0.04)
     assert len({tuple(draw) for draw in draws}) > 100
 

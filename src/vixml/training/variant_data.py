@@ -1,4 +1,4 @@
-"""What every stage of a variant reads, and what it builds from that."""
+"""What every stage of a variant reads; from it come the model, the sources of items and the data of a training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import scipy.sparse as sp
 
-from vixml.core.directories import SealedDirectory, WorkDirectory
+from vixml.core.directories import SealedDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.provenance import flatten, library_versions
 from vixml.data.tokens import TokenStore
@@ -23,10 +23,7 @@ from vixml.params.evaluation import EvaluationParams
 from vixml.params.speed import result_settings
 from vixml.params.variant import VariantParams
 from vixml.training.identity import LIBRARIES
-from vixml.training.inputs import ItemSource
-from vixml.training.loop import Trainer
-from vixml.training.training_inputs import TrainingInputs
-from vixml.training.validation import Validation
+from vixml.training.training_data import ItemSource, TrainingData, Validation
 
 if TYPE_CHECKING:
     from vixml.models.dual import DualModel
@@ -38,7 +35,7 @@ _TRAINED_BY = ("backbone", "model", "objective", "batching", "optim", "training"
 
 
 @dataclass(frozen=True)
-class StageInputs:
+class VariantData:
     """What every stage of a variant reads.
 
     Args:
@@ -135,8 +132,12 @@ class StageInputs:
         )
         return to_device(model, resolve_device(self.params.training.device), self.params.optim.precision)
 
-    def trainer(self, work: WorkDirectory) -> Trainer:
-        """A trainer at step 0."""
+    def training_data(self) -> TrainingData:
+        """What a training reads.
+
+        Raises:
+            DataError: No training query has a label.
+        """
         if not self.relevance_train.nnz:
             raise DataError(
                 "no training query has a label, so there is nothing to learn",
@@ -150,5 +151,4 @@ class StageInputs:
             validation = Validation(
                 self.source("validation"), self.relevance_validation, self.filter_validation, weights, ks
             )
-        inputs = TrainingInputs(self.source("train"), self.source("label"), self.relevance_train, weights, validation)
-        return Trainer(self.new_model(), inputs, self.params, seed=self.seed, work=work.path, identity=self.identity)
+        return TrainingData(self.source("train"), self.source("label"), self.relevance_train, weights, validation)

@@ -1,4 +1,4 @@
-"""What the network reads: tokens and images of one side, gathered by rows."""
+"""What a training reads: tokens and images of each side, gathered by rows, and who is relevant to whom."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.data.ragged import RaggedArray
@@ -57,3 +58,41 @@ class ItemSource:
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             yield slice(start, stop), self.batch(np.arange(start, stop))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out queries.
+
+    Args:
+        queries: The queries, n.
+        relevance: Relevance [n, L].
+        exclude: Pairs to leave out of the predictions [n, L].
+        inverse_propensity: float64 [L].
+        ks: Depths of the metrics.
+    """
+
+    queries: ItemSource
+    relevance: sp.csr_matrix
+    exclude: sp.csr_matrix
+    inverse_propensity: NDArray[np.float64]
+    ks: tuple[int, ...] = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training reads.
+
+    Args:
+        queries: Training queries, N.
+        labels: Labels, L.
+        relevance: Relevance [N, L].
+        inverse_propensity: float64 [L].
+        validation: Held-out queries, or None.
+    """
+
+    queries: ItemSource
+    labels: ItemSource
+    relevance: sp.csr_matrix
+    inverse_propensity: NDArray[np.float64]
+    validation: Validation | None = None
