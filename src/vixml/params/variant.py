@@ -8,9 +8,8 @@ from vixml.params.base import Params
 from vixml.params.batching import BatchingParams
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import ObjectiveParams
-from vixml.params.optim import OptimParams
 from vixml.params.retrieval import RetrievalParams
-from vixml.params.training import TrainingParams
+from vixml.params.training import OptimParams, TrainingParams
 
 
 class VariantParams(Params):
