@@ -93,7 +93,7 @@ def test_the_cache_drops_the_same_images(tiny: SimpleNamespace, tmp_path: Path) 
 
 def test_test_queries_can_be_asked_without_their_images(tiny: SimpleNamespace, tmp_path: Path) -> None:
     """What `evaluation.query_images: false` measures: the same texts, no image, the vision network."""
-    queries = tiny.trainer(tmp_path).inputs.queries
+    queries = tiny.trainer(tmp_path).data.queries
     rows = np.arange(20)
     bare, full = queries.without_images().batch(rows), queries.batch(rows)
     assert_array_equal(bare.tokens.values, full.tokens.values)
