@@ -12,19 +12,42 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tests.without_ibis  # noqa: F401
 from hypothesis import HealthCheck, settings
 from tests.projects import make_project, run_pipelines
+from tests.web import Web, pictures_on_the_web
 
 # a busy machine is no fault of what is tested
 settings.register_profile("vixml", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vixml")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+FIRST = ("others", "reproduce", "finished", "tests/e2e", "tests/freshness")
+"""The longest groups of tests: on several processors they start first, so that none is left alone at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share something together: those of a file, unless they name a group (`xdist_group`)."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        marker = item.get_closest_marker("xdist_group")
+        assert marker is not None
+        groups.setdefault(marker.args[0], []).append(item)
+    rank = {start: place for place, start in enumerate(FIRST)}
+    ordered = sorted(
+        groups, key=lambda name: next((place for start, place in rank.items() if name.startswith(start)), len(FIRST))
+    )
+    items[:] = [item for name in ordered for item in groups[name]]
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +93,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) 
 def kedro_run(project: Path) -> Callable[..., dict[str, Any]]:
     """Run pipelines in the throwaway project, as `kedro run --pipeline=NAME --params ...` does."""
     return functools.partial(run_pipelines, project)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server of pictures on this machine, which misbehaves as it is told."""
+    with pictures_on_the_web() as served:
+        yield served

@@ -25,7 +25,7 @@ INVENTED = {
         "tests/tracking/test_background_sender.py",
         "tests/tracking/test_hooks.py",
     ),
-    "tests/ingestion/test_download.py",
+    *("tests/ingestion/test_download.py", "tests/images/test_fetch.py", "tests/web.py"),
 }
 """Files whose secrets are made up for tests."""
 
