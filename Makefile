@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRA ?= cpu
 ARGS ?=
+WORKERS ?= 2
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
 DEVELOPMENT := $(EXTRA),dev,docs,viz
@@ -16,7 +17,7 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test test-fast e2e lint format bench typecheck audit secrets torture viz viz-site mlflow docs docs-serve clean
+.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench typecheck audit secrets torture viz viz-site mlflow docs docs-serve clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -39,14 +40,20 @@ install-dev: $(VENV)/.installed-dev            ## install everything for develop
 run: install            ## the main job: demo data to the comparison of four variants (ARGS="--pipelines=study --params ...")
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro run $(ARGS)
 
-test: install-dev lint typecheck            ## install, lint, types, tests: what CI runs
-	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest $(ARGS)
+# a worker takes 2 GB of main memory; --no-loadscope-reorder: tests/conftest.py puts the longest groups first
+PYTEST := unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+test: install-dev lint            ## install, lint, types, tests: what CI runs (WORKERS=2 processes)
+	@$(MAKE) --no-print-directory -j 2 typecheck pytest
+
+pytest: install-dev            ## all tests (ARGS="tests/models -x"; WORKERS=0: in one process)
+	$(PYTEST) $(ARGS)
 
 test-fast: install-dev            ## tests without the end-to-end runs
-	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -m "not e2e" $(ARGS)
+	$(PYTEST) -m "not e2e" $(ARGS)
 
 e2e: install-dev            ## only the end-to-end runs
-	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -m e2e $(ARGS)
+	$(PYTEST) -m e2e $(ARGS)
 
 lint: install-dev            ## ruff and the layers contract
 	$(BIN)/ruff check .

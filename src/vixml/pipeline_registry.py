@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from kedro.pipeline import Pipeline
 
 from vixml.configuration.compose import VARIANTS
@@ -23,6 +25,7 @@ from vixml.pipelines import (
 from vixml.pipelines import hard_negative_refresh as refresh
 
 
+@functools.cache  # Kedro asks at the start, the hooks ask again: some 900 nodes are made once
 def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name.
 
