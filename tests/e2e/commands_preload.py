@@ -1,6 +1,7 @@
 """What the fork server of `commands.py` imports once."""
 
 # ruff: noqa: F401
+import tests.without_ibis  # isort: skip
 import faiss
 import kedro.framework.cli.cli
 import kedro_mlflow.framework.cli.cli
@@ -12,6 +13,7 @@ import torch
 import transformers
 
 import vixml.commands
-import vixml.pipeline_registry
+from vixml.pipeline_registry import register_pipelines
 
 torch.set_num_threads(1)
+register_pipelines()

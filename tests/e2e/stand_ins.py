@@ -5,6 +5,7 @@ So a command that names one runs to its end without a network; what it would lea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,36 @@ CHECKPOINTS = {
 
 def write_checkpoints(cache: Path) -> None:
     """Fill a model cache (`HF_HUB_CACHE`) as if all of them had been downloaded."""
-    from transformers import AutoConfig, AutoModel
-
     for name, kind in CHECKPOINTS.items():
-        family = "decoder" if kind == "qwen2" else "encoder"
-        tokenizer = make_tokenizer(BackboneParams(name="tiny", family=family), TEXTS)
         folder = cache / f"models--{name.replace('/', '--')}"
-        snapshot = folder / "snapshots" / REVISION
-        config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **KINDS[kind])
-        AutoModel.from_config(config).save_pretrained(snapshot)
-        tokenizer.save_pretrained(snapshot)
+        write_text_model(folder / "snapshots" / REVISION, kind)
         (folder / "refs").mkdir()
         (folder / "refs" / "main").write_text(REVISION, encoding="utf-8")
+
+
+def write_models(folder: Path) -> None:
+    """Write the folders that the documentation calls `/models/...`: a text backbone and a vision model."""
+    write_text_model(folder / "minilm-l6", "bert")
+    write_vision_model(folder / "openclip-mobilenetv2")
+
+
+def write_text_model(folder: Path, kind: str) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    family = "decoder" if kind == "qwen2" else "encoder"
+    tokenizer = make_tokenizer(BackboneParams(name="tiny", family=family), TEXTS)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **KINDS[kind])
+    AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_vision_model(folder: Path) -> None:
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    sizes = {"layers": 1, "width": 64, "patch_size": 16, "image_size": 32}
+    shape = {"embed_dim": 8, "vision_cfg": sizes, "text_cfg": {"layers": 1, "width": 64, "heads": 1}}
+    folder.mkdir()
+    config = {"model_cfg": shape, "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    save_file(CLIP(**shape).state_dict(), folder / "open_clip_model.safetensors")
