@@ -7,6 +7,7 @@ cannot be understood without it, and a circle of two files is one circle to its 
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
@@ -102,6 +103,15 @@ def test_every_room_has_its_layer(imports: dict[str, set[str]], repository: Path
     """A new folder or file beside the others has to say where it stands."""
     rooms = {".".join(module.split(".")[:2]) for module in imports} - {"vixml"}
     assert rooms == {room for rooms, _ in read_layers(repository / "pyproject.toml") for room in rooms}
+
+
+def test_the_page_shows_the_rooms_in_their_order(repository: Path) -> None:
+    """A row of the table in docs/design.md is a layer of the contract."""
+    page = (repository / "docs" / "design.md").read_text(encoding="utf-8")
+    table = page[page.index("| floor | rooms |") :].split("\n\n")[0].splitlines()[2:]
+    shown = [re.findall(r"`(\w+)(?:/|\.py)`", row) for row in table]
+    layers = read_layers(repository / "pyproject.toml")
+    assert shown == [[room.removeprefix("vixml.") for room in rooms] for rooms, _ in layers]
 
 
 def test_no_room_is_crowded(repository: Path) -> None:
