@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from vixml.commands import app, main
@@ -32,6 +35,9 @@ def test_init_data_prints_what_it_found_and_writes_an_environment(project, shop)
     for printed in ("items.csv", "tags", "--query-text COLUMN", "15, 0 naming an image", "kedro run --env=shop"):
         assert printed in ended.output
     assert sorted(file.name for file in (project / "conf/shop").iterdir()) == ["globals.yml", "parameters.yml"]
+    written = (project / "conf/shop/parameters.yml").read_text(encoding="utf-8")
+    assert "Chosen for 15 training queries" in written
+    assert yaml.safe_load(written)["encoder_recipe"] == yaml.safe_load(written)["decoder_recipe"] == "small-data"
     again = call("init-data", shop, "--name", "shop")
     assert again.exit_code == 1
     assert "--overwrite" in again.output
@@ -93,3 +99,25 @@ def test_run_is_kedros_with_all_its_options(project, shop):
     missing = subprocess.run([*command, "--pipelines=ingestion"], capture_output=True, text=True, check=False)
     assert missing.returncode == 1
     assert "vixml init-data FOLDER" in " ".join(missing.stdout.split() + missing.stderr.split())
+
+
+def test_settings_come_with_their_origins(project):
+    ended = call("settings", "encoder_text", "--params", "encoder.training.epochs=7", "--json")
+    assert ended.exit_code == 0, ended.output
+    found = {setting["name"]: (setting["value"], setting["origin"]) for setting in json.loads(ended.stdout)}
+    assert found["encoder_text.training.epochs"] == (7, "command line")
+    assert found["encoder_text.optim.lr"] == (0.001, "recipe demo")
+    assert found["encoder_text.optim.eps"] == (1e-6, "default")
+    assert {name.partition(".")[0] for name in found} == {"encoder_text"}
+    table = call("settings", "vision").output
+    assert re.search(r"vision\.model +\"tiny\" +recipe demo", table)
+    assert "seed" in call("settings").output
+
+
+def test_settings_take_an_environment_and_name_mistakes(project):
+    (project / "conf/mine").mkdir()
+    (project / "conf/mine/parameters.yml").write_text("seed: 9\n", encoding="utf-8")
+    assert re.search(r"seed +9 +file conf/mine/parameters\.yml", call("settings", "--env", "mine").output)
+    assert "did you mean `encoder_text`" in call("settings", "encoder_txt").output
+    assert "did you mean `encoder.training`" in call("settings", "--params", "encoder.trainin.epochs=3").output
+    assert "cannot be read" in call("settings", "--params", "encoder").output

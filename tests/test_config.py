@@ -1,11 +1,17 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from vixml.config import ProjectConfigLoader, raw_folder, store_name
+from vixml.configuration.compose import VARIANTS
+from vixml.configuration.layers import leaves as paths_and_values
+from vixml.configuration.sections import PROJECT_DEFAULTS
 from vixml.params.variant import VariantParams
 from vixml.settings import CONFIG_LOADER_ARGS
+
+SMALL = {"fabrication": {"num_train": 20, "num_test": 10, "num_labels": 12, "labels_per_family": 6, "image_pixels": 16}}
 
 
 @pytest.fixture
@@ -52,13 +58,111 @@ class TestVariants:
 
     def test_base_sections_are_complete_and_valid(self, load):
         parameters = load()["parameters"]
-        for name in ("encoder", "decoder"):
+        for name in VARIANTS:
             written, known = leaves(parameters[name]), leaves(VariantParams().model_dump())
-            assert written == known, f"{name}: the YAML and the parameter models hold different fields"
-        for name in ("encoder_text", "encoder_vision", "decoder_text", "decoder_vision"):
+            assert written == known
             variant = VariantParams.model_validate(parameters[name])
             assert variant.model.use_images == name.endswith("vision")
             assert name.startswith(variant.backbone.family)
+
+    def test_base_holds_little(self, repository):
+        lines = (repository / "conf/base/parameters_variants.yml").read_text().splitlines()
+        assert len(lines) <= 150
+
+
+RAW = dict.fromkeys(("trn", "tst", "lbl"), '{"uid": "%s", "title": "a", "target_ind": [0], "target_rel": [1.0]}\n')
+
+
+def write_raw(folder, *, queries=30):
+    folder.mkdir(parents=True)
+    for name, line in RAW.items():
+        lines = (line % f"{name}{number}" for number in range(queries if name == "trn" else 5))
+        (folder / f"{name}.json").write_text("".join(lines))
+    return folder
+
+
+class TestRecipesByThemselves:
+    """`auto`, the default, goes by what the raw folder holds."""
+
+    def recipes(self, loader):
+        parameters = loader["parameters"]
+        return parameters["encoder_recipe"], parameters["decoder_recipe"]
+
+    def test_the_demo_before_and_after_it_is_drawn(self, load, kedro_run):
+        assert self.recipes(load()) == ("demo", "demo")
+        kedro_run("fabrication", params=SMALL)
+        assert self.recipes(load()) == ("demo", "demo")
+        assert self.recipes(load({"dataset": "another-demo"})) == ("demo", "demo")
+
+    def test_a_folder_of_ones_own_never_takes_a_setting_of_the_demo(self, load, tmp_path):
+        loader = load({"data_root": str(write_raw(tmp_path / "demo"))})
+        parameters = loader["parameters"]
+        assert self.recipes(loader) == ("small-data", "small-data")
+        assert parameters["vision"]["model"] == PROJECT_DEFAULTS["vision"]["model"]
+        for name, family in VARIANTS.items():
+            variant = VariantParams.model_validate(parameters[name])
+            assert variant.backbone.name == PROJECT_DEFAULTS[family]["backbone"]["name"]
+            assert variant.optim.lr == 1e-4
+            assert variant.model.image_weight is None
+        origins = {setting.origin for setting in loader.settings()}
+        assert "recipe demo" not in origins
+        assert "recipe small-data" in origins
+
+    def test_nor_does_one_that_is_trained_from_nothing(self, load, tmp_path):
+        tiny = {"encoder_backbone": "tiny", "decoder_backbone": "tiny", "vision_backbone": "tiny"}
+        loader = load({"data_root": str(write_raw(tmp_path / "shop")), **tiny})
+        assert self.recipes(loader) == ("tiny", "tiny")
+        assert loader["parameters"]["encoder_vision"]["model"]["image_weight"] is None
+
+    def test_a_moved_raw_folder_leaves_ingested_data_of_ones_own(self, load, project, tmp_path):
+        ingested = project / "data/03_primary/shop/items_train.parquet"
+        ingested.parent.mkdir(parents=True)
+        pd.DataFrame({"uid": [str(n) for n in range(30_000)]}).to_parquet(ingested)
+        assert self.recipes(load({"data_root": "/gone/shop"})) == ("medium-data", "medium-data")
+
+    def test_a_files_setting_wins_over_the_recipe_and_the_command_line_over_both(self, load, project, tmp_path):
+        write_raw(tmp_path / "raw")
+        write(project, "mine/globals.yml", f"dataset: shop\ndata_root: {tmp_path / 'raw'}\n")
+        write(project, "mine/parameters.yml", "encoder: {optim: {lr: 0.5}}\nencoder_text: {training: {epochs: 4}}\n")
+        parameters = load(env="mine")["parameters"]
+        assert parameters["encoder_vision"]["optim"]["lr"] == parameters["encoder_text"]["optim"]["lr"] == 0.5
+        assert epochs(load(env="mine")) == {"encoder_text": 4, "encoder_vision": 12}
+        assert epochs(load({"encoder": {"training": {"epochs": 6}}}, env="mine"))["encoder_text"] == 6
+
+    def test_the_line_of_a_run(self, load, tmp_path):
+        root = {"data_root": str(write_raw(tmp_path / "shop"))}
+        said = load(root).describe_recipes(["encoder", "decoder"])
+        assert "small-data (encoder), small-data (decoder), for 30 training queries" in said
+        assert "bert (encoder), as set" in load({**root, "encoder_recipe": "bert"}).describe_recipes(["encoder"])
+
+
+class TestOrigins:
+    def origins(self, loader):
+        return {setting.name: (setting.value, setting.origin) for setting in loader.settings()}
+
+    def test_every_origin(self, load, project):
+        write(project, "mine/parameters.yml", "encoder: {optim: {lr: 0.5}}\nencoder_backbone: some/model\n")
+        found = self.origins(load({"encoder_text": {"training": {"epochs": 4}}, "seed": 3}, env="mine"))
+        assert found["seed"] == (3, "command line")
+        assert found["run_name"] == ("", "file conf/base/parameters_comparison.yml")
+        assert found["encoder_recipe"] == ("auto (demo)", "file conf/base/parameters_variants.yml")
+        assert found["encoder_text.training.epochs"] == (4, "command line")
+        assert found["encoder_text.batching.start_epoch"] == (1, "follows training.epochs")
+        assert found["encoder_vision.training.epochs"] == (20, "recipe demo")
+        assert found["encoder_vision.optim.lr"] == (0.5, "file conf/mine/parameters.yml")
+        assert found["encoder_vision.backbone.name"] == ("some/model", "file conf/mine/parameters.yml")
+        assert found["encoder_vision.optim.eps"] == (1e-6, "default")
+        assert found["encoder_vision.retrieval.kind"] == ("exact", "file conf/base/parameters_variants.yml")
+        assert found["vision.model"] == ("tiny", "recipe demo")
+
+    def test_they_say_what_is_in_force(self, load):
+        loader = load({"encoder": {"training": {"epochs": 4}}})
+        found, parameters = self.origins(loader), loader["parameters"]
+        assert {f"encoder_text.{name}" for name in leaves_of(parameters["encoder_text"])} == {
+            name for name in found if name.startswith("encoder_text.")
+        }
+        for name, value in leaves_of(parameters["encoder_text"]).items():
+            assert found[f"encoder_text.{name}"][0] == value
 
 
 class TestStore:
@@ -98,6 +202,10 @@ def test_the_tracking_store_is_absolute_and_belongs_to_the_project(load, project
     shutil.copytree(project, other)
     loader = ProjectConfigLoader(str(other / "conf"), **CONFIG_LOADER_ARGS)
     assert loader["mlflow"]["server"]["mlflow_tracking_uri"] == f"sqlite:///{Path(other).as_posix()}/mlflow.db"
+
+
+def leaves_of(section):
+    return dict(paths_and_values(section))
 
 
 def leaves(value, prefix=""):

@@ -13,7 +13,8 @@ import yaml
 
 from vixml.config import ProjectConfigLoader
 from vixml.configuration.compose import ALL_VARIANTS
-from vixml.configuration.reference import render, sections
+from vixml.configuration.reference import render
+from vixml.configuration.sections import sections
 from vixml.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vixml.core.errors import user_error
+from vixml.core.errors import ConfigError, user_error
+
+if TYPE_CHECKING:
+    from vixml.configuration.origins import Setting
 
 app = typer.Typer(
     name="vixml", help="ViXML: multimodal extreme classification.", no_args_is_help=True, add_completion=False
@@ -97,7 +100,70 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         typer.echo(f"kedro run --env={name} --pipeline=study")
 
 
-def _print_table(title: str, header: tuple[str, ...], rows: list[Any]) -> None:
+@app.command("settings")
+def show_settings(
+    variant: Annotated[str | None, typer.Argument(help="A variant, or another section; all by default.")] = None,
+    env: Annotated[str | None, typer.Option(help="Environment, as of `kedro run`.")] = None,
+    params: Annotated[str, typer.Option(help="Settings of the command line, as of `kedro run`.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print every setting in force, and where it comes from: default, recipe, file or command line."""
+    import json
+    import logging
+
+    logging.disable(logging.INFO)  # Kedro announces its logging on the terminal, and JSON must be all that is there
+    try:
+        with clear_errors():
+            found = _settings_in_force(project_folder(), section=variant, env=env, params=params)
+    finally:
+        logging.disable(logging.NOTSET)
+    if as_json:
+        typer.echo(json.dumps([vars(setting) for setting in found], indent=1, ensure_ascii=False))
+    else:
+        rows = [(setting.name, json.dumps(setting.value, ensure_ascii=False), setting.origin) for setting in found]
+        _print_table(
+            "Settings in force", ("setting", "value", "from"), rows, width=None if sys.stdout.isatty() else 160
+        )
+
+
+def _settings_in_force(
+    project: Path, *, section: str | None = None, env: str | None = None, params: str = ""
+) -> list[Setting]:
+    """Return the settings that a run would have.
+
+    Args:
+        project: The project's folder.
+        section: Only the settings of this variant or other section; None for all but the ablation's and the families',
+            which are their variants' own.
+        env: Environment.
+        params: What `kedro run --params` would be given.
+
+    Raises:
+        ConfigError: There is no such section, or a setting is wrong; the nearest is named.
+    """
+    import click
+    from kedro.framework.cli.utils import _split_params
+
+    from vixml.config import ProjectConfigLoader
+    from vixml.configuration.compose import ABLATION, check_keys
+    from vixml.configuration.recipes import FAMILIES
+    from vixml.configuration.sections import check_names
+    from vixml.settings import CONFIG_LOADER_ARGS
+
+    try:
+        runtime = dict(_split_params(click.Context(click.Command("settings")), click.Option(["--params"]), params))
+    except click.UsageError as err:
+        raise ConfigError("`--params` cannot be read", found=params, expected=err.message) from err
+    loader = ProjectConfigLoader(project / "conf", env=env, runtime_params=runtime, **CONFIG_LOADER_ARGS)
+    check_keys(loader["parameters"])
+    found = loader.settings()
+    if section is None:
+        return [setting for setting in found if setting.name.partition(".")[0] not in (*FAMILIES, *ABLATION)]
+    check_names([section], dict.fromkeys(setting.name.partition(".")[0] for setting in found), prefix="")
+    return [setting for setting in found if setting.name.partition(".")[0] == section]
+
+
+def _print_table(title: str, header: tuple[str, ...], rows: list[Any], *, width: int | None = None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -106,7 +172,7 @@ def _print_table(title: str, header: tuple[str, ...], rows: list[Any]) -> None:
     table = Table(*header, title=title, title_justify="left", box=box.SIMPLE)
     for row in rows:
         table.add_row(*map(Text, row))  # a column's name is no markup
-    Console().print(table)
+    Console(width=width).print(table)
 
 
 def project_folder() -> Path:

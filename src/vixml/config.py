@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
-from vixml.configuration.compose import compose
-
-DEMO = "demo"
+from vixml.configuration.choice import AUTO, DEMO, DataFacts, describe_choice
+from vixml.configuration.compose import compose, stack
+from vixml.configuration.origins import Setting, settings_in_force
+from vixml.params.data.mapping import MappingParams
 
 
 def store_name(runtime_dataset: str | None, runtime_root: str | None, dataset: str, root: str | None = None) -> str:
@@ -43,7 +46,7 @@ def raw_folder(store: str, runtime_root: str | None, root: str | None = None) ->
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """Kedro's loader, plus three resolvers and the composition of variants from families.
+    """Kedro's loader, plus three resolvers, recipes, and the composition of variants from families.
 
     Resolvers: `${store:...}` and `${raw_folder:...}` name the folders of the chosen data set, `${project_path:}` is the
     project's absolute path (a relative sqlite path would follow the current directory).
@@ -57,9 +60,92 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return one kind of configuration; parameters come with complete variants."""
-        # resolvers are global to the process: register this project's before each use
+        self._register_resolvers()
+        value: dict[str, Any] = super().__getitem__(key)
+        return compose(value, self.runtime_params, facts=self.facts(value)) if key == "parameters" else value
+
+    def facts(self, parameters: Mapping[str, Any]) -> DataFacts:
+        """Return what the choice of a recipe needs to know of the chosen data and of this machine.
+
+        Args:
+            parameters: The merged configuration.
+        """
+        from vixml.core.accelerator import has_gpu
+
+        store = str(parameters.get("dataset", DEMO))
+        raw = Path(self._project) / raw_folder(store, parameters.get("data_root"))
+        ingested = Path(self._project) / "data" / "03_primary" / store / "items_train.parquet"
+        mapping = (parameters.get("data") or {}).get("mapping")
+        return DataFacts(
+            demo=holds_demo(raw, ingested, store),
+            count=lambda: _count_queries(raw, ingested, mapping),
+            gpu=has_gpu(),
+        )
+
+    def settings(self) -> list[Setting]:
+        """Return every setting in force with its origin."""
+        self._register_resolvers()
+        parameters = super().__getitem__("parameters")
+        runtime = self.runtime_params or {}
+        names, stacks = stack(parameters, runtime, facts=self.facts(parameters))
+        base, environment, *_ = self._read_raw_config("parameters")
+        files: dict[str, Any] = {}
+        for file, content in (*base.items(), *environment.items()):
+            shown = file.relative_to(self._project) if file.is_relative_to(self._project) else file
+            files[shown.as_posix()] = OmegaConf.to_container(content)
+        return settings_in_force(parameters, runtime, names, stacks, files)
+
+    def describe_recipes(self, families: Iterable[str]) -> str:
+        """Return one line that says which recipes these families take, why, and how to choose others."""
+        self._register_resolvers()
+        parameters = super().__getitem__("parameters")
+        facts = self.facts(parameters)
+        names, _ = stack(parameters, self.runtime_params or {}, facts=facts)
+        chosen = {family: names[family] for family in families}
+        automatic = any(parameters.get(f"{family}_recipe") == AUTO for family in chosen)
+        return describe_choice(chosen, facts if automatic else None)
+
+    def _register_resolvers(self) -> None:
+        """Register this project's resolvers, which are global to the process, before each use."""
         OmegaConf.register_resolver("store", store_name, replace=True)
         OmegaConf.register_resolver("raw_folder", raw_folder, replace=True)
         OmegaConf.register_resolver("project_path", lambda: self._project, replace=True)
-        value: dict[str, Any] = super().__getitem__(key)
-        return compose(value, self.runtime_params) if key == "parameters" else value
+
+
+def holds_demo(raw: Path, ingested: Path, store: str) -> bool:
+    """Return whether the chosen data are the demo's: a catalogue that `fabrication` wrote, or is about to write.
+
+    A folder of raw files that is missing or empty can only be filled by `fabrication`, unless its data were ingested
+    before and the raw files then moved away.
+
+    Args:
+        raw: The folder of raw files.
+        ingested: Where the ingested training items are.
+        store: Name of the data set.
+    """
+    from vixml.core.directories import MANIFEST
+    from vixml.datasets.raw_folder import RAW_KIND
+
+    if raw.is_dir() and any(raw.iterdir()):
+        try:
+            return bool(json.loads((raw / MANIFEST).read_text(encoding="utf-8")).get("kind") == RAW_KIND)
+        except (OSError, ValueError, AttributeError):
+            return False
+    return store == DEMO or not ingested.is_file()
+
+
+def _count_queries(raw: Path, ingested: Path, mapping: Any) -> int | None:
+    """Return the number of training queries of the raw files, or of the ingested ones where those are gone."""
+    from vixml.ingestion.size import count_training_queries
+
+    if raw.is_dir():
+        try:
+            tables = None if mapping is None else MappingParams.model_validate(mapping)
+        except ValueError:  # Kedro's validation of the parameters says what is wrong with it
+            return None
+        return count_training_queries(raw, tables)
+    if ingested.is_file():
+        from pyarrow import parquet
+
+        return int(parquet.read_metadata(ingested).num_rows)
+    return None

@@ -28,7 +28,8 @@ def run(at: Any, *, images: bool = True, **params: Any) -> dict[str, Any]:
         (raw / "images").mkdir()
         (raw / "images" / "a.png").write_bytes(picture())
         (raw / "images.csv").write_text("split,uid,file\ntrn,p0,a.png\nlbl,l0,a.png\n")
-    merged = {"data_root": str(raw), "encoder": FAMILY, "vision": {"tiny_image_size": 32}, **params}
+    tiny = {"encoder_backbone": "tiny", "encoder": FAMILY, "vision": {"model": "tiny", "tiny_image_size": 32}}
+    merged = {"data_root": str(raw), **tiny, **params}
     at.fixture("kedro_run")("ingestion", "image_embedding", "encoder_vision", params=merged)
     folder = at.fixture("project") / "data/08_reporting/shop/encoder_vision"
     result = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from vixml.config import ProjectConfigLoader
 from vixml.configuration.compose import check_keys, compose
+from vixml.configuration.layers import leaves
 from vixml.core.errors import ConfigError
 from vixml.params.data.ingestion import DataParams
 from vixml.params.data.vision import VisionParams
 from vixml.params.evaluation import BaselineParams, EvaluationParams
+from vixml.params.objective import ObjectiveParams
+from vixml.params.optim import OptimParams
 from vixml.params.variant import VariantParams
 from vixml.settings import CONFIG_LOADER_ARGS
 
@@ -92,13 +94,10 @@ def test_every_number(loaded, env, name, kind):
 @pytest.mark.parametrize("kind", ["text", "vision"])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_takes_nothing_from_the_demo(name, kind):
-    """Laid over an empty family it gives the same settings: no size of the demo's stays behind."""
+    """With no file at all it gives the same settings as in the demo's project."""
     family = RECIPES[name]["family"]
-    recipes = yaml.safe_load((ROOT / "conf" / "base" / "parameters_recipes.yml").read_text(encoding="utf-8"))["recipes"]
-    empty = {family: {"backbone": {"family": family}}, f"{family}_{kind}": {"model": {"use_images": kind == "vision"}}}
-    bare = compose({**empty, "recipes": recipes, f"{family}_recipe": name})
-    found = [variant(parameters, name, kind) for parameters in (bare, load(**{f"{family}_recipe": name}))]
-    first, second = (params.model_dump(exclude={"backbone": {"tiny"}}) for params in found)
+    bare = compose({f"{family}_recipe": name})
+    first, second = (variant(parameters, name, kind) for parameters in (bare, load(**{f"{family}_recipe": name})))
     assert first == second
 
 
@@ -121,10 +120,16 @@ def test_every_environment(env):
 
 
 class TestWhoWins:
-    def test_base_has_no_recipe(self):
+    def test_base_chooses_by_itself_and_the_demo_takes_its_own(self):
         parameters = load()
-        assert parameters["encoder_recipe"] is parameters["decoder_recipe"] is None
+        assert parameters["encoder_recipe"] == parameters["decoder_recipe"] == "demo"
         assert "recipes" not in parameters
+
+    def test_without_a_recipe_the_models_defaults_hold(self):
+        parameters = load(encoder_recipe=None)
+        assert parameters["encoder_recipe"] is None
+        found = VariantParams.model_validate(parameters["encoder_vision"])
+        assert (found.optim, found.objective) == (OptimParams(), ObjectiveParams())
 
     def test_the_command_line_wins_over_the_recipe_also_where_the_variants_differ(self):
         env = "lf_amazontitles_131k"
@@ -145,49 +150,10 @@ class TestWhoWins:
         found = variant(load(encoder_recipe="minilm-l3"), "minilm-l3", "text")
         assert (found.backbone.name, found.training.epochs) == (RECIPES["minilm-l3"]["checkpoint"], 300)
 
-    @pytest.mark.parametrize(
-        ("name", "spelt_out"),
-        [
-            (
-                "minilm-10k",
-                {
-                    "model": {"image_weight": None},
-                    "optim": {"lr": 1e-4, "lr_other": 5e-4},
-                    "batching": {"start_epoch": 5},
-                    "training": {"epochs": 12},
-                    "retrieval": {
-                        "augmentation": {
-                            "mode": "fused",
-                            "fusion": {
-                                "text": 0.1,
-                                "retrieval": 0.5,
-                                "neighbours": 20,
-                                "retrieval_temperature": 0.07,
-                                "prototype_temperature": 0.1,
-                            },
-                        }
-                    },
-                },
-            ),
-            (
-                "minilm-40k",
-                {
-                    "backbone": {"max_length": 48},
-                    "model": {"image_weight": None},
-                    "optim": {"lr": 1e-4, "lr_other": 5e-4},
-                    "batching": {"start_epoch": 2, "update_every": 2},
-                    "training": {"epochs": 4},
-                    "retrieval": {"augmentation": {"mode": "fused", "fusion": {"text": 0.5, "retrieval": 0.5}}},
-                },
-            ),
-        ],
-    )
-    def test_recipes_of_small_data_are_what_was_measured(self, name, spelt_out):
-        given = {"encoder_backbone": "minilm-l6"}
-        found = load(encoder_recipe=name, **given)
-        assert found == {**load(encoder=spelt_out, **given), "encoder_recipe": name}
-        for kind in ("text", "vision"):
-            assert VariantParams.model_validate(found[f"encoder_{kind}"]).retrieval.augmentation.mode == "fused"
+    @pytest.mark.parametrize(("earlier", "name"), [("minilm-10k", "small-data"), ("minilm-40k", "medium-data")])
+    def test_earlier_names_of_recipes_mean_the_same(self, earlier, name):
+        first, second = load(encoder_recipe=earlier), load(encoder_recipe=name)
+        assert {**first, "encoder_recipe": name} == second
 
     def test_composing_twice_changes_nothing(self):
         once = load("lf_amazontitles_131k")
@@ -289,3 +255,16 @@ def test_the_network_can_be_built(loaded, tokenizer, monkeypatch, name):
         lora = PUBLISHED["families"][RECIPES[name]["family"]]["lora"]
         assert sorted(adapted) == ([] if lora is None else lora["targets"])
     assert asked == [RECIPES[name]["checkpoint"]] * 2
+
+
+DEMO = json.loads((Path(__file__).parent / "demo.json").read_text(encoding="utf-8"))
+"""What the demo's table in README was measured with, by variant: dotted names; the rest are the models' defaults."""
+
+
+@pytest.mark.parametrize("name", DEMO)
+def test_the_demo_is_what_its_table_was_measured_with(name):
+    """A changed number here asks for a new table."""
+    parameters, defaults = load(), dict(leaves(VariantParams().model_dump(mode="json")))
+    found = dict(leaves(VariantParams.model_validate(parameters[name]).model_dump(mode="json")))
+    assert {key: value for key, value in found.items() if value != defaults[key]} == DEMO[name]
+    assert found["backbone.name"] == parameters["vision"]["model"] == "tiny"

@@ -6,11 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from vixml.core.errors import ConfigError
-from vixml.core.hub import check_download
+from vixml.core.hub import check_available, check_download
 from vixml.images.vision import load_vision
 from vixml.models.text.backbone import make_backbone
 from vixml.models.text.tokenizer import make_tokenizer
@@ -98,3 +99,37 @@ def test_a_vision_model_too(asked: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"some/model, 11\.0 GB.*at most 10 GB.*`vision\.max_download_gb`"):
         load_vision(VisionParams(model="hf-hub:some/model"), 0)
     assert [path for path in asked if path != "/"] == ["/api/models/some/model"]
+
+
+class TestAvailable:
+    """Whether a model can be had is found out before a run, not after its first minutes."""
+
+    @pytest.fixture
+    def offline(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        return tmp_path
+
+    def test_no_hub_and_no_cache_names_three_ways_on(self, offline: Path) -> None:
+        with pytest.raises(ConfigError) as caught:
+            check_available({"encoder_backbone": "some/model"})
+        for way in ("encoder_backbone=FOLDER", "hf download some/model", "encoder_backbone=tiny"):
+            assert way in str(caught.value)
+
+    def test_all_that_are_missing_are_named_at_once(self, offline: Path) -> None:
+        wanted = {"encoder_backbone": "a/b", "decoder_backbone": "c/d", "vision_backbone": str(offline)}
+        with pytest.raises(ConfigError, match=r"a/b \(encoder_backbone\), c/d \(decoder_backbone\)") as caught:
+            check_available(wanted)
+        assert '"encoder_backbone=tiny,decoder_backbone=tiny"' in str(caught.value)
+
+    def test_a_cached_one_and_a_folder_need_no_hub(self, offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda name, file: f"/cache/{name}/{file}")
+        check_available({"encoder_backbone": "some/model", "vision_backbone": str(offline)})
+
+    def test_a_folder_that_is_not_there(self, offline: Path) -> None:
+        with pytest.raises(ConfigError, match="folder does not exist"):
+            check_available({"encoder_backbone": str(offline / "gone")})
+
+    def test_a_hub_that_answers_is_left_to_the_loader(self, asked: list[str]) -> None:
+        check_available({"encoder_backbone": "some/model", "decoder_backbone": "other/model"})
+        assert len(asked) == 1, "one question, whatever the number of models"

@@ -38,25 +38,19 @@ FAMILY = {
     "batching": {"batch_size": 32, "start_epoch": 1, "update_every": 1, "cluster_size": 4, "double_at": [2]},
     "training": {"epochs": 2},
 }
-RECIPE = {
-    "model": {"prototype": FAMILY["model"]["prototype"]},
-    "batching": FAMILY["batching"],
-    "text": {"training": FAMILY["training"]},
-    "vision": {"training": FAMILY["training"]},
-}
 TINY: dict[str, Any] = {
     "fabrication": {"num_train": 120, "num_test": 40, "num_labels": 60, "image_pixels": 32},
     "evaluation": {"ks": [1, 5, 10], "top_k": 20},
     "comparison": {"bootstrap_samples": 100, "gallery_queries": 10},
     "download": {"allow_private": True},
+    "vision": {"model": "tiny"},
     "encoder": FAMILY,
     "decoder": FAMILY,
-    "recipes": {"encoder": RECIPE, "decoder": RECIPE, "qwen2.5-7b": {"batching": {"batch_size": 32}}},
 }
-"""Laid over `conf/base` of the scratch project, so that the literal commands take seconds."""
+"""Laid over `conf/base` of the scratch project, so that the literal commands take seconds; it wins over recipes."""
 
 LARGE = {
-    r"encoder_recipe=minilm-\d+k": r"\g<0>,encoder.training.epochs=2,encoder.batching.start_epoch=1",
+    r"encoder_recipe=(?:minilm-\d+k|small-data|medium-data)": r"\g<0>,encoder.training.epochs=2",
     r"training\.epochs=\d+": "training.epochs=2",
     r"batching\.start_epoch=\d+": "batching.start_epoch=1",
     r"data\.image_embeddings=null": r"\g<0>,vision.model=tiny",

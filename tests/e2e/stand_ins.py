@@ -1,4 +1,4 @@
-"""Tiny networks with random weights in a model cache of their own, under the names of the paper's checkpoints.
+"""Tiny networks with random weights in a model cache of their own, under the names of the recipes' checkpoints.
 
 So a command that names one runs to its end without a network; what it would learn is not what is looked at.
 """
@@ -25,6 +25,8 @@ CHECKPOINTS = {
     "sentence-transformers/paraphrase-MiniLM-L3-v2": "bert",
     "sentence-transformers/msmarco-distilbert-base-v4": "distilbert",
     "intfloat/e5-base-v2": "bert",
+    "sentence-transformers/all-MiniLM-L6-v2": "bert",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "qwen2",
     "Qwen/Qwen2.5-0.5B-Instruct": "qwen2",
     "Qwen/Qwen2.5-3B-Instruct": "qwen2",
     "Qwen/Qwen2.5-7B-Instruct": "qwen2",

@@ -22,7 +22,7 @@ from tests.e2e.stand_ins import write_checkpoints, write_models
 pytestmark = pytest.mark.e2e
 
 END_WITHOUT_A_NETWORK = {
-    r"hf-hub:timm/": "the vision model could not be loaded",
+    r"hf-hub:timm/": "the pretrained model is not on this machine",
 }
 """Commands that fetch a model, and the clear error that they end with offline. For others a tiny one stands in."""
 

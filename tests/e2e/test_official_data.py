@@ -22,6 +22,7 @@ def test_embeddings_to_a_trained_variant(kedro_run, project, tmp_path):
             "data": {"image_embeddings": "."},
             "vision": {"model": "ViT-SO400M-14-SigLIP2-378", "pretrained": "webli"},
             "evaluation": {"ks": [1, 5], "top_k": 10},
+            "encoder_backbone": "tiny",
             "encoder": FAMILY,
         },
     )

@@ -22,7 +22,12 @@ FAMILY = {
     "batching": {"batch_size": 32, "start_epoch": 1, "update_every": 1, "cluster_size": 4, "double_at": [2]},
     "training": {"epochs": 2, "checkpoint_every": 1, "validate_every": 2},
 }
-TINY = {"evaluation": {"ks": [1, 5], "top_k": 10}, "encoder": FAMILY}
+TINY = {
+    "encoder_backbone": "tiny",
+    "vision_backbone": "tiny",
+    "evaluation": {"ks": [1, 5], "top_k": 10},
+    "encoder": FAMILY,
+}
 COLOURS = {"rot": (200, 0, 0), "grün": (0, 180, 0), "blau": (0, 0, 200), "gelb": (220, 220, 0)}
 THINGS = ("Schuh", "Hut", "Tasche", "Jacke", "Ring")
 CATEGORIES = [f"{colour} {thing}" for colour in COLOURS for thing in THINGS]

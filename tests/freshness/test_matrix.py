@@ -92,7 +92,7 @@ def test_exactly_the_stale_nodes_run(kedro_run, project, repository, tiny, monke
     raw = project / "shop"
     shutil.move(project / "data/01_raw/demo", raw)
     (raw / "manifest.json").unlink()
-    params = {**tiny, "data_root": str(raw)}
+    params = {**tiny, "data_root": str(raw), "encoder_backbone": "tiny", "vision_backbone": "tiny"}
     ran.clear()
     kedro_run(*PIPELINES, params=params, only_missing_outputs=True)
     everything = list(ran)

@@ -1,9 +1,14 @@
-"""Recipes: published settings of a family by name, laid over its section below the command line."""
+"""Recipes: settings of a family by name, laid over the models' defaults and below the files.
+
+They are data of this package (`recipes.yml`); a section `recipes` in a user's files changes them or adds others.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from vixml.core.errors import ConfigError
@@ -11,7 +16,20 @@ from vixml.core.errors import ConfigError
 KINDS = ("text", "vision")
 """Parts of a recipe that hold for one of the family's two variants only."""
 
+FAMILIES = ("encoder", "decoder")
+"""Parts of a recipe that hold for one family only."""
+
 _EXTENDS = "extends"
+
+
+@cache
+def packaged_recipes() -> Mapping[str, Any]:
+    """Return the recipes that come with the package, by name."""
+    import yaml
+
+    text = resources.files("vixml.configuration").joinpath("recipes.yml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
 
 
 def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,13 +41,17 @@ def overlay(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def resolve(recipes: Mapping[str, Any], name: object, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a recipe with what it extends laid below it.
+def resolve(recipes: Mapping[str, Any], name: object, family: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what a recipe says of a family, with what it extends laid below it.
 
     Args:
         recipes: Recipes by name.
         name: The wanted one.
+        family: `encoder` or `decoder`.
         seen: Those that extend it.
+
+    Returns:
+        Groups of settings, and under `text` and `vision` what holds for one of the two variants.
 
     Raises:
         ConfigError: There is none of this name (the nearest is named), it is no section, or it extends itself.
@@ -40,15 +62,16 @@ def resolve(recipes: Mapping[str, Any], name: object, seen: tuple[str, ...] = ()
         raise ConfigError(
             "there is no recipe of this name",
             found=name,
-            expected="one of " + ", ".join(recipes),
-            remedy=f"did you mean `{near[0]}`?" if near else "see conf/base/parameters_recipes.yml.",
+            expected="auto, null or one of " + ", ".join(recipes),
+            remedy=f"did you mean `{near[0]}`?" if near else "see conf/README.md.",
         )
     if str(name) in seen:
         raise ConfigError("a recipe extends itself", found=" -> ".join([*seen, str(name)]))
-    own = {key: value for key, value in recipe.items() if key != _EXTENDS}
+    common = {key: value for key, value in recipe.items() if key not in (_EXTENDS, *FAMILIES)}
+    own = overlay(common, recipe.get(family) or {})
     if recipe.get(_EXTENDS) is None:
         return own
-    return overlay(resolve(recipes, recipe[_EXTENDS], (*seen, str(name))), own)
+    return overlay(resolve(recipes, recipe[_EXTENDS], family, (*seen, str(name))), own)
 
 
 def split(recipe: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Mapping[str, Any]]]:

@@ -1,11 +1,70 @@
-"""How much a model hub may send: asked before anything is fetched."""
+"""Whether a model can be had from the hub, and how much the hub may send: asked before anything is fetched."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
 
 from vixml.core.errors import ConfigError
 
 _SECONDS = 10.0  # for the hub's answer
 _GB = 1e9
+_ANSWER = 5.0  # seconds within which a hub that can be reached answers
+_FILES = ("config.json", "open_clip_config.json", "open_clip_model.safetensors")
+"""Files of which a downloaded model has at least one in the cache."""
+
+
+def check_available(wanted: Mapping[str, str]) -> None:
+    """Make sure that each model is a folder, in the hub's local cache, or on a hub that can be reached.
+
+    Args:
+        wanted: The setting that names a model -> its folder, or its name on the hub.
+
+    Raises:
+        ConfigError: A folder is not there; or a model is in no cache and the hub cannot be reached.
+    """
+    missing = {}
+    for setting, name in wanted.items():
+        folder = Path(name).expanduser()
+        if folder.is_dir() or _is_cached(name):
+            continue
+        if folder.is_absolute() or name.startswith((".", "~")):
+            raise ConfigError("the model's folder does not exist", file=folder, remedy=f"check `{setting}`.")
+        missing[setting] = name
+    if not missing or _hub_answers():
+        return
+    folders, tiny = (",".join(f"{setting}={choice}" for setting in missing) for choice in ("FOLDER", "tiny"))
+    several = len(missing) > 1
+    raise ConfigError(
+        f"the pretrained {'models are' if several else 'model is'} not on this machine, and the model hub cannot be "
+        "reached",
+        found=", ".join(f"{name} ({setting})" for setting, name in missing.items()),
+        remedy=f'name local folders (`--params "{folders}"`); or download once where there is a network, into the '
+        f"cache that HF_HOME names (`hf download {next(iter(missing.values()))}`); or train the project's small random "
+        f'networks from nothing (`--params "{tiny}"`).',
+    )
+
+
+def _is_cached(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return any(isinstance(try_to_load_from_cache(name, file), str) for file in _FILES)
+    except HFValidationError:  # no name that a hub could have
+        return False
+
+
+def _hub_answers() -> bool:
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_ANSWER)
+    except Exception:  # any failure of any HTTP client means the same: no hub
+        return False
+    return True
 
 
 def check_download(name: str, limit_gb: float, *, weights: str, setting: str) -> None:

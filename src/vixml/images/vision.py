@@ -100,6 +100,22 @@ def load_vision(params: VisionParams, seed: int) -> VisionEncoder:
     return replace(encoder, dim=encoder.encode([Image.new("RGB", (64, 64), "white")]).shape[1])
 
 
+def hub_name(params: VisionParams) -> str | None:
+    """Return the folder of a model, or its name on the hub; None for one that comes from neither.
+
+    Raises:
+        ConfigError: open_clip knows no such model or tag, or the folder is incomplete.
+    """
+    if params.model == TINY:
+        return None
+    folder = _local_folder(params.model)
+    if folder is not None:
+        return str(folder)
+    if params.model.startswith("hf-hub:"):
+        return params.model.removeprefix("hf-hub:")
+    return _repository(params.model, _resolve_tag(params.model, params.pretrained)) or None
+
+
 def _device(wanted: str) -> torch.device:
     import torch
 

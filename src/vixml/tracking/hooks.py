@@ -156,11 +156,13 @@ class TrackingHooks:
         if "data.fingerprint" not in self._facts:
             files = {name: path for name in _DATA if (path := _file_of(name, catalog)) is not None}
             self._facts["data.fingerprint"] = data_fingerprint(files)
-        settings = catalog.load(f"params:{variant}")
+        settings, family = catalog.load(f"params:{variant}"), ALL_VARIANTS[variant]
+        recipe = f"params:{family}_recipe"
         return {
             **self._facts,
             "variant": variant,
-            "family": ALL_VARIANTS[variant],
+            "family": family,
+            "recipe": catalog.load(recipe) if recipe in catalog else None,
             **{group: getattr(getattr(settings, group, None), "name", None) for group in ("backbone", "objective")},
         }
 

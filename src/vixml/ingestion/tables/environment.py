@@ -10,6 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from vixml.configuration.choice import DataFacts, choose_recipe
+from vixml.configuration.recipes import FAMILIES, packaged_recipes
+from vixml.configuration.sections import PROJECT_DEFAULTS
+from vixml.core.accelerator import has_gpu
 from vixml.core.directories import atomic_file
 from vixml.core.errors import ConfigError
 from vixml.params.data.mapping import MappingParams
@@ -101,11 +105,23 @@ def write_environment(folder: Path, data_root: str, mapping: MappingParams, repo
         "# New queries with the same columns:\n"
         f"#   kedro run --env={folder.name} --pipeline=prediction --params prediction.queries=FILE\n"
         f"prediction:\n{columns}\n"
-        "# The networks are the demo's, tiny and random. Pretrained ones, by hub name or local folder:\n"
-        "# encoder_backbone: sentence-transformers/all-MiniLM-L6-v2\n"
-        "# vision_backbone: hf-hub:timm/ViT-B-16-SigLIP2\n"
-        "# encoder: {optim: {lr: 1.0e-4, lr_other: 5.0e-4}, training: {epochs: 25}}\n",
+        f"{_recipes(report['sides']['train']['items'])}",
     )
+
+
+def _recipes(num_queries: int) -> str:
+    """Return the choice of recipes for this number of training queries, with what one may want to change."""
+    facts = DataFacts(demo=False, count=lambda: num_queries, gpu=has_gpu())
+    lines = [
+        f"# Chosen for {num_queries:,} training queries and {'a' if facts.gpu else 'no'} GPU; `auto` chooses again in",
+        "# every run. conf/README.md lists the recipes, `vixml settings --env=NAME` prints what is in force.",
+        *(f"{family}_recipe: {choose_recipe(family, None, facts, packaged_recipes())}" for family in FAMILIES),
+        "# The networks are small pretrained ones from the Hugging Face hub. Others: a hub name or a local folder; or",
+        "# `tiny`, the project's random networks, to train from nothing (then with the recipe `tiny`).",
+        *(f"# {family}_backbone: {PROJECT_DEFAULTS[family]['backbone']['name']}" for family in FAMILIES),
+        f"# vision_backbone: {PROJECT_DEFAULTS['vision']['model']}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _columns(mapping: MappingParams, data_root: str) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,75 @@
+"""How many training queries raw files hold, cheaply: the choice of a recipe needs the order of magnitude only.
+
+Validation queries count as training queries here, so that the number does not change with `data.validation_fraction`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from vixml.core.errors import VixmlError
+from vixml.ingestion.benchmark.layouts import find_json, find_texts
+from vixml.params.data.mapping import ItemTableParams, MappingParams
+
+_READ_WHOLE = 64_000_000
+"""Bytes of a file up to which it is read whole; of a larger one the lines of the first part are counted."""
+
+
+def count_training_queries(raw: Path, mapping: MappingParams | None) -> int | None:
+    """Return the number of training queries in a raw folder, about; None where it cannot be told.
+
+    Args:
+        raw: The folder.
+        mapping: Which column is what in tables of one's own; None for a benchmark's files.
+    """
+    try:
+        if mapping is not None:
+            return _count_tables(raw, mapping)
+        file = find_json(raw, "trn") or find_texts(raw, "trn")
+        return None if file is None else _count_lines(file, file.stat().st_mtime_ns)
+    except (VixmlError, OSError, ValueError, EOFError):  # ingestion says what is wrong with the files
+        return None
+
+
+def _count_tables(raw: Path, mapping: MappingParams) -> int:
+    file = raw / mapping.queries.file
+    count = _count_items(file, mapping.queries, file.stat().st_mtime_ns)
+    return round(count * (1 - mapping.split.test_fraction)) if mapping.split.by in ("hash", "last") else count
+
+
+def _count_items(file: Path, params: ItemTableParams, stamp: int) -> int:
+    """Return the number of distinct ids of a small table, of rows of a large one."""
+    from vixml.ingestion.tables.files import read_table, suffix_of
+
+    if file.stat().st_size <= _READ_WHOLE:
+        table = read_table(file, delimiter=params.delimiter, encoding=params.encoding)
+        return len(table) if params.id is None else len(set(map(str, table.column(params.id))))
+    if suffix_of(file) in (".parquet", ".pq"):
+        from pyarrow import parquet
+
+        return int(parquet.read_metadata(file).num_rows)
+    return _count_lines(file, stamp)
+
+
+@cache
+def _count_lines(file: Path, stamp: int) -> int:
+    """Return the number of lines of a text file, gzipped or not; of a large one it is estimated.
+
+    Args:
+        file: The file.
+        stamp: Its time of change, which tells another content.
+    """
+    import gzip
+
+    size = file.stat().st_size
+    lines, last = 0, b"\n"
+    with file.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        text = gzip.GzipFile(fileobj=stream) if packed else stream
+        while chunk := text.read(1 << 20):
+            lines, last = lines + chunk.count(b"\n"), chunk[-1:]
+            if stream.tell() > _READ_WHOLE:
+                return round(lines * size / stream.tell())
+    return lines + (last != b"\n")
