@@ -26,7 +26,7 @@ def count_training_queries(raw: Path, mapping: MappingParams | None) -> int | No
     try:
         if mapping is not None:
             return _count_tables(raw, mapping)
-        file = find_json(raw, "trn") or find_texts(raw, "trn")
+        file = find_json(raw, "train") or find_texts(raw, "train")
         return None if file is None else _count_lines(file, file.stat().st_mtime_ns)
     except (VixmlError, OSError, ValueError, EOFError):  # ingestion says what is wrong with the files
         return None
