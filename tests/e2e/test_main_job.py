@@ -47,6 +47,7 @@ def test_the_default_pipeline(finished):
         assert runs[name].data.metrics["P_at_1"] == pytest.approx(metrics["P@1"])
         assert runs[name].data.tags["mlflow.parentRunId"] == runs["default"].info.run_id
         assert runs[name].data.params["training.epochs"] == "3"
+        assert runs[name].data.tags["recipe"] == "demo"
         history = client.get_metric_history(runs[name].info.run_id, "epoch/loss")
         assert len(history) == 3
 
