@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from vixml.configuration.compose import compose
-from vixml.configuration.layers import Layer, at, flat, leaves, top_layer
+from vixml.configuration.layers import Layer, at, flat, top_layer
 from vixml.params.variant import VariantParams
 
 LAYERS = (
@@ -90,4 +90,3 @@ def test_a_value_in_the_place_of_a_group_stands_for_its_settings():
     assert top_layer(layers, "lora.rank") == 1
     assert flat(layers) == {"lora": None}
     assert at({"a": {"b": 1}}, "a.c") == (False, None)
-    assert dict(leaves({"a": {"b": 1, "c": {}}, "d": [1]})) == {"a.b": 1, "a.c": {}, "d": [1]}

@@ -11,8 +11,8 @@ from vixml.params.optim import OptimParams
 
 from vixml.config import ProjectConfigLoader
 from vixml.configuration.compose import check_keys, compose
-from vixml.configuration.layers import leaves
 from vixml.core.errors import ConfigError
+from vixml.core.provenance import flatten
 from vixml.params.data.ingestion import DataParams
 from vixml.params.data.vision import VisionParams
 from vixml.params.evaluation import BaselineParams, EvaluationParams
@@ -264,7 +264,7 @@ DEMO = json.loads((Path(__file__).parent / "demo.json").read_text(encoding="utf-
 @pytest.mark.parametrize("name", DEMO)
 def test_the_demo_is_what_its_table_was_measured_with(name):
     """A changed number here asks for a new table."""
-    parameters, defaults = load(), dict(leaves(VariantParams().model_dump(mode="json")))
-    found = dict(leaves(VariantParams.model_validate(parameters[name]).model_dump(mode="json")))
+    parameters, defaults = load(), flatten(VariantParams().model_dump(mode="json"))
+    found = flatten(VariantParams.model_validate(parameters[name]).model_dump(mode="json"))
     assert {key: value for key, value in found.items() if value != defaults[key]} == DEMO[name]
     assert found["backbone.name"] == parameters["vision"]["model"] == "tiny"

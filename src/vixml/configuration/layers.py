@@ -6,7 +6,7 @@ comes from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,15 +57,6 @@ def at(values: Mapping[str, Any], path: str) -> tuple[bool, Any]:
 def top_layer(layers: Sequence[Layer], path: str) -> int:
     """Return the number of the layer that a setting comes from; -1 where none has it."""
     return next((number for number in reversed(range(len(layers))) if at(layers[number].values, path)[0]), -1)
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted path, value) of every setting below `values`; an empty group is a value."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def nested(path: Sequence[str], value: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vixml.configuration.layers import Layer, at, flat, leaves, top_layer
+from vixml.configuration.layers import Layer, at, flat, top_layer
+from vixml.core.provenance import flatten
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def settings_in_force(
             chosen = recipes.get(name.removesuffix("_recipe")) if name.endswith("_recipe") else value
             found.append(Setting(name, value if chosen == value else f"{value} ({chosen})", given))
     for section, layers in stacks.items():
-        for path, value in leaves(flat(layers)):
+        for path, value in flatten(flat(layers)).items():
             layer = layers[top_layer(layers, path)]
             found.append(Setting(f"{section}.{path}", value, _origin(layer, path, files)))
     return found

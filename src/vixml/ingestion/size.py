@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from vixml.core.errors import VixmlError
+from vixml.data.sides import Side
 from vixml.ingestion.benchmark.layouts import find_json, find_texts
 from vixml.params.data.mapping import ItemTableParams, MappingParams
 
@@ -26,7 +27,7 @@ def count_training_queries(raw: Path, mapping: MappingParams | None) -> int | No
     try:
         if mapping is not None:
             return _count_tables(raw, mapping)
-        file = find_json(raw, "train") or find_texts(raw, "train")
+        file = find_json(raw, Side.TRAIN) or find_texts(raw, Side.TRAIN)
         return None if file is None else _count_lines(file, file.stat().st_mtime_ns)
     except (VixmlError, OSError, ValueError, EOFError):  # ingestion says what is wrong with the files
         return None
