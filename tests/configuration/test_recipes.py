@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vixml.params.optim import OptimParams
 
 from vixml.config import ProjectConfigLoader
 from vixml.configuration.compose import check_keys, compose
@@ -17,6 +16,7 @@ from vixml.params.data.ingestion import DataParams
 from vixml.params.data.vision import VisionParams
 from vixml.params.evaluation import BaselineParams, EvaluationParams
 from vixml.params.objective import ObjectiveParams
+from vixml.params.training import OptimParams
 from vixml.params.variant import VariantParams
 from vixml.settings import CONFIG_LOADER_ARGS
 
