@@ -53,8 +53,17 @@ def test_tables_count_queries_and_leave_out_the_test_share(tmp_path: Path) -> No
 def test_large_tables_count_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pd.DataFrame({"id": range(200), "title": "a", "tags": "x|y"})
     rows.to_parquet(tmp_path / "items.parquet")
+    rows.to_csv(tmp_path / "items.csv", index=False)
     monkeypatch.setattr(size, "_READ_WHOLE", 10)
     assert count_training_queries(tmp_path, mapping("items.parquet", test_fraction=0.5)) == 100
+    assert count_training_queries(tmp_path, mapping("items.csv", test_fraction=0.5)) == pytest.approx(100, abs=2)
+
+
+def test_a_table_is_read_once_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pd.DataFrame({"id": range(50), "title": "a", "tags": "x"}).to_csv(tmp_path / "items.csv", index=False)
+    first = count_training_queries(tmp_path, mapping("items.csv", test_fraction=0.5))
+    monkeypatch.setattr("vixml.ingestion.tables.files.read_table", None)
+    assert count_training_queries(tmp_path, mapping("items.csv", test_fraction=0.5)) == first == 25
 
 
 def test_what_cannot_be_counted_is_ingestions_matter(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from vixml.core.errors import VixmlError
 from vixml.data.sides import Side
 from vixml.ingestion.benchmark.layouts import find_json, find_texts
-from vixml.params.data.mapping import ItemTableParams, MappingParams
+from vixml.params.data.mapping import MappingParams
 
 _READ_WHOLE = 64_000_000
 """Bytes of a file up to which it is read whole; of a larger one the lines of the first part are counted."""
@@ -34,18 +34,19 @@ def count_training_queries(raw: Path, mapping: MappingParams | None) -> int | No
 
 
 def _count_tables(raw: Path, mapping: MappingParams) -> int:
-    file = raw / mapping.queries.file
-    count = _count_items(file, mapping.queries, file.stat().st_mtime_ns)
+    table, file = mapping.queries, raw / mapping.queries.file
+    count = _count_items(file, table.id, table.delimiter, table.encoding, file.stat().st_mtime_ns)
     return round(count * (1 - mapping.split.test_fraction)) if mapping.split.by in ("hash", "last") else count
 
 
-def _count_items(file: Path, params: ItemTableParams, stamp: int) -> int:
-    """Return the number of distinct ids of a small table, of rows of a large one."""
+@cache
+def _count_items(file: Path, column: str | None, delimiter: str | None, encoding: str | None, stamp: int) -> int:
+    """Return the number of distinct ids of a small table, of rows of a large one; `column` has the ids."""
     from vixml.ingestion.tables.files import read_table, suffix_of
 
     if file.stat().st_size <= _READ_WHOLE:
-        table = read_table(file, delimiter=params.delimiter, encoding=params.encoding)
-        return len(table) if params.id is None else len(set(map(str, table.column(params.id))))
+        table = read_table(file, delimiter=delimiter, encoding=encoding)
+        return len(table) if column is None else len(set(map(str, table.column(column))))
     if suffix_of(file) in (".parquet", ".pq"):
         from pyarrow import parquet
 
