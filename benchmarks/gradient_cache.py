@@ -64,7 +64,7 @@ def _step(model: DualModel, items: int, *, cached: bool) -> None:
 
     from vixml.data.ragged import RaggedArray, offsets_of
     from vixml.models.item_batch import ItemBatch
-    from vixml.training.step.gradient_cache import CachedEmbeddings
+    from vixml.models.gradient_cache import CachedEmbeddings
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(6, 32, items)

@@ -15,7 +15,7 @@ from vixml.models.item_batch import ItemBatch, take_items
 from vixml.models.late import LateFusion
 from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
-from vixml.training.step.gradient_cache import CachedEmbeddings
+from vixml.models.gradient_cache import CachedEmbeddings
 
 TEXTS = ["red ceramic vase", "blue lamp", "a wooden chair of oak", "vase", "lamp of glass"] * 4
 BACKBONE = BackboneParams(

@@ -169,14 +169,8 @@ def train_hard(
 
 def make_trainer(variant: VariantData, work: WorkDirectory) -> Trainer:
     """Return a trainer at step 0."""
-    return Trainer(
-        variant.new_model(),
-        variant.training_data(),
-        variant.params,
-        seed=variant.seed,
-        work=work.path,
-        identity=variant.identity,
-    )
+    model, data = variant.begin()
+    return Trainer(model, data, variant.params, seed=variant.seed, work=work.path, identity=variant.identity)
 
 
 def _save_trained(state: TrainingState, variant: VariantData, folder: Path) -> Built:

@@ -132,6 +132,10 @@ class VariantData:
         )
         return to_device(model, resolve_device(self.params.training.device), self.params.optim.precision)
 
+    def begin(self) -> tuple[DualModel, TrainingData]:
+        """The untrained model on the run's device, and what it is trained on."""
+        return self.new_model(), self.training_data()
+
     def training_data(self) -> TrainingData:
         """What a training reads.
 

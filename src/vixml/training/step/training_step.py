@@ -16,7 +16,7 @@ from vixml.models.precision import autocast
 from vixml.negatives.sampling import PositiveSampler, pool_target
 from vixml.params.variant import VariantParams
 from vixml.training.state import TrainingState
-from vixml.training.step.gradient_cache import CachedEmbeddings
+from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.training.step.optimiser import learning_rate_factor, set_learning_rate
 from vixml.training.training_data import TrainingData
 

@@ -19,7 +19,7 @@ from vixml.models.sequence import InputTemplate
 from vixml.params.model import PrototypeParams
 from vixml.params.objective import ObjectiveParams
 from vixml.params.variant import VariantParams
-from vixml.training.step.gradient_cache import CachedEmbeddings
+from vixml.models.gradient_cache import CachedEmbeddings
 
 
 def items(count: int, *, images: bool) -> ItemBatch:
