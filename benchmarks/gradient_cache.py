@@ -63,8 +63,8 @@ def _step(model: DualModel, items: int, *, cached: bool) -> None:
     import numpy as np
 
     from vixml.data.ragged import RaggedArray, offsets_of
-    from vixml.models.item_batch import ItemBatch
     from vixml.models.gradient_cache import CachedEmbeddings
+    from vixml.models.item_batch import ItemBatch
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(6, 32, items)

@@ -11,11 +11,11 @@ import torch
 from vixml.core.errors import ConfigError
 from vixml.data.tokens import tokenise
 from vixml.models.build import build_model, model_spec, open_model, save_model
+from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.models.item_batch import ItemBatch, take_items
 from vixml.models.late import LateFusion
 from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
-from vixml.models.gradient_cache import CachedEmbeddings
 
 TEXTS = ["red ceramic vase", "blue lamp", "a wooden chair of oak", "vase", "lamp of glass"] * 4
 BACKBONE = BackboneParams(

@@ -1,4 +1,4 @@
-"""Image dropout: who loses its images, that nothing else changes, and that a resumed or cached run does the same."""
+"""A step with the gradient cache, and with image dropout: who loses its images, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -101,3 +101,15 @@ def test_test_queries_can_be_asked_without_their_images(tiny: SimpleNamespace, t
     assert len(bare.images) == 0
     assert bare.image_counts.tolist() == [0] * 20
     assert full.image_counts.sum() > 0
+
+
+def test_a_training_with_the_cache_follows_the_one_without(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """The same losses over two epochs, dropout and all."""
+    losses = []
+    for cached in (False, True):
+        batching = {**tiny.params.batching.model_dump(), "gradient_cache": cached}
+        params = VariantParams(**{**tiny.params.model_dump(), "batching": batching})
+        trainer = tiny.trainer(tmp_path / str(cached), params=params)
+        trainer.fit(2, desc="train")
+        losses.append([record["loss"] for record in trainer.curve.records() if "loss" in record])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)

@@ -1,1 +1,1 @@
-"""One step: the batch with its pool of labels, the gradient, the new weights."""
+"""One step: the batch with its pool of labels, the loss, the new weights."""

@@ -11,12 +11,12 @@ from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
 from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.models.device import send
+from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.models.item_batch import ItemBatch, concatenate, drop_images
 from vixml.models.precision import autocast
 from vixml.negatives.sampling import PositiveSampler, pool_target
 from vixml.params.variant import VariantParams
 from vixml.training.state import TrainingState
-from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.training.step.optimiser import learning_rate_factor, set_learning_rate
 from vixml.training.training_data import TrainingData
 
