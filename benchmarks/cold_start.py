@@ -52,7 +52,7 @@ def main() -> None:
 
 def _report(args: argparse.Namespace) -> None:
     from benchmarks.held_out_labels import ColdStartData, cold_start_report
-    from vixml.datasets import CSRDataset
+    from vixml.data.matrix import read_matrix
     from vixml.serving.bundle import PredictorBundle
     from vixml.serving.labels import LabelChanges
 
@@ -64,7 +64,7 @@ def _report(args: argparse.Namespace) -> None:
         return bundle, np.load(file, allow_pickle=False)
 
     names = ("relevance_train", "relevance_test", "filter_test")
-    matrices = [CSRDataset(filepath=str(data / "03_primary" / args.full / f"{name}.npz")).load() for name in names]
+    matrices = [read_matrix(data / "03_primary" / args.full / "dataset" / f"{name}.npz") for name in names]
     evaluation = EvaluationParams(propensity_a=args.propensity[0], propensity_b=args.propensity[1])
     held_out = LabelChanges.read(LabelUpdateParams(add=str(args.held_out / HELD_OUT)))
     rows = cold_start_report(*opened(args.full), *opened(args.cold), held_out, ColdStartData(*matrices, evaluation))

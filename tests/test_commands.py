@@ -95,7 +95,7 @@ def test_run_is_kedros_with_all_its_options(project, shop):
     options = ["--env=shop", "--pipelines=ingestion", "--params", "data.validation_fraction=0.1"]
     ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert (project / "data/03_primary/shop/items_label.parquet").is_file()
+    assert (project / "data/03_primary/shop/dataset/items_label.parquet").is_file()
     missing = subprocess.run([*command, "--pipelines=ingestion"], capture_output=True, text=True, check=False)
     assert missing.returncode == 1
     assert "vixml init-data FOLDER" in " ".join(missing.stdout.split() + missing.stderr.split())

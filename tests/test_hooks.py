@@ -54,7 +54,7 @@ def test_demo_data_never_replaces_a_users_files(kedro_run, tmp_path):
 def test_raw_to_clean_data_in_the_order_of_a_fresh_user(kedro_run, project):
     kedro_run("fabrication", params=SMALL)
     kedro_run("ingestion", params=SMALL)
-    stored = {p.name for p in (project / "data" / "03_primary" / "demo").iterdir()}
+    stored = {p.name for p in (project / "data" / "03_primary" / "demo" / "dataset").iterdir()}
     assert {"items_train.parquet", "relevance_test.npz", "filter_validation.npz"} <= stored
 
 

@@ -16,6 +16,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 
 from vixml.configuration.compose import ALL_VARIANTS, check_keys
+from vixml.core import workspace
+from vixml.core.directories import WorkDirectory
 from vixml.core.errors import StateError, user_error
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
@@ -36,6 +38,9 @@ RAW = "raw"
 
 REPORT = "data_report"
 """What ingestion says of the data."""
+
+WORK = "work"
+"""The folder that nodes keep resumable state in."""
 
 RESULT = "comparison_table"
 """The data set, in whatever namespace, that is printed at the end of a run that made it."""
@@ -96,6 +101,28 @@ class ProjectHooks:
             from vixml.reporting.table import print_table
 
             print_table(catalog.load(name), report=catalog.load(name.removesuffix(RESULT) + "comparison_report"))
+
+
+class WorkHooks:
+    """Gives each node its private folder, and clears it when all that the node made is published."""
+
+    def __init__(self) -> None:
+        self._work: WorkDirectory | None = None
+        self._unsaved: set[str] = set()
+
+    @hook_impl(tryfirst=True)
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
+        """Say which folder the node works in."""
+        variant = node.namespace if node.namespace in ALL_VARIANTS else None
+        self._work, self._unsaved = workspace.work_of(node.func, catalog.load(WORK), variant), set(node.outputs)
+        workspace.use(self._work)
+
+    @hook_impl(trylast=True)
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Clear the folder after the last output, its origin included: until then a kill must find what is in it."""
+        self._unsaved.discard(dataset_name)
+        if not self._unsaved and self._work is not None:
+            workspace.clear(node.func, self._work)
 
 
 def _reading_images(node: Node) -> set[str]:

@@ -16,14 +16,14 @@ def build(work, kind="tokens", **files):
 
 
 class TestWorkDirectory:
-    def test_always_exists_and_is_made_on_load(self, tmp_path):
+    def test_always_exists_and_loading_makes_nothing(self, tmp_path):
         dataset = WorkDirectoryDataset(filepath=str(tmp_path / "a" / "work"))
         assert dataset.exists()
+        assert dataset.load() == WorkDirectory(tmp_path / "a" / "work")
         assert not (tmp_path / "a").exists()
-        assert dataset.load().path.is_dir()
 
-    def test_is_an_input_only(self, tmp_path):
-        with pytest.raises(DatasetError, match="is an input"):
+    def test_is_no_output(self, tmp_path):
+        with pytest.raises(DatasetError, match="is no output"):
             WorkDirectoryDataset(filepath=str(tmp_path)).save(1)
 
 

@@ -22,7 +22,9 @@ from kedro.io import DatasetError
 
 from vixml.core.directories import MANIFEST, Built, open_sealed, publish
 from vixml.core.errors import VixmlError, user_error
-from vixml.datasets import CSRDataset, ItemsDataset, JSONDocumentDataset, JSONLinesDataset
+from vixml.data.items import read_items
+from vixml.data.matrix import read_matrix
+from vixml.datasets import JSONDocumentDataset, JSONLinesDataset
 from vixml.serving.query_files import query_blocks
 from vixml.tracking.record import RunRecords
 from vixml.training.curve import Curve
@@ -59,8 +61,8 @@ def sealed(file: Path) -> Any:
 
 
 READERS: dict[str, tuple[list[bytes], Callable[[Path], Any]]] = {
-    "f.npz": ([npz(np.savez), npz(np.savez_compressed)], lambda f: CSRDataset(filepath=str(f)).load()),
-    "f.parquet": ([parquet(pd.DataFrame(QUERIES))], lambda f: ItemsDataset(filepath=str(f)).load()),
+    "f.npz": ([npz(np.savez), npz(np.savez_compressed)], read_matrix),
+    "f.parquet": ([parquet(pd.DataFrame(QUERIES))], read_items),
     "f.json": ([b'{"a": [1, {"b": null}]}'], lambda f: JSONDocumentDataset(filepath=str(f)).load()),
     "f.jsonl": ([b'{"step": 1}\n{"step": 2}\n'], lambda f: JSONLinesDataset(filepath=str(f)).load()),
     "curve.jsonl": ([b'{"step": 1}\n{"step": 2}\n'], lambda f: Curve(f).rewind(1)),

@@ -58,10 +58,10 @@ PARAMS: dict[str, Any] = {
     "decoder": FAMILY,
 }
 STAGES = {
-    "hard stage": ("train_hard", "plot_curve"),
+    "hard stage": ("train_hard",),
     "warm-up": ("train_warmup",),
     "evaluation": ("embed", "index", "tune_ranking", "bundle", "evaluate", "archive_run"),
-    "embedding": ("tokenise", "embed_images", "report_images", "draw_pictures"),
+    "embedding": ("tokenise", "embed_images", "draw_pictures"),
     "refresh": ("refresh_hard_negatives",),
     "ingestion": ("ingest_raw", "summarise_data", "plot_label_frequencies"),
 }

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.framework.project import settings
 from kedro.pipeline import Pipeline
 
 from vixml.core.errors import StorageError
 from vixml.core.files import content_hash
 from vixml.freshness import runner
+from vixml.hooks import WorkHooks
 from vixml.pipeline_registry import register_pipelines
 
 PIPELINES = ("fabrication", "ingestion", "image_embedding", "encoder_vision")
@@ -57,6 +59,8 @@ def test_a_full_disk_in_any_node_is_told_and_leaves_all_outputs(kedro_run, proje
     assert len(before) > 30
     with settings.SESSION_CLASS.create(project_path=project, runtime_params=tiny) as session:
         catalog = session.load_context().catalog
+    manager = _create_hook_manager()
+    manager.register(WorkHooks())
     nodes = sum((register_pipelines()[name] for name in PIPELINES), Pipeline([])).nodes
     assert len(nodes) > 12
     for node in nodes:
@@ -64,7 +68,7 @@ def test_a_full_disk_in_any_node_is_told_and_leaves_all_outputs(kedro_run, proje
         files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
         written = [file.stat().st_size for file in files if file.stat().st_nlink == 1]  # a second name costs no space
         for limit in {64, max(written) * 9 // 10}:  # the first file that the node writes, and the largest
-            text = at_limit(limit, lambda node=node: runner.FreshRunner().run(Pipeline([node]), catalog))
+            text = at_limit(limit, lambda node=node: runner.FreshRunner().run(Pipeline([node]), catalog, manager))
             assert text.startswith(StorageError.__name__), f"{node.name} at {limit} bytes: {text}"
             assert outputs_of(project) == before, f"{node.name} at {limit} bytes"
 
@@ -90,6 +94,6 @@ def test_a_stopped_run_says_what_to_type(project):
     ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr
-    assert "Stopped in ingest_raw. Complete in this run: 0 of 4 nodes." in ended.stderr
+    assert "Stopped in data.ingest_raw. Complete in this run: 0 of 4 nodes." in ended.stderr
     assert "    kedro run --pipelines=ingestion --params data_root=shop --only-missing-outputs\n" in ended.stderr
     assert "line 1" in ended.stderr

@@ -45,11 +45,11 @@ def test_stale_inputs_are_warned_about(kedro_run, project, caplog):
     with caplog.at_level(logging.WARNING, logger="vixml.freshness.hooks"):
         kedro_run("image_embedding", params={"fabrication": small})
     assert not [r for r in caplog.records if r.name == "vixml.freshness.hooks"]
-    document = json.loads((project / "data/03_primary/demo/.items_train.parquet.origin.json").read_text())
+    document = json.loads((project / "data/03_primary/demo/.dataset.origin.json").read_text())
     assert document["inputs"]["raw"]
     kedro_run("image_embedding", params={"fabrication": small, "data": {"max_images_per_item": 1}})
     warnings = [r.getMessage() for r in caplog.records if r.name == "vixml.freshness.hooks"]
     assert len(warnings) == 1
-    assert "items_train" in warnings[0]
+    assert "dataset" in warnings[0]
     assert "data.max_images_per_item: 3 -> 1" in warnings[0]
     assert "kedro run --only-missing-outputs --pipelines=ingestion" in warnings[0]

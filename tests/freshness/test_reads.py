@@ -3,7 +3,8 @@
 import pytest
 from kedro.pipeline.node import Node
 
-from vixml.freshness.reads import READS
+from vixml.data.dataset import Dataset
+from vixml.freshness.reads import PARTS, READS
 from vixml.params.base import Params
 from vixml.params.speed import SPEED_ONLY
 
@@ -34,9 +35,10 @@ def allowed(model, include):
 
 
 @pytest.mark.e2e
-def test_nodes_read_only_the_settings_that_count_for_them(kedro_run, tiny, monkeypatch):
-    """A setting that a node reads, but that does not count for it, would leave a wrong result fresh."""
+def test_nodes_read_only_what_counts_for_them(kedro_run, tiny, monkeypatch):
+    """What a node reads of its settings or the data, but that does not count, would leave a wrong result fresh."""
     seen: dict[str, set[tuple[str, str]]] = {}
+    parts: dict[str, set[str]] = {}
     running = []
     real = Params.__getattribute__
 
@@ -55,7 +57,15 @@ def test_nodes_read_only_the_settings_that_count_for_them(kedro_run, tiny, monke
         finally:
             running.pop()
 
+    real_file = Dataset.file
+
+    def file(self, part):
+        if running:
+            parts.setdefault(running[-1], set()).add(part)
+        return real_file(self, part)
+
     monkeypatch.setattr(Node, "run", run)
+    monkeypatch.setattr(Dataset, "file", file)
     monkeypatch.setattr(Params, "__getattribute__", watched)
     kedro_run(*PIPELINES, params=tiny)
     assert set(READS) <= set(seen)
@@ -63,3 +73,4 @@ def test_nodes_read_only_the_settings_that_count_for_them(kedro_run, tiny, monke
         may = set().union(*(allowed(model, include) for model, include in sections.items())) | EXEMPT
         assert seen[name], name
         assert seen[name] - MINING.get(name, set()) <= may, name
+    assert parts == {name: read["dataset"] for name, read in PARTS.items() if name in seen}

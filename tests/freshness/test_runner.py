@@ -8,10 +8,12 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 
 from vixml.core.directories import Built, WorkDirectory
+from vixml.core.workspace import works_in
 from vixml.datasets import JSONDocumentDataset, RawFolderDataset, SealedDirectoryDataset, WorkDirectoryDataset
 from vixml.freshness import hooks, origin
 from vixml.freshness.contents import content_of
 from vixml.freshness.runner import FreshRunner
+from vixml.hooks import WorkHooks
 from vixml.params.retrieval import RetrievalParams
 from vixml.params.speed import SPEED_ONLY, result_settings
 from vixml.params.variant import VariantParams
@@ -21,7 +23,8 @@ def measure(raw, factor: int):
     return {"length": len((raw / "lbl.json").read_text()) // factor, "seconds": id(object())}
 
 
-def build(measured: dict, work: WorkDirectory):
+@works_in("model_work")
+def build(measured: dict, *, work: WorkDirectory):
     folder = work.fresh("out")
     (folder / "a.txt").write_text("x" * measured["length"])
     return Built(folder, "model", {"training_seconds": id(object())})
@@ -34,7 +37,7 @@ def report(model, params: VariantParams):
 PIPELINE = Pipeline(
     [
         node(measure, ["raw", "params:factor"], "measured", name="measure"),
-        node(build, ["measured", "work"], "model", name="build"),
+        node(build, "measured", "model", name="build"),
         node(report, ["model", "params:variant"], "report", name="report"),
     ]
 )
@@ -69,6 +72,7 @@ class World:
         """Run what is stale; return the names of the nodes that ran."""
         catalog, manager, recorder = self.catalog, _create_hook_manager(), hooks.FreshnessHooks()
         manager.register(recorder)
+        manager.register(WorkHooks())
         recorder.before_pipeline_run({"only_missing_outputs": True}, PIPELINE, catalog)
         FreshRunner().run(PIPELINE, catalog, manager, only_missing_outputs=not all_nodes)
         return list(recorder._origins)
@@ -131,6 +135,17 @@ def test_an_output_of_unknown_origin_is_made_again(world):
 
 def test_another_version_makes_stale(world, monkeypatch):
     monkeypatch.setattr(origin, "__version__", "99.0")
+    assert world.run() == ["measure", "build", "report"]
+
+
+def test_only_the_parts_that_a_node_reads_count(world, monkeypatch):
+    monkeypatch.setitem(origin.PARTS, "report", {"model": {"other"}})
+    assert world.run() == ["report"]
+    world.factor = 5
+    assert world.run() == ["measure", "build"]
+    monkeypatch.setitem(origin.PARTS, "report", {"model": {"a"}})
+    assert world.run() == ["report"]
+    world.factor = 1
     assert world.run() == ["measure", "build", "report"]
 
 

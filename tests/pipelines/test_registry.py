@@ -41,11 +41,11 @@ def test_training_needs_nothing_that_comes_later():
     pipelines = register_pipelines()
     earlier = {o for name in ("fabrication", "ingestion", "image_embedding") for o in pipelines[name].all_outputs()}
     needed = {name for name in pipelines["training"].inputs() if not name.startswith("params:")}
-    assert {name for name in needed - earlier if not name.endswith("work")} == set()
+    assert needed - earlier == set()
 
 
 def test_the_producer_is_the_smallest_pipeline():
-    assert producer_of("items_train") == "ingestion"
+    assert producer_of("dataset") == "ingestion"
     assert producer_of("image_bank") == "image_embedding"
     assert producer_of("encoder_text.tokens") == "encoder_text"
     assert producer_of("nothing") is None

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vixml.core.errors import ConfigError, VixmlError
-from vixml.datasets import CSRDataset
+from vixml.data.matrix import read_matrix
 from vixml.images.bank import ImageBank
 from vixml.images.vision import load_vision
 from vixml.models.text.backbone import make_backbone
@@ -45,7 +45,7 @@ def test_a_matrix_with_a_pickled_array(tmp_path):
     with (tmp_path / "m.npz").open("wb") as stream:
         np.savez(stream, indices=np.array([Payload()], dtype=object), allow_pickle=True)
     with pytest.raises(Exception, match=r"(?i)npz|matrix|damaged|missing"):
-        CSRDataset(filepath=str(tmp_path / "m.npz")).load()
+        read_matrix(tmp_path / "m.npz")
 
 
 def test_a_text_backbone_with_pickled_weights(shared_dir, tmp_path):

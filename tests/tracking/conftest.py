@@ -12,7 +12,9 @@ from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
 
 from vixml.configuration.compose import ALL_VARIANTS
-from vixml.datasets import JSONDocumentDataset
+from vixml.core.workspace import works_in
+from vixml.datasets import JSONDocumentDataset, WorkDirectoryDataset
+from vixml.hooks import WorkHooks
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +73,8 @@ def variant_pipeline(name, *functions):
         last = number == len(functions) - 1
         nodes.append(
             node(
-                function,
-                inputs=["params:variant", "training_work"] + ([f"step{number - 1}"] if number else []),
+                in_training_work(function),
+                inputs=["params:variant"] + ([f"step{number - 1}"] if number else []),
                 outputs="metrics" if last else f"step{number}",
                 name=f"node{number}",
             )
@@ -80,17 +82,29 @@ def variant_pipeline(name, *functions):
     return pipeline(nodes, namespace=name, parameters={"params:variant": f"params:{name}"})
 
 
+def in_training_work(function):
+    """Let `function(params, work, *earlier)` work where trainings do."""
+
+    @works_in("training_work")
+    def run(params, *earlier, work):
+        return function(params, work, *earlier)
+
+    return run
+
+
 def drive(hooks, config, chain, *, names=("toy",), folder=None, extra=None):
     """Run a pipeline as a session does, with the hooks registered; return the context."""
     manager = _create_hook_manager()
     manager.register(hooks)
+    manager.register(WorkHooks())
     datasets = {**PARAMETERS, **(extra or {})}
     records = {
         f"{name}.run_records": JSONDocumentDataset(filepath=str(folder / name / "run_records.json"), missing_ok=True)
         for name in ALL_VARIANTS
     }
+    work = {"work": WorkDirectoryDataset(filepath=str(folder))}
     catalog = DataCatalog(
-        {**{key: MemoryDataset(value, copy_mode="assign") for key, value in datasets.items()}, **records}
+        {**{key: MemoryDataset(value, copy_mode="assign") for key, value in datasets.items()}, **records, **work}
     )
     context = SimpleNamespace(config_loader=Loader(config), project_path=folder)
     manager.hook.after_context_created(context=context)

@@ -83,11 +83,11 @@ def train_and_evaluate(uri, folder, *, evaluate=lambda *_: RESULT, wait=harness.
     for thread in threading.enumerate():
         if thread.name == "mlflow-sender":
             thread.join()
-    return json.loads((folder / VARIANT / "run_records.json").read_text())["runs"], folder / VARIANT
+    return json.loads((folder / VARIANT / "run_records.json").read_text())["runs"], folder / VARIANT / "training_work"
 
 
-def sync(store_file, tmp_path, records, work, metrics=RESULT):
-    return sync_variant(Store(f"sqlite:///{store_file}", "toy", tmp_path.as_uri()), records, metrics, work)
+def sync(store_file, tmp_path, records, metrics=RESULT):
+    return sync_variant(Store(f"sqlite:///{store_file}", "toy", tmp_path.as_uri()), records, metrics)
 
 
 def check(store_file, records):
@@ -107,16 +107,16 @@ def check(store_file, records):
 
 
 def test_a_dead_server_and_a_later_synchronisation(tmp_path, store_file, caplog):
-    records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    records, _ = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
     assert len([r for r in caplog.records if "MLflow does not take" in r.getMessage()]) == 1
     assert [(r["status"], r["delivered"]) for r in records] == [("FINISHED", False)]
 
-    (first,) = sync(store_file, tmp_path, records, work)
+    (first,) = sync(store_file, tmp_path, records)
     assert first["created"]
     assert first["results"]
     check(store_file, records)
 
-    (second,) = sync(store_file, tmp_path, records, work)
+    (second,) = sync(store_file, tmp_path, records)
     assert (second["created"], second["parameters"], second["points"], second["results"]) == (False, 0, 0, False)
     check(store_file, records)
 
@@ -128,19 +128,19 @@ def test_a_server_that_never_answers_is_not_waited_for(tmp_path, black_hole, sto
         assert came.wait(harness.PATIENCE), "the request is under way"
         return RESULT
 
-    records, work = train_and_evaluate(uri, tmp_path, evaluate=evaluate, wait=0.0)
+    records, _ = train_and_evaluate(uri, tmp_path, evaluate=evaluate, wait=0.0)
     assert records[0]["delivered"] is False
-    sync(store_file, tmp_path, records, work)
+    sync(store_file, tmp_path, records)
     check(store_file, records)
 
 
 def test_a_locked_database(tmp_path, store_file):
     holder = sqlite3.connect(store_file, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path, wait=0.0, over=holder.close)
+    records, _ = train_and_evaluate(f"sqlite:///{store_file}", tmp_path, wait=0.0, over=holder.close)
     assert records[0]["status"] == "FINISHED"
     assert records[0]["delivered"] is False
-    sync(store_file, tmp_path, records, work)
+    sync(store_file, tmp_path, records)
     check(store_file, records)
 
 
@@ -150,10 +150,10 @@ def test_a_full_disk_under_the_store_only(tmp_path, store_file, monkeypatch, cap
 
     with monkeypatch.context() as patched:
         patched.setattr("mlflow.MlflowClient.log_batch", full)
-        records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
+        records, _ = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
     assert "No space left" in caplog.text
     assert records[0]["delivered"] is False
-    sync(store_file, tmp_path, records, work)
+    sync(store_file, tmp_path, records)
     check(store_file, records)
 
 
@@ -175,30 +175,30 @@ def test_what_a_slow_store_had_not_taken_at_the_end(tmp_path, store_file, monkey
     uri = f"sqlite:///{store_file}"
     with monkeypatch.context() as patched:
         patched.setattr(MlflowClient, "log_batch", slow)
-        records, work = train_and_evaluate(uri, tmp_path, evaluate=evaluate, wait=0.0, over=opened.set)
+        records, _ = train_and_evaluate(uri, tmp_path, evaluate=evaluate, wait=0.0, over=opened.set)
     assert [(r["status"], r["delivered"]) for r in records] == [("FINISHED", False)]
     (run,) = MlflowClient(uri).search_runs([MlflowClient(uri).get_experiment_by_name("toy").experiment_id])
     assert run.info.status == "RUNNING"
     assert run.data.params == records[0]["params"]
     assert "P_at_1" not in run.data.metrics
-    (report,) = sync(store_file, tmp_path, records, work)
+    (report,) = sync(store_file, tmp_path, records)
     assert (report["created"], report["parameters"], report["results"]) == (False, 0, True)
     check(store_file, records)
 
 
 def test_what_arrived_is_not_delivered_again(tmp_path, store_file):
-    records, work = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
+    records, _ = train_and_evaluate(f"sqlite:///{store_file}", tmp_path)
     assert records[0]["delivered"] is True
-    (report,) = sync(store_file, tmp_path, records, work)
+    (report,) = sync(store_file, tmp_path, records)
     assert (report["created"], report["parameters"], report["points"], report["results"]) == (False, 0, 0, False)
     check(store_file, records)
 
 
 def test_results_of_another_run_are_not_taken_for_this_one(tmp_path, store_file):
-    records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    (report,) = sync(store_file, tmp_path, records, work, metrics={"metrics": {"P@1": 0.9}})
+    records, _ = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    (report,) = sync(store_file, tmp_path, records, metrics={"metrics": {"P@1": 0.9}})
     assert report["results"] is False
-    (report,) = sync(store_file, tmp_path, [{**records[0], "key": "0" * 32, "trained": False}], work)
+    (report,) = sync(store_file, tmp_path, [{**records[0], "key": "0" * 32, "trained": False}])
     assert report["points"] == 0
 
 
@@ -206,4 +206,4 @@ def test_a_server_that_is_still_dead_is_an_error(tmp_path):
     records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
     assert (work / CURVE_FILE).is_file()
     with pytest.raises(StateError, match="MLflow does not take the records"):
-        sync_variant(Store(f"http://127.0.0.1:{closed_port()}", "toy"), records, RESULT, work)
+        sync_variant(Store(f"http://127.0.0.1:{closed_port()}", "toy"), records, RESULT)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kedro.pipeline import node, pipeline
 
-from vixml.core.directories import SealedDirectory, WorkDirectory
+from vixml.core.directories import SealedDirectory
 from vixml.params.variant import VariantParams
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
 
@@ -40,7 +40,6 @@ def inputs(tmp_path, *names):
     for name in names:
         (tmp_path / name).mkdir()
         extra[f"params:{name}"] = VariantParams()
-        extra[f"{name}.training_work"] = WorkDirectory(tmp_path / name)
     return extra
 
 
@@ -120,14 +119,11 @@ def test_tracking_can_be_switched_off(config, runs_of, tmp_path, how):
 
 
 def test_the_model_is_registered_where_it_is_with_its_metrics(config, client, experiment, runs_of, tmp_path):
-    def build(params, work, *_):
-        return "trained"
-
-    def evaluate_model(params, work, model, *_):
-        return evaluate(params, work)
+    def evaluate_model(params, model):
+        return evaluate(params, None)
 
     chain = pipeline(
-        [node(evaluate_model, ["params:variant", "training_work", "model"], "metrics", name="evaluate")],
+        [node(evaluate_model, ["params:variant", "model"], "metrics", name="evaluate")],
         namespace="encoder_text",
         parameters={"params:variant": "params:encoder_text"},
     )

@@ -1,9 +1,12 @@
-"""Items: what every side of a data set is, a table of uid, text and images."""
+"""Items: what every side of a data set is, a table of uid, text and images in one Parquet file."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vixml.core.errors import StateError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,3 +18,28 @@ PLACEHOLDER = "untitled"
 def items_fingerprint(items: pd.DataFrame) -> str:
     """Return the SHA-256 over the uids in their order: two outputs of equal fingerprint can be joined by row."""
     return hashlib.sha256("\n".join(items["uid"].astype(str)).encode()).hexdigest()
+
+
+def read_items(file: Path) -> pd.DataFrame:
+    """Read the items of one side.
+
+    Raises:
+        StateError: The file is missing or is not Parquet.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(file)
+    except FileNotFoundError as err:
+        raise StateError("the items are missing", file=file, remedy="run `ingestion`.") from err
+    except (OSError, ValueError) as err:
+        raise StateError("the file is not Parquet", file=file, found=str(err), remedy="run `ingestion` again.") from err
+
+
+def first_items(file: Path, rows: int) -> list[dict[str, Any]]:
+    """Read the first items of one side and nothing else of the file."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(file) as parquet:
+        found: list[dict[str, Any]] = next((batch.to_pylist() for batch in parquet.iter_batches(batch_size=rows)), [])
+    return found

@@ -1,4 +1,4 @@
-"""The private folder of one producer."""
+"""The folder that nodes keep resumable state in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vixml.core.directories import WorkDirectory
 
 
 class WorkDirectoryDataset(AbstractDataset[None, WorkDirectory]):
-    """Input of a node that builds something big: a folder that always exists and survives a crash.
+    """The project's work folder: no input of any node, as `vixml.core.workspace` hands each its own part of it.
 
-    What the node leaves in it (shards, checkpoints) lets a rerun continue; the finished part is published by a
+    What a node leaves there (shards, checkpoints) lets a rerun continue; the finished part is published by a
     `SealedDirectoryDataset`.
 
     Args:
-        filepath: The folder; made on first load.
+        filepath: The folder.
         metadata: Kept for Kedro-Viz.
     """
 
@@ -26,17 +26,16 @@ class WorkDirectoryDataset(AbstractDataset[None, WorkDirectory]):
         self.metadata = metadata
 
     def load(self) -> WorkDirectory:
-        """Return the folder, making it if need be."""
-        self._filepath.mkdir(parents=True, exist_ok=True)
+        """Return the folder, which need not exist yet."""
         return WorkDirectory(self._filepath)
 
     def save(self, data: None) -> NoReturn:
-        """Refuse: a work directory is an input only.
+        """Refuse: a node writes into its folder.
 
         Raises:
             DatasetError: Always.
         """
-        raise DatasetError("A work directory is an input: let the node write into it and return what it built.")
+        raise DatasetError("A work folder is no output: let the node write into it and return what it built.")
 
     def _exists(self) -> bool:
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,18 @@ def path_of(dataset: Any) -> Path | None:
     return None if path is None else Path(str(path))
 
 
-def content_of(dataset: Any) -> Content:
-    """Return what a data set of the catalogue holds now."""
+def content_of(dataset: Any, *, parts: Collection[str] | None = None) -> Content:
+    """Return what a data set of the catalogue holds now.
+
+    Args:
+        dataset: Data set of the catalogue.
+        parts: Names, without endings, of the files that count of a published directory; None for all of them.
+    """
     path = path_of(dataset)
     if path is None:
         return Content(None)
     if isinstance(dataset, SealedDirectoryDataset) or (not isinstance(dataset, RawFolderDataset) and is_sealed(path)):
-        return _sealed(path)
+        return _sealed(path, parts)
     files = {".": path} if path.is_file() else _files_under(path)
     if not files:
         return Content(None)
@@ -64,9 +70,13 @@ def learn(path: Path | None, stamp: str | None, fingerprint: str | None) -> None
         _KNOWN[str(path), stamp] = fingerprint
 
 
-def _sealed(path: Path) -> Content:
+def _sealed(path: Path, parts: Collection[str] | None) -> Content:
     try:
-        return Content(open_sealed(path).fingerprint)
+        directory = open_sealed(path)
+        if parts is None:
+            return Content(directory.fingerprint)
+        hashes = {name: facts["sha256"] for name, facts in directory.files.items() if Path(name).stem in parts}
+        return Content(fingerprint_json(hashes))
     except StateError:
         return Content(DAMAGED if path.exists() else None)
 

@@ -17,9 +17,8 @@ from vixml import __version__
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import StateError, VixmlError
 from vixml.core.provenance import differences, flatten, listed
-from vixml.datasets.work_directory import WorkDirectoryDataset
 from vixml.freshness.contents import DAMAGED, content_of, learn, path_of
-from vixml.freshness.reads import READS
+from vixml.freshness.reads import PARTS, READS
 from vixml.params.speed import IGNORED_PARAMETERS, result_settings
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Origin:
         function: Qualified name of its function.
         version: Version of this package.
         parameters: Its parameters, speed-only settings and what it does not read left out.
-        inputs: Fingerprint of each input; None for one that was not there. Work directories do not count.
+        inputs: Fingerprint of each input, or of what the node reads of it; None for one that was not there.
         stamps: Stamps that go with the fingerprints, a short cut that is not compared.
     """
 
@@ -55,8 +54,8 @@ def origin_of(node: Node, catalog: CatalogProtocol) -> Origin:
         if name.startswith("params:") or name == "parameters":
             if name not in IGNORED_PARAMETERS:
                 parameters[name] = _counted(node, name, catalog.load(name))
-        elif not isinstance(dataset := catalog.get(name), WorkDirectoryDataset):
-            contents[name] = content_of(dataset)
+        else:
+            contents[name] = content_of(catalog.get(name), parts=PARTS.get(node.func.__name__, {}).get(name))
     return Origin(
         function=f"{node.func.__module__}.{node.func.__qualname__}",
         version=__version__,

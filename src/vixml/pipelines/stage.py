@@ -1,33 +1,46 @@
-"""What the nodes of a variant's stages have in common: the same first inputs, in the same order."""
+"""What nodes of several pipelines have in common."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vixml.core.directories import SealedDirectory
+from vixml.data.dataset import Dataset
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.variant import VariantParams
 
 if TYPE_CHECKING:
     from vixml.training.variant_data import VariantData
 
-COMMON = [
-    "params:variant",
-    "params:evaluation",
-    "params:seed",
-    "tokens",
-    "relevance_train",
-    "relevance_validation",
-    "filter_validation",
-]
-"""First inputs of every node that trains or embeds; `stage_inputs` takes their values in this order."""
+DATA_BOX = "data"
+"""Namespace of ingestion and image embedding: one box in Kedro-Viz, from raw files to what all variants share."""
 
 OPTIONAL = "takes_what_is_there"
 """Tag of nodes that do without inputs that are not there (their data sets are `missing_ok` and load as None)."""
 
 
-def stage_inputs(*common: Any, image_bank: Any) -> VariantData:
-    """Bundle the values of `COMMON` and the image bank (None for a text variant) for the library."""
+def variant_data(
+    params: VariantParams,
+    dataset: Dataset,
+    tokens: SealedDirectory,
+    image_bank: SealedDirectory | None,
+    *,
+    evaluation: EvaluationParams | None = None,
+    seed: int = 0,
+) -> VariantData:
+    """Bundle what the library's stages read; a stage that measures nothing or draws nothing leaves out the rest."""
     from vixml.training.variant_data import VariantData
 
-    params, evaluation, seed, tokens, *matrices = common
-    return VariantData(params, evaluation, seed, tokens, image_bank, *matrices)
+    return VariantData(
+        params,
+        evaluation or EvaluationParams(),
+        seed,
+        tokens,
+        image_bank,
+        dataset.relevance("train"),
+        dataset.relevance("validation"),
+        dataset.filter("validation"),
+    )
 
 
 def with_images(inputs: list[str], *, images: bool) -> list[str]:

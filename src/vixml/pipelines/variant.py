@@ -14,9 +14,8 @@ from kedro.pipeline import Pipeline, pipeline
 
 from vixml.configuration.compose import VARIANTS, uses_images
 from vixml.pipelines import evaluation, hard_negative_refresh, training
-from vixml.pipelines.ingestion.nodes import INGESTED
 
-SHARED_INPUTS = frozenset({*INGESTED, "image_bank"})
+SHARED_INPUTS = frozenset({"dataset", "image_bank"})
 """Data sets that the variants share; all others get the variant's prefix."""
 
 SHARED_PARAMETERS = frozenset(

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.framework.hooks import hook_impl
 
 from vixml.configuration.compose import ALL_VARIANTS, readable_name
-from vixml.core.directories import SealedDirectory, WorkDirectory, write_json
+from vixml.core.directories import SealedDirectory, write_json
 from vixml.core.provenance import flatten, library_versions
 from vixml.core.redact import guard_logging
-from vixml.data.sides import QUERY_SIDES, Side
+from vixml.core.workspace import work_of
+from vixml.data.dataset import PARTS, file_name
 from vixml.evaluation import archive
 from vixml.tracking.facts import LIBRARIES, data_fingerprint, git_state, headline, shown_settings
 from vixml.tracking.record import RunRecords, fingerprint_of
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_DATA = (
-    *(f"items_{side}" for side in Side),
-    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in QUERY_SIDES),
-)
+DATASET, WORK = "dataset", "work"
+"""Data sets with the ingested data, and with the folder that nodes keep resumable state in."""
+
 _PROJECT_PARAMETERS = ("seed", "data", "vision", "evaluation")
+TRAINING = "training_work"
+"""Folder of the nodes that write the learning curve."""
+
 REPORT = "report_html"
 """Data set with the HTML report of a comparison; a run that makes it is tracked though it trains nothing."""
 
@@ -103,7 +106,7 @@ class TrackingHooks:
         self._watch_for_the_end()
 
     @hook_impl
-    def before_node_run(self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any]) -> None:
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
         """Open the variant's run before its first node, and follow the learning curve of a training node."""
         variant = variant_of(node)
         if self._runs is None or variant is None:
@@ -116,15 +119,15 @@ class TrackingHooks:
             if file is not None:
                 self._noted[variant] = (RunRecords(file), run)
                 RunRecords(file).begin(run.record, run.above.record if run.above else None)
-        work = inputs.get(f"{variant}.training_work")
-        if isinstance(work, WorkDirectory):
-            self._note(variant, trained=True)
-            self._runs.follow(variant, work.path / CURVE_FILE)
-        work = inputs.get(f"{variant}.work")
-        if f"{variant}.runs" in node.outputs and isinstance(work, WorkDirectory) and variant in self._noted:
+        work = work_of(node.func, catalog.load(WORK), variant)
+        if work is not None and work.path.name == TRAINING:
+            file = work.path / CURVE_FILE
+            self._note(variant, trained=True, curve=file.as_posix())
+            self._runs.follow(variant, file)
+        if work is not None and work.path.name == archive.WORK and variant in self._noted:
             # archived results are found by the run's id
             note = {"run_id": self._noted[variant][1].id or "", "git.commit": self._facts.get("git.commit", "")}
-            write_json(work.path / archive.WORK / archive.TRACKER_NOTE, note)
+            write_json(work.path / archive.TRACKER_NOTE, note)
 
     @hook_impl
     def after_node_run(self, node: Node, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -154,7 +157,8 @@ class TrackingHooks:
 
     def _tags(self, variant: str, catalog: CatalogProtocol) -> dict[str, Any]:
         if "data.fingerprint" not in self._facts:
-            files = {name: path for name in _DATA if (path := _file_of(name, catalog)) is not None}
+            folder = _file_of(DATASET, catalog)
+            files = {} if folder is None else {part: folder / file_name(part) for part in PARTS}
             self._facts["data.fingerprint"] = data_fingerprint(files)
         settings, family = catalog.load(f"params:{variant}"), ALL_VARIANTS[variant]
         recipe = f"params:{family}_recipe"
@@ -178,10 +182,16 @@ class TrackingHooks:
         if name == "refreshes":
             points = [(f"refresh/{key}", value, record["step"]) for record in value for key, value in record.items()]
             self._runs.metrics(run, [point for point in points if point[0] not in ("refresh/step", "refresh/epoch")])
-        if name in ("metrics", "refresh_report", "baseline_metrics", "comparison_report"):
+        if name in ("metrics", "baseline_metrics", "comparison_report"):
             self._runs.document(run, value, f"reports/{name}.json")
-        elif name in ("curve_plot", "comparison_plot"):
-            self._runs.figure(run, value, f"plots/{name}.html")
+        elif name == "hard_negatives":
+            self._runs.document(run, dict(value.meta), "reports/refresh_report.json")
+        elif name == "curve":
+            from vixml.reporting.figures import learning_curves
+
+            self._runs.figure(run, learning_curves(value, title="Learning curve"), "plots/curve_plot.html")
+        elif name == "comparison_plot":
+            self._runs.figure(run, value, "plots/comparison_plot.html")
         elif name == REPORT:
             self._runs.text(run, value, "report.html")
 

@@ -18,7 +18,7 @@ CURVE_FILE = "curve.jsonl"
 
 
 def sync_variant(
-    store: Store, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any] | None, work: Path
+    store: Store, records: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     """Give the store what it lacks of a variant's runs; a second call changes nothing.
 
@@ -26,7 +26,6 @@ def sync_variant(
         store: MLflow.
         records: Records of the variant's runs (see `RunRecords`), newest last.
         metrics: The variant's document of results, None where there is none.
-        work: Work directory of the training, with the curve.
 
     Returns:
         For each run its name and key, whether it was created, and how many parameters and points were added.
@@ -37,7 +36,7 @@ def sync_variant(
     trained = [record["key"] for record in records if record.get("trained")]
     try:
         return [
-            _sync_run(store, record, metrics, work / CURVE_FILE if record["key"] in trained[-1:] else None)
+            _sync_run(store, record, metrics, _curve_of(record) if record["key"] in trained[-1:] else None)
             for record in records
         ]
     except Exception as err:  # whatever a client, a driver or a server raises means the same here
@@ -46,6 +45,11 @@ def sync_variant(
             found=redact(f"{store.uri}: {err}"),
             remedy="start the server, or name another one in conf/local/mlflow.yml; then run this again.",
         ) from err
+
+
+def _curve_of(record: Mapping[str, Any]) -> Path | None:
+    """Return the file of a run's learning curve, which the next training of its variant replaces."""
+    return Path(record["curve"]) if "curve" in record else None
 
 
 def _sync_run(

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
-from scipy.sparse import csr_matrix
 
 from vixml.core.directories import SealedDirectory
+from vixml.data.dataset import Dataset
 from vixml.evaluation.archive import RunArchive
 from vixml.params.comparison import ComparisonParams
 from vixml.params.evaluation import BaselineParams, EvaluationParams
+
+if TYPE_CHECKING:
+    from vixml.reporting.compare import TestSet
 
 
 def compute_baselines(
     params: BaselineParams,
     evaluation: EvaluationParams,
-    items_train: pd.DataFrame,
-    items_test: pd.DataFrame,
-    relevance_train: csr_matrix,
-    relevance_test: csr_matrix,
-    filter_test: csr_matrix,
+    dataset: Dataset,
     image_bank: SealedDirectory | None,
 ) -> dict[str, Any]:
     """Measure label frequency and nearest neighbours, by text and, where there is an image bank, by image."""
@@ -30,11 +29,11 @@ def compute_baselines(
     from vixml.images.bank import ImageBank
 
     return baseline_metrics(
-        items_train,
-        items_test,
-        relevance_train=relevance_train,
-        relevance_test=relevance_test,
-        filter_test=filter_test,
+        dataset.items("train"),
+        dataset.items("test"),
+        relevance_train=dataset.relevance("train"),
+        relevance_test=dataset.relevance("test"),
+        filter_test=dataset.filter("test"),
         params=params,
         evaluation=evaluation,
         bank=None if image_bank is None else ImageBank.open(image_bank.path),
@@ -45,36 +44,32 @@ def compare(
     params: ComparisonParams,
     runs: str,
     seed: int,
-    dataset: str,
+    name: str,
     baselines: dict[str, Any] | None,
-    items_test: pd.DataFrame,
-    items_label: pd.DataFrame,
-    relevance_test: csr_matrix,
-    filter_test: csr_matrix,
-    relevance_train: csr_matrix,
+    dataset: Dataset,
     *archives: RunArchive,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Put baselines and the chosen runs side by side, in the order of `archives`."""
-    from vixml.reporting.compare import TestSet, compare_runs
+    from vixml.reporting.compare import compare_runs
     from vixml.reporting.table import comparison_table
 
     report = compare_runs(
         {archive.variant: archive.runs for archive in archives},
         runs,
         params,
-        data=TestSet(items_test, items_label, relevance_test, filter_test, relevance_train),
+        data=_test_set(dataset),
         baselines=baselines,
-        dataset=dataset,
+        dataset=name,
         seed=seed,
     )
     return comparison_table(report["variants"], baselines, report["intervals"]), report
 
 
-def plot_comparison(table: pd.DataFrame, dataset: str) -> Figure:
+def plot_comparison(table: pd.DataFrame, name: str) -> Figure:
     """Draw the comparison."""
     from vixml.reporting.figures import comparison
 
-    return comparison(table, title=f"{dataset}: metrics in percent")
+    return comparison(table, title=f"{name}: metrics in percent")
 
 
 def write_tables(table: pd.DataFrame, report: dict[str, Any]) -> tuple[str, str]:
@@ -91,22 +86,16 @@ def write_report(
     table: pd.DataFrame,
     data_report: dict[str, Any],
     raw: Path,
-    items_test: pd.DataFrame,
-    items_label: pd.DataFrame,
-    relevance_test: csr_matrix,
-    filter_test: csr_matrix,
-    relevance_train: csr_matrix,
+    dataset: Dataset,
     *archives: RunArchive,
 ) -> str:
     """Write the HTML report."""
-    from vixml.reporting.compare import TestSet
     from vixml.reporting.gallery import build_gallery
     from vixml.reporting.html import render
     from vixml.reporting.selection import compared_runs
 
     chosen = compared_runs({archive.variant: archive.runs for archive in archives}, report)
-    data = TestSet(items_test, items_label, relevance_test, filter_test, relevance_train)
-    gallery = build_gallery(chosen, data, params, root=raw, seed=seed)
+    gallery = build_gallery(chosen, _test_set(dataset), params, root=raw, seed=seed)
     return render(report, table, data_report, gallery)
 
 
@@ -115,3 +104,15 @@ def check_regression(report: dict[str, Any], report_html: str) -> dict[str, Any]
     from vixml.reporting.compare import require_no_regression
 
     return require_no_regression(report)
+
+
+def _test_set(dataset: Dataset) -> TestSet:
+    from vixml.reporting.compare import TestSet
+
+    return TestSet(
+        dataset.items("test"),
+        dataset.items("label"),
+        dataset.relevance("test"),
+        dataset.filter("test"),
+        dataset.relevance("train"),
+    )

@@ -1,8 +1,8 @@
 """The `comparison` pipeline.
 
-items, relevance, filter --> compute_baselines --> baseline_metrics --+
-{variant}.runs (those that are there) ---------------------------------+--> compare --> table, report --> plot, tables
-raw, items, data_report, comparison_report --> write_report --> report_html --> check_regression
+dataset, image_bank --> compute_baselines --> baseline_metrics --+
+{variant}.runs (those that are there) ---------------------------+--> compare --> table, report --> plot, tables
+raw, dataset, data_report, comparison_report --> write_report --> report_html --> check_regression
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from vixml.pipelines.comparison.nodes import (
 )
 from vixml.pipelines.stage import OPTIONAL
 
-_TEST_SET = ["items_test", "items_label", "relevance_test", "filter_test", "relevance_train"]
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that compares the four variants."""
+    return pipeline(template(VARIANTS), namespace="comparison", prefix_datasets_with_namespace=False)
 
 
-def create_pipeline(variants: Iterable[str] = VARIANTS) -> Pipeline:
-    """Return the pipeline that compares runs.
+def template(variants: Iterable[str]) -> Pipeline:
+    """Return the pipeline that compares runs, without a namespace.
 
     Args:
         variants: Whose runs, in the order of the tables.
@@ -36,16 +39,7 @@ def create_pipeline(variants: Iterable[str] = VARIANTS) -> Pipeline:
         [
             node(
                 compute_baselines,
-                inputs=[
-                    "params:baselines",
-                    "params:evaluation",
-                    "items_train",
-                    "items_test",
-                    "relevance_train",
-                    "relevance_test",
-                    "filter_test",
-                    "image_bank",
-                ],
+                inputs=["params:baselines", "params:evaluation", "dataset", "image_bank"],
                 outputs="baseline_metrics",
                 name="compute_baselines",
                 tags=[OPTIONAL],
@@ -58,7 +52,7 @@ def create_pipeline(variants: Iterable[str] = VARIANTS) -> Pipeline:
                     "params:seed",
                     "params:dataset",
                     "baseline_metrics",
-                    *_TEST_SET,
+                    "dataset",
                     *archives,
                 ],
                 outputs=["comparison_table", "comparison_report"],
@@ -86,7 +80,7 @@ def create_pipeline(variants: Iterable[str] = VARIANTS) -> Pipeline:
                     "comparison_table",
                     "data_report",
                     "raw",
-                    *_TEST_SET,
+                    "dataset",
                     *archives,
                 ],
                 outputs="report_html",

@@ -1,7 +1,7 @@
 """The `evaluation` stage of one variant, without a namespace.
 
 model, tokens --> embed --> embeddings --> index --> tune_ranking --> ranking --> evaluate --> metrics, predictions
-model, embeddings, index, ranking, items --> bundle --> predictor
+model, embeddings, index, ranking, dataset --> bundle --> predictor
 metrics, predictions, curve, refreshes --> archive_run --> runs (a folder of all runs, the newest added)
 """
 
@@ -10,7 +10,10 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node, pipeline
 
 from vixml.pipelines.evaluation.nodes import archive_run, bundle, embed, evaluate, index, tune_ranking
-from vixml.pipelines.stage import COMMON, with_images
+from vixml.pipelines.stage import with_images
+
+_SETTINGS = ["params:variant", "params:evaluation"]
+_RETRIEVAL = ["dataset", "model", "embeddings", "index", "ranking"]
 
 
 def create_pipeline(*, images: bool) -> Pipeline:
@@ -19,86 +22,37 @@ def create_pipeline(*, images: bool) -> Pipeline:
     Args:
         images: Whether the variant reads the image bank.
     """
+    results = ["metrics", "predictions", "curve", "refreshes"]
     return pipeline(
         [
             node(
                 embed,
-                inputs=with_images([*COMMON, "model", "work"], images=images),
+                inputs=with_images([*_SETTINGS, "dataset", "tokens", "model"], images=images),
                 outputs="embeddings",
                 name="embed",
             ),
-            node(index, inputs=["params:variant", "embeddings", "work"], outputs="index", name="index"),
+            node(index, inputs=["params:variant", "embeddings"], outputs="index", name="index"),
             node(
                 tune_ranking,
-                inputs=[
-                    "params:variant",
-                    "params:evaluation",
-                    "embeddings",
-                    "index",
-                    "relevance_train",
-                    "relevance_validation",
-                    "filter_validation",
-                ],
+                inputs=[*_SETTINGS, "dataset", "embeddings", "index"],
                 outputs="ranking",
                 name="tune_ranking",
             ),
             node(
                 bundle,
-                inputs=with_images(
-                    [
-                        "params:variant",
-                        "params:dataset",
-                        "model",
-                        "embeddings",
-                        "index",
-                        "ranking",
-                        "items_train",
-                        "items_label",
-                        "relevance_train",
-                        "work",
-                    ],
-                    images=images,
-                ),
+                inputs=with_images(["params:variant", "params:dataset", *_RETRIEVAL], images=images),
                 outputs="predictor",
                 name="bundle",
             ),
             node(
                 evaluate,
-                inputs=[
-                    "params:variant",
-                    "params:evaluation",
-                    "params:dataset",
-                    "model",
-                    "embeddings",
-                    "index",
-                    "ranking",
-                    "items_test",
-                    "relevance_train",
-                    "relevance_test",
-                    "filter_test",
-                    "work",
-                ],
+                inputs=[*_SETTINGS, "params:dataset", *_RETRIEVAL],
                 outputs=["metrics", "predictions"],
                 name="evaluate",
             ),
             node(
                 archive_run,
-                inputs=[
-                    "params:variant",
-                    "params:evaluation",
-                    "params:seed",
-                    "params:run_name",
-                    "metrics",
-                    "predictions",
-                    "curve",
-                    "refreshes",
-                    "items_test",
-                    "items_label",
-                    "relevance_train",
-                    "relevance_test",
-                    "filter_test",
-                    "work",
-                ],
+                inputs=[*_SETTINGS, "params:seed", "params:run_name", "dataset", *results],
                 outputs="runs",
                 name="archive_run",
             ),

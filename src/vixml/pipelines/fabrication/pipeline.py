@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 fabricate_catalogue,
-                inputs=["params:fabrication", "params:seed", "raw_work"],
+                inputs=["params:fabrication", "params:seed"],
                 outputs="raw",
                 name="fabricate_catalogue",
             )

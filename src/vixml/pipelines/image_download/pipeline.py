@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 fetch_images,
-                inputs=["raw", "params:data", "params:download", "download_work"],
+                inputs=["raw", "params:data", "params:download"],
                 outputs=["download_report", "download_failures"],
                 name="fetch_images",
             )

@@ -8,18 +8,20 @@ import pandas as pd
 from plotly.graph_objects import Figure
 
 from vixml.core.directories import SealedDirectory, WorkDirectory
+from vixml.core.workspace import works_in
 from vixml.params.retrieval import IndexReportParams
 from vixml.params.variant import VariantParams
 
 
+@works_in("index_report_work")
 def measure_indexes(
-    params: IndexReportParams, variant: VariantParams, dataset: str, embeddings: SealedDirectory, work: WorkDirectory
+    params: IndexReportParams, variant: VariantParams, name: str, embeddings: SealedDirectory, *, work: WorkDirectory
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Build every candidate over the variant's labels and compare it with exact search."""
     from vixml.evaluation.stages import measure_indexes as measure
 
-    rows = measure(params, variant, embeddings, work.part("index_report_work"))
-    return {"dataset": dataset, "indexes": rows}, pd.DataFrame(rows)
+    rows = measure(params, variant, embeddings, work)
+    return {"dataset": name, "indexes": rows}, pd.DataFrame(rows)
 
 
 def plot_indexes(table: pd.DataFrame) -> Figure:

@@ -17,7 +17,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
         images: Makes no difference: embeddings are compared.
     """
     del images
-    inputs = ["params:index_report", "params:variant", "params:dataset", "embeddings", "work"]
+    inputs = ["params:index_report", "params:variant", "params:dataset", "embeddings"]
     return pipeline(
         [
             node(measure_indexes, inputs=inputs, outputs=["index_report", "index_table"], name="measure_indexes"),

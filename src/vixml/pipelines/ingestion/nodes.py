@@ -7,24 +7,20 @@ from typing import Any
 
 import pandas as pd
 from plotly.graph_objects import Figure
-from scipy.sparse import csr_matrix
 
-from vixml.data.sides import QUERY_SIDES, Side
+from vixml.core.directories import Built, WorkDirectory
+from vixml.core.workspace import works_in
+from vixml.data.dataset import PARTS, Dataset, build_dataset
 from vixml.params.data.ingestion import DataParams
 
-INGESTED = (
-    *(f"items_{side}" for side in Side),
-    *(f"{kind}_{side}" for kind in ("relevance", "filter") for side in QUERY_SIDES),
-)
-"""What ingestion makes and all variants share."""
 
-
-def ingest_raw(raw: Path, params: DataParams, seed: int) -> dict[str, Any]:
-    """Read raw files into items, relevance, filters and a report, each under its name in the catalogue."""
+@works_in("dataset_work")
+def ingest_raw(raw: Path, params: DataParams, seed: int, *, work: WorkDirectory) -> tuple[Built, dict[str, Any]]:
+    """Read raw files into one data set of items, relevance and filters, and a report."""
     from vixml.ingestion.ingest import ingest
 
-    found = ingest(raw, params, seed)
-    return {**{name: getattr(found, name) for name in INGESTED}, "data_report": found.report}
+    ingested = ingest(raw, params, seed)
+    return build_dataset({part: getattr(ingested, part) for part in PARTS}, work), ingested.report
 
 
 def summarise_data(report: dict[str, Any]) -> pd.DataFrame:
@@ -34,15 +30,16 @@ def summarise_data(report: dict[str, Any]) -> pd.DataFrame:
     return summary_table(report)
 
 
-def plot_label_frequencies(relevance_train: csr_matrix) -> Figure:
+def plot_label_frequencies(dataset: Dataset) -> Figure:
     """Draw training points per label."""
     from vixml.reporting.data_figures import label_frequency_figure
 
-    return label_frequency_figure(relevance_train)
+    return label_frequency_figure(dataset.relevance("train"))
 
 
-def draw_pictures(raw: Path, seed: int, items_train: pd.DataFrame, items_label: pd.DataFrame) -> bytes:
+def draw_pictures(raw: Path, seed: int, dataset: Dataset) -> bytes:
     """Put random pictures of training queries and labels on one sheet."""
     from vixml.reporting.picture_sheet import picture_sheet
 
-    return picture_sheet({"Training queries": items_train, "Labels": items_label}, root=raw, seed=seed)
+    sides = {"Training queries": dataset.items("train"), "Labels": dataset.items("label")}
+    return picture_sheet(sides, root=raw, seed=seed)

@@ -21,7 +21,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
         [
             node(
                 update_labels,
-                inputs=["params:label_update", "predictor", "work"],
+                inputs=["params:label_update", "predictor"],
                 outputs=["updated_predictor", "label_update_report"],
                 name="update_labels",
             )

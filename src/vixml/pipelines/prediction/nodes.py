@@ -6,18 +6,20 @@ from typing import Any
 
 from vixml.configuration.compose import VARIANTS
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
+from vixml.core.workspace import works_in
 from vixml.params.prediction import PredictionParams
 
 
+@works_in("prediction_work")
 def predict(
-    params: PredictionParams, work: WorkDirectory, *predictors: SealedDirectory | None
+    params: PredictionParams, *predictors: SealedDirectory | None, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
     """Predict the labels of a file of queries with the model that the parameters name.
 
     Args:
         params: Queries, model, filters.
-        work: Finished blocks.
         predictors: The published predictor of each variant, where there is one.
+        work: Finished blocks.
     """
     from vixml.serving.batch import open_predictor, predict_file
 

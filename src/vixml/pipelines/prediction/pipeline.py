@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 predict,
-                inputs=["params:prediction", "prediction_work", *(f"{variant}.predictor" for variant in VARIANTS)],
+                inputs=["params:prediction", *(f"{variant}.predictor" for variant in VARIANTS)],
                 outputs=["prediction", "prediction_report"],
                 name="predict",
                 tags=OPTIONAL,

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from vixml.core.directories import WorkDirectory
 
-
-def sync_tracking(
-    records: dict[str, Any] | None, metrics: dict[str, Any] | None, work: WorkDirectory
-) -> list[dict[str, Any]]:
+def sync_tracking(records: dict[str, Any] | None, metrics: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Give MLflow what it lacks of one variant's runs."""
     from vixml.tracking.store import current
     from vixml.tracking.sync import sync_variant
 
-    return sync_variant(current(), (records or {}).get("runs", []), metrics, work.path)
+    return sync_variant(current(), (records or {}).get("runs", []), metrics)
 
 
 def gather_reports(*reports: list[dict[str, Any]]) -> list[dict[str, Any]]:

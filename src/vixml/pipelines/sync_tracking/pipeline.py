@@ -1,6 +1,6 @@
 """The `sync_tracking` pipeline: after a dead or slow server.
 
-{variant}.run_records, metrics, curve --> sync --> {variant}.sync_report --> gather --> sync_report
+{variant}.run_records, metrics --> sync --> {variant}.sync_report --> gather --> sync_report
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def create_pipeline() -> Pipeline:
     sync = [
         node(
             sync_tracking,
-            inputs=[f"{name}.run_records", f"{name}.metrics", f"{name}.training_work"],
+            inputs=[f"{name}.run_records", f"{name}.metrics"],
             outputs=f"{name}.sync_report",
             name=f"sync_{name}",
             tags=[OPTIONAL],

@@ -4,93 +4,68 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-from plotly.graph_objects import Figure
-from scipy.sparse import csr_matrix
-
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
+from vixml.core.workspace import works_in
+from vixml.data.dataset import Dataset
+from vixml.data.sides import Side
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
-from vixml.pipelines.stage import stage_inputs
+from vixml.pipelines.stage import variant_data
+
+TRAINING_WORK = "training_work"
+"""Folder of the learning curve and the checkpoints; both training nodes share it."""
 
 
-def tokenise(
-    params: VariantParams,
-    items_train: pd.DataFrame,
-    items_validation: pd.DataFrame,
-    items_test: pd.DataFrame,
-    items_label: pd.DataFrame,
-    work: WorkDirectory,
-) -> Built:
+@works_in("tokens_work")
+def tokenise(params: VariantParams, dataset: Dataset, *, work: WorkDirectory) -> Built:
     """Turn the texts of all sides into token ids."""
     from vixml.training.stages import tokenise_sides
 
-    items = {"train": items_train, "validation": items_validation, "test": items_test, "label": items_label}
-    return tokenise_sides(items, params.backbone, work.part("tokens_work"))
+    return tokenise_sides({side: dataset.items(side) for side in Side}, params.backbone, work)
 
 
+@works_in(TRAINING_WORK)
 def train_warmup(
     params: VariantParams,
     evaluation: EvaluationParams,
     seed: int,
-    tokens: SealedDirectory,
-    relevance_train: csr_matrix,
-    relevance_validation: csr_matrix,
-    filter_validation: csr_matrix,
     resume: str,
-    work: WorkDirectory,
+    dataset: Dataset,
+    tokens: SealedDirectory,
     image_bank: SealedDirectory | None = None,
+    *,
+    work: WorkDirectory,
 ) -> Built:
     """Train on random batches up to the start epoch."""
     from vixml.training.stages import train_warmup as train
 
-    inputs = stage_inputs(
-        params,
-        evaluation,
-        seed,
-        tokens,
-        relevance_train,
-        relevance_validation,
-        filter_validation,
-        image_bank=image_bank,
-    )
-    return train(inputs, work, resume=resume)
+    data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed)
+    return train(data, work, resume=resume)
 
 
+def clear_training(work: WorkDirectory) -> None:
+    """Remove the checkpoints of a variant whose model is published."""
+    from vixml.training.stages import clear_checkpoints
+
+    clear_checkpoints(work)
+
+
+@works_in(TRAINING_WORK, afterwards=clear_training)
 def train_hard(
     params: VariantParams,
     evaluation: EvaluationParams,
     seed: int,
-    tokens: SealedDirectory,
-    relevance_train: csr_matrix,
-    relevance_validation: csr_matrix,
-    filter_validation: csr_matrix,
     resume: str,
+    dataset: Dataset,
+    tokens: SealedDirectory,
     warmup: SealedDirectory,
     hard_negatives: SealedDirectory,
-    work: WorkDirectory,
     image_bank: SealedDirectory | None = None,
+    *,
+    work: WorkDirectory,
 ) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
     """Train on clustered batches to the last epoch; return the model, its learning curve and all refreshes."""
     from vixml.training.stages import train_hard as train
 
-    inputs = stage_inputs(
-        params,
-        evaluation,
-        seed,
-        tokens,
-        relevance_train,
-        relevance_validation,
-        filter_validation,
-        image_bank=image_bank,
-    )
-    return train(inputs, warmup, hard_negatives, work, resume=resume)
-
-
-def plot_curve(curve: list[dict[str, Any]], work: WorkDirectory) -> Figure:
-    """Draw the learning curve of both stages; its model is on disk by now, so the checkpoints go."""
-    from vixml.reporting.figures import learning_curves
-    from vixml.training.stages import clear_checkpoints
-
-    clear_checkpoints(work)
-    return learning_curves(curve, title="Learning curve")
+    data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed)
+    return train(data, warmup, hard_negatives, work, resume=resume)
