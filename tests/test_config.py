@@ -115,7 +115,7 @@ class TestRecipesByThemselves:
         assert loader["parameters"]["encoder_vision"]["model"]["image_weight"] is None
 
     def test_a_moved_raw_folder_leaves_ingested_data_of_ones_own(self, load, project, tmp_path):
-        ingested = project / "data/03_primary/shop/items_train.parquet"
+        ingested = project / "data/03_primary/shop/dataset/items_train.parquet"
         ingested.parent.mkdir(parents=True)
         pd.DataFrame({"uid": [str(n) for n in range(30_000)]}).to_parquet(ingested)
         assert self.recipes(load({"data_root": "/gone/shop"})) == ("medium-data", "medium-data")

@@ -26,7 +26,7 @@ def test_models_that_cannot_be_had_stop_a_run_before_ingestion(kedro_run, projec
 def test_what_needs_no_model_runs_without(kedro_run, project, tmp_path, no_models, caplog):
     with caplog.at_level(logging.INFO):
         kedro_run("ingestion", params={"data_root": str(write_raw(tmp_path / "shop"))})
-    assert (project / "data/03_primary/shop/items_train.parquet").is_file()
+    assert (project / "data/03_primary/shop/dataset/items_train.parquet").is_file()
     assert "Recipe:" not in caplog.text
 
 

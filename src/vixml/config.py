@@ -74,7 +74,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
         store = str(parameters.get("dataset", DEMO))
         raw = Path(self._project) / raw_folder(store, parameters.get("data_root"))
-        ingested = Path(self._project) / "data" / "03_primary" / store / "items_train.parquet"
+        ingested = Path(self._project) / "data" / "03_primary" / store / "dataset" / "items_train.parquet"
         mapping = (parameters.get("data") or {}).get("mapping")
         return DataFacts(
             demo=holds_demo(raw, ingested, store),
