@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.processes import run_command
 from typer.testing import CliRunner
 
 from vixml.commands import app, main
@@ -89,14 +89,13 @@ def test_without_a_command_the_commands_are_listed(capsys, monkeypatch):
 
 def test_run_is_kedros_with_all_its_options(project, shop):
     assert call("init-data", shop, "--name", "shop").exit_code == 0
-    command = [sys.executable, "-m", "vixml", "run"]
-    helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
-    assert "--only-missing-outputs" in helped.stdout
-    options = ["--env=shop", "--pipelines=ingestion", "--params", "data.validation_fraction=0.1"]
-    ended = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    command = ("python", "-m", "vixml", "run")
+    assert "--only-missing-outputs" in run_command(*command, "--help", folder=project).stdout
+    options = ("--env=shop", "--pipelines=ingestion", "--params", "data.validation_fraction=0.1")
+    ended = run_command(*command, *options, folder=project)
     assert ended.returncode == 0, ended.stderr
     assert (project / "data/03_primary/shop/dataset/items_label.parquet").is_file()
-    missing = subprocess.run([*command, "--pipelines=ingestion"], capture_output=True, text=True, check=False)
+    missing = run_command(*command, "--pipelines=ingestion", folder=project)
     assert missing.returncode == 1
     assert "vixml init-data FOLDER" in " ".join(missing.stdout.split() + missing.stderr.split())
 

@@ -1,21 +1,14 @@
-"""The commands of README and docs, made small, each run as a person would type it but in a forked process.
-
-A fork server imports everything once; a command then costs its work and not its imports.
-"""
+"""The commands of README and docs, made small, each run as a person would type it but in a forked process."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import runpy
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +22,7 @@ from tests.e2e.documented_files import (
     write_queries_and_labels,
     write_tables,
 )
+from tests.processes import program, start
 from tests.servers import answers, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -122,8 +116,6 @@ class Scratch:
     def __post_init__(self) -> None:
         self.project = self.folder / "project"
         self.log = self.folder / "log.txt"
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.e2e.commands_preload"])
         self._server: Any = None
         self._copy_project()
         assert self.run("README.md", "kedro run --pipeline=fabrication") == 0, self.said()
@@ -221,8 +213,9 @@ class Scratch:
         return self.ports[documented]
 
     def _start(self, words: list[str]) -> Any:
-        process = self._context.Process(target=_command, args=(words, self.project, self.log))
-        process.start()
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"\n$ {shlex.join(words)}\n")
+        process = start(program, words, folder=self.project, outputs=(self.log, self.log))
         _wait(lambda: _leads_a_group(process.pid), process.is_alive, seconds=900)
         return process
 
@@ -244,53 +237,6 @@ def _make(words: list[str]) -> list[str]:
     place = ["-f", str(REPOSITORY / "Makefile")] if where == "project" else ["-C", str(REPOSITORY)]
     place += ["-n"] if where == "named" else []
     return ["make", *place, *installed, f"VENV={environment}", words[0], f"ARGS={given} {small}"]
-
-
-def _command(words: list[str], folder: Path, log: Path) -> None:
-    """Body of the forked process: what the shell would do with these words."""
-    os.setsid()
-    stream = log.open("ab", buffering=0)
-    for descriptor in (1, 2):
-        os.dup2(stream.fileno(), descriptor)
-    os.chdir(folder)
-    sys.argv = list(words)
-    stream.write(f"\n$ {shlex.join(words)}\n".encode())
-    code: Any = 1
-    try:
-        code = _program(words)
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
-
-
-def _program(words: list[str]) -> Any:
-    if words[:2] == ["python", "-m"]:
-        sys.argv = words[2:]
-        return runpy.run_module(words[2], run_name="__main__", alter_sys=True) and 0
-    if words[:2] == ["python", "-c"]:
-        exec(compile(words[2], "documented", "exec"), {"__name__": "__main__"})
-        return 0
-    if words[0] == "python":
-        sys.argv = words[1:]
-        return runpy.run_path(words[1], run_name="__main__") and 0
-    if words[0] == "make":
-        outer = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}  # of a make that runs these tests
-        inner = {name: value for name, value in os.environ.items() if name not in outer}
-        return subprocess.run(words, check=False, env=inner).returncode
-    return _entry(words[0])()
-
-
-def _entry(name: str) -> Callable[[], Any]:
-    """The function behind an installed command."""
-    from importlib.metadata import entry_points
-
-    found = next(iter(entry_points(group="console_scripts", name=name)))
-    loaded: Callable[[], Any] = found.load()
-    return loaded
 
 
 def _leads_a_group(pid: int | None) -> bool:

@@ -2,14 +2,12 @@
 
 import os
 import resource
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.framework.project import settings
 from kedro.pipeline import Pipeline
+from tests.processes import run_command
 
 from vixml.core.errors import StorageError
 from vixml.core.files import content_hash
@@ -74,8 +72,7 @@ def test_a_full_disk_in_any_node_is_told_and_leaves_all_outputs(kedro_run, proje
 
 
 def test_a_users_mistake_ends_with_a_sentence_and_exit_code_1(project):
-    command = [sys.executable, "-m", "kedro", "run", "--pipelines=ingestion"]
-    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    ended = run_command("kedro", "run", "--pipelines=ingestion", folder=project)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "Error: " in ended.stderr
@@ -89,9 +86,7 @@ def test_a_stopped_run_says_what_to_type(project):
     (raw / "lbl.json").write_text("{broken\n")
     (raw / "trn.json").write_text("{}\n")
     (raw / "tst.json").write_text("{}\n")
-    options = ["--pipelines=ingestion", "--params", "data_root=shop"]
-    command = [str(Path(sys.executable).parent / "kedro"), "run", *options]
-    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    ended = run_command("kedro", "run", "--pipelines=ingestion", "--params", "data_root=shop", folder=project)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "Stopped in data.ingest_raw. Complete in this run: 0 of 4 nodes." in ended.stderr

@@ -124,10 +124,9 @@ def test_every_data_set_is_in_the_catalogue_and_has_one_file(catalog):
 
 def test_every_catalogue_entry_is_used(loader, catalog):
     names = {name for pipeline in PIPELINES.values() for name in pipeline.datasets() if not name.startswith("params:")}
-    used = {
-        name if name in loader["catalog"] else catalog.config_resolver.match_dataset_pattern(name) for name in names
-    }
-    assert set(loader["catalog"]) - used == {"work"}  # of the hook that hands nodes their folders
+    entries = set(loader["catalog"])
+    used = {name if name in entries else catalog.config_resolver.match_dataset_pattern(name) for name in names}
+    assert entries - used == {"work"}  # of the hook that hands nodes their folders
 
 
 def test_every_entry_has_a_layer_and_lives_in_its_folder(loader):

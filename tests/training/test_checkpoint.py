@@ -7,9 +7,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.processes import Ended, run
 
 from vixml.core.errors import StateError
 from vixml.core.signals import EXIT_STOPPED
@@ -103,49 +101,34 @@ def test_killed_before_any_step(tiny: SimpleNamespace, tmp_path: Path, killed: i
     assert_same(whole, second)
 
 
-SCRIPT = """
-import importlib.util, json, os, signal, sys
-from pathlib import Path
+def train_until(name: str, at: int, work: Path, seen: Path, changes: dict[str, Any]) -> None:
+    """Body of a process of its own: train, write down each step, and get the signal `name` at step `at`."""
+    from tests.training.conftest import PARAMS, tiny_trainer
 
-def load(name, path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    trainer = tiny_trainer(work, params=every_step(PARAMS, **changes))
+    learn = trainer.step.learn
 
-builders, test = load("builders", {builders!r}), load("test_resume_module", {test!r})
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
-trainer = builders.tiny_trainer(Path({work!r}), params=test.every_step(builders.PARAMS, **{changes!r}))
-learn = trainer.step.learn
+    def signalled(state: Any, rows: np.ndarray) -> dict[str, Any]:
+        number = state.step
+        if number == at and name == "SIGKILL":
+            os.kill(os.getpid(), signal.SIGKILL)
+        terms = learn(state, rows)
+        with seen.open("a") as stream:
+            stream.write(json.dumps([number, rows.tolist(), float(terms["loss"])]) + "\n")
+        if number == at:
+            os.kill(os.getpid(), getattr(signal, name))
+        return terms
 
-def signalled(state, rows):
-    number = state.step
-    if number == {at} and {name!r} == "SIGKILL":
-        os.kill(os.getpid(), signal.SIGKILL)
-    terms = learn(state, rows)
-    with open({seen!r}, "a") as stream:
-        stream.write(json.dumps([number, rows.tolist(), float(terms["loss"])]) + "\\n")
-    if number == {at}:
-        os.kill(os.getpid(), signal.{name})
-    return terms
-
-trainer.step.learn = signalled
-trainer.fit(2, desc=test.STAGE)
-"""
+    trainer.step.learn = signalled
+    trainer.fit(2, desc=STAGE)
 
 
-def run_and_signal(
-    tiny: SimpleNamespace, work: Path, *, name: str, at: int, **changes: Any
-) -> tuple[subprocess.CompletedProcess[str], Steps]:
+def run_and_signal(work: Path, *, name: str, at: int, **changes: Any) -> tuple[Ended, Steps]:
     """Train in a process of its own that gets the signal at step `at`; return how it ended and what it did."""
     work.mkdir()
     seen = work / "seen.jsonl"
-    script = SCRIPT.format(
-        builders=str(tiny.file), test=__file__, work=str(work), seen=str(seen), at=at, name=name, changes=changes
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=900, check=False
-    )
+    ended = run(train_until, name, at, work, seen, changes, folder=work)
     lines = [json.loads(line) for line in seen.read_text().splitlines()]
     return ended, {number: (rows, loss) for number, rows, loss in lines}
 
@@ -166,7 +149,7 @@ def test_eight_steps_are_some_steps_a_signal_and_the_rest(
     expected = record(whole)
     whole.fit(2, desc=STAGE)
     assert len(expected) == 8
-    ended, before = run_and_signal(tiny, tmp_path / "parts", name=name, at=at, **changes)
+    ended, before = run_and_signal(tmp_path / "parts", name=name, at=at, **changes)
     assert ended.returncode == code, ended.stderr
     done = at if name == "SIGKILL" else at + 1
     assert sorted(before) == list(range(done))

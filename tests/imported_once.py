@@ -1,4 +1,4 @@
-"""What the fork server of `commands.py` imports once."""
+"""What the fork server of `processes.py` imports once."""
 
 # ruff: noqa: F401
 import tests.without_ibis  # isort: skip

@@ -1,0 +1,110 @@
+"""Processes of their own that cost their work and not their imports: forked from one that imported everything once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.imported_once"])
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended (negative: by a signal), and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def start(body: Callable[..., Any], *arguments: Any, folder: Path, outputs: tuple[Path, Path]) -> Any:
+    """Start a function, which other processes can import, in a process and process group of its own.
+
+    Args:
+        body: What to run; what it returns is the exit code.
+        arguments: For `body`.
+        folder: The process's working directory.
+        outputs: Files that what it writes is added to: its standard output, and its standard error.
+    """
+    process = _CONTEXT.Process(target=_run, args=(body, arguments, folder, outputs, dict(os.environ)))
+    process.start()
+    return process
+
+
+def run(body: Callable[..., Any], *arguments: Any, folder: Path) -> Ended:
+    """Run a function in a process of its own to its end; see `start`."""
+    outputs = (folder / ".stdout.txt", folder / ".stderr.txt")
+    process = start(body, *arguments, folder=folder, outputs=outputs)
+    process.join()
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in outputs]
+    for file in outputs:
+        file.unlink()
+    return Ended(process.exitcode, *texts)
+
+
+def run_command(*words: str, folder: Path) -> Ended:
+    """Run a command in a folder as a shell would; see `program`."""
+    return run(program, list(words), folder=folder)
+
+
+def _run(
+    body: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    folder: Path,
+    outputs: tuple[Path, Path],
+    environment: Mapping[str, str],
+) -> None:
+    os.setsid()
+    for descriptor, file in enumerate(outputs, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT), descriptor)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    if cache := environment.get("HF_HUB_CACHE"):  # read when the library was imported
+        sys.modules["huggingface_hub.constants"].HF_HUB_CACHE = cache  # type: ignore[attr-defined]
+    code: Any = 1
+    try:
+        code = body(*arguments)
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # as at the top of any program
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def program(words: list[str]) -> Any:
+    """Do what a shell would do with these words, for the programs that the documentation uses; return the exit code."""
+    sys.argv = list(words)
+    if words[:2] == ["python", "-m"]:
+        sys.argv = words[2:]
+        return runpy.run_module(words[2], run_name="__main__", alter_sys=True) and 0
+    if words[:2] == ["python", "-c"]:
+        exec(compile(words[2], "documented", "exec"), {"__name__": "__main__"})
+        return 0
+    if words[0] == "python":
+        sys.argv = words[1:]
+        return runpy.run_path(words[1], run_name="__main__") and 0
+    if words[0] == "make":
+        outer = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}  # of a make that runs these tests
+        inner = {name: value for name, value in os.environ.items() if name not in outer}
+        return subprocess.run(words, check=False, env=inner).returncode
+    return _entry(words[0])()
+
+
+def _entry(name: str) -> Callable[[], Any]:
+    """The function behind an installed command."""
+    from importlib.metadata import entry_points
+
+    found = next(iter(entry_points(group="console_scripts", name=name)))
+    loaded: Callable[[], Any] = found.load()
+    return loaded
