@@ -62,6 +62,7 @@ def test_every_number(loaded, env, name, kind):
         assert [prompt.text, prompt.image, prompt.end] == family["prompt"]
     assert (model.use_images, model.max_images) == (kind == "vision", shared["images"])
     assert (model.fusion, model.image_position, model.image_dropout) == ("early", "auto", shared["image_dropout"])
+    assert model.image_residual == 0
     assert (model.projection_init, model.output_dim, model.matryoshka) == (shared["projection"], None, ())
     assert model.prototype.model_dump() == {
         "num_heads": shared["combiner"]["heads"],

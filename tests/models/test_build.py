@@ -50,6 +50,38 @@ def test_saved_model_opens_to_the_same_embeddings(tmp_path: Path, family: str) -
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
+def test_the_way_of_images_past_the_backbone_reaches_the_network_and_the_disk(tmp_path: Path, fusion: str) -> None:
+    """It changes items with images alone, and a saved model has it."""
+    backbone, options = BackboneParams(tiny=TINY), {"image_dim": 6, "num_labels": 9, "chunk_tokens": 256}
+    tokenizer = make_tokenizer(backbone, TEXTS)
+    tokenizer.save_pretrained(str(tmp_path / "tokenizer"))
+    found = {}
+    for gate in (0.0, 0.5):
+        settings = ModelParams(prototype=PROTOTYPE, fusion=fusion, late=PROTOTYPE, image_residual=gate)
+        model = build_model(backbone, settings, tokenizer=tokenizer, seed=1, **options).eval()
+        assert (model.embedder.residual is None) == (gate == 0)
+        if gate:
+            model.embedder.backbone.load_state_dict(found["weights"])
+            model.embedder.projection.load_state_dict(found["projection"])
+            if fusion == "late":
+                model.embedder.late.load_state_dict(found["late"])
+        else:
+            found = {
+                "weights": model.embedder.backbone.state_dict(),
+                "projection": model.embedder.projection.state_dict(),
+            }
+            found["late"] = model.embedder.late.state_dict() if fusion == "late" else None
+        (folder := tmp_path / str(gate)).mkdir()
+        spec = model_spec(backbone, settings, **options)
+        save_model(model, folder, spec=spec, tokenizer_folder=tmp_path / "tokenizer")
+        with torch.no_grad():
+            found[gate] = model.pool(_images())
+            assert torch.equal(open_model(folder)[0].pool(_images()), found[gate])
+    length = (found[0.5] - found[0.0]).norm(dim=1) / found[0.0].norm(dim=1)
+    torch.testing.assert_close(length, torch.tensor([0.5, 0.0]))
+
+
+@pytest.mark.parametrize("fusion", ["early", "late"])
 def test_the_weight_of_images_reaches_the_network_and_the_disk(tmp_path: Path, fusion: str) -> None:
     """It changes items with images alone, and a saved model has it."""
     backbone, options = BackboneParams(tiny=TINY), {"image_dim": 6, "num_labels": 9, "chunk_tokens": 256}

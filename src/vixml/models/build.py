@@ -203,6 +203,7 @@ def _assemble(
         pooling=backbone.pooling,
         image_weight=model.image_weight,
         late=model.late if model.fusion == "late" else None,
+        image_residual=model.image_residual,
         output_dim=model.output_dim,
         chunk_tokens=chunk_tokens,
     )

@@ -12,6 +12,7 @@ from vixml.core.errors import ConfigError, StateError
 from vixml.models.device import send
 from vixml.models.item_batch import ItemBatch
 from vixml.models.late import LateFusion
+from vixml.models.projection import ImageResidual
 from vixml.models.sequence import InputTemplate, PackedBatch, chunks_by_length, pack, padded_index
 from vixml.models.text.backbone import word_dim
 from vixml.models.text.compatibility import first_position
@@ -34,6 +35,7 @@ class Embedder(nn.Module):
         pooling: `mean` over all positions, or the `last`.
         image_weight: Weight of an item's images together in the mean, where a word has 1; None for 1 each.
         late: Late fusion, if images are not to go through the backbone.
+        image_residual: Initial length of what images add to the pooled embedding past the backbone; 0 for no such way.
         output_dim: Width of the embeddings, the first numbers of the pooled ones; None for all.
         chunk_tokens: Most padded positions that go through the backbone at once.
     """
@@ -47,6 +49,7 @@ class Embedder(nn.Module):
         pooling: str = "mean",
         image_weight: float | None = None,
         late: LateFusionParams | None = None,
+        image_residual: float = 0.0,
         output_dim: int | None = None,
         chunk_tokens: int = 8192,
     ) -> None:
@@ -63,6 +66,8 @@ class Embedder(nn.Module):
         self.image_weight = image_weight
         self.projection = None if image_dim is None else nn.Linear(image_dim, into)
         self.late = None if late is None or image_dim is None else _late_fusion(width, late, image_weight)
+        past = None if image_dim is None or not image_residual else ImageResidual(image_dim, width, gate=image_residual)
+        self.residual = past
         self._first_position = first_position(backbone)
 
     @property
@@ -97,6 +102,8 @@ class Embedder(nn.Module):
         embeddings = torch.cat(pooled).index_select(0, send(inverse, self.device))
         if self.late is not None:
             embeddings = self.late(embeddings, *self._late_images(batch))
+        if self.residual is not None and batch.images is not None and batch.image_counts is not None:
+            embeddings = self.residual(embeddings, self._vectors(batch.images), send(batch.image_counts, self.device))
         return embeddings if self.dim == embeddings.shape[1] else embeddings[:, : self.dim]
 
     def _input_embeddings(self, batch: ItemBatch, packed: PackedBatch) -> Tensor:
@@ -124,6 +131,12 @@ class Embedder(nn.Module):
 
     def _project(self, vectors: np.ndarray) -> Tensor:
         assert self.projection is not None
+        images: Tensor = self.projection(self._vectors(vectors))
+        return images
+
+    def _vectors(self, vectors: np.ndarray) -> Tensor:
+        """Return image vectors float32 [m, Dv] on the network's device."""
+        assert self.projection is not None
         if vectors.shape[-1] != self.projection.in_features:
             raise StateError(
                 "the image vectors are of another width than the model was trained on",
@@ -132,8 +145,7 @@ class Embedder(nn.Module):
                 remedy="run image_embedding with the vision model of the training, or train the variant again.",
             )
         # Widened there: half as much to transfer.
-        images: Tensor = self.projection(send(np.require(vectors, requirements=["C", "W"]), self.device).float())
-        return images
+        return send(np.require(vectors, requirements=["C", "W"]), self.device).float()
 
     def _encode_chunk(
         self, flat: Tensor, packed: PackedBatch, rows: np.ndarray, position_weights: Tensor | None

@@ -141,6 +141,9 @@ class ModelParams(Params):
     """The attention layer of late fusion."""
     image_dropout: float = Field(0.0, ge=0, lt=1)
     """Probability with which all images of a query or label are left out of a training step; 0 is the paper's."""
+    image_residual: float = Field(0.0, ge=0)
+    """Initial length of what an item's images add to its embedding past the backbone, where what the backbone pools has
+    1; it is learned from there. 0 is the paper's: no such way."""
     projection_init: Literal["whitened", "random"] = "whitened"
     """Where the image projection starts: PCA whitening of the image bank and a random rotation, or random weights."""
     prototype: PrototypeParams = PrototypeParams()

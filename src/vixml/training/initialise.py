@@ -8,7 +8,7 @@ import torch
 from vixml.core.seeding import torch_generator
 from vixml.models.dual import DualModel
 from vixml.models.label_side import SharedVectors
-from vixml.models.projection import whiten_projection
+from vixml.models.projection import whiten_projection, whiten_residual
 from vixml.models.text.backbone import word_scale
 from vixml.negatives.centroids import update_centroids
 from vixml.negatives.clustering import balanced_clusters
@@ -26,11 +26,13 @@ def initialise(model: DualModel, variant: VariantData, data: TrainingData) -> No
         data: What the training reads.
     """
     settings, bank, precision = variant.params.model, variant.bank, variant.params.optim.precision
-    projection = model.embedder.projection
+    projection, residual = model.embedder.projection, model.embedder.residual
     if bank is not None and projection is not None and settings.projection_init == "whitened":
         backbone = model.embedder.backbone
         words = backbone.get_input_embeddings().weight.detach()
         rows = np.concatenate([bank.images_of("train").values, bank.images_of("label").values]).astype(np.int64)
+        if residual is not None:
+            whiten_residual(residual, bank.vectors, rows)
         word_rms = float(words.float().square().mean().sqrt()) * word_scale(backbone)
         whiten_projection(projection, bank.vectors, rows, word_rms=word_rms)
     free, prototype = model.label_side.free, settings.prototype
