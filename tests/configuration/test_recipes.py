@@ -68,6 +68,7 @@ def test_every_number(loaded, env, name, kind):
         "num_heads": shared["combiner"]["heads"],
         "feedforward": shared["combiner"]["feedforward"],
         "dropout": shared["combiner"]["dropout"],
+        "gate": None,
         "free_vectors": shared["free_vectors"],
         "free_init": family["free_init"],
     }

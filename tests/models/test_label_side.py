@@ -37,3 +37,29 @@ def test_the_other_sides_scale_it_first(pooled: torch.Tensor) -> None:
     side = make_label_side("auxiliary", 16, PrototypeParams(), num_labels=4)
     assert side.free is not None
     torch.testing.assert_close(side(pooled, LABELS), normalize(unit + side.free.table.weight[LABELS], dim=-1))
+
+
+def test_a_gated_combiner_starts_at_the_centroid(pooled: torch.Tensor) -> None:
+    """With a fifth of the text, or at the text alone; the combiner's output is added at the gate's length."""
+    params = PrototypeParams(num_heads=2, feedforward=16, gate=0.0)
+    side = make_label_side("prototype", 16, params, num_labels=4).eval()
+    assert isinstance(side, PrototypeSide)
+    side.centroids[2].normal_()
+    unit, centroid = normalize(pooled, dim=-1), normalize(side.centroids[2], dim=0)
+    with torch.no_grad():
+        start = side(pooled, LABELS)
+        torch.testing.assert_close(start[1], unit[1])
+        torch.testing.assert_close(start[0], normalize(centroid + 0.2 * unit[0], dim=0))
+        side.combiner.gate.fill_(0.7)
+        sequence = torch.stack([pooled, side.free.table.weight[LABELS], side.centroids[LABELS]], dim=1)
+        combined = normalize(side.combiner.layer(sequence).mean(dim=1), dim=-1)
+        torch.testing.assert_close(side(pooled, LABELS), normalize(start + 0.7 * combined, dim=-1))
+
+
+def test_the_gate_is_learned_without_decay_and_the_papers_combiner_has_none() -> None:
+    """So models of the published recipes hold the same weights as before."""
+    plain = make_label_side("prototype", 16, PrototypeParams(num_heads=2, feedforward=16), num_labels=4)
+    gated = make_label_side("prototype", 16, PrototypeParams(num_heads=2, feedforward=16, gate=0.3), num_labels=4)
+    added = {name for name, _ in gated.named_parameters()} - {name for name, _ in plain.named_parameters()}
+    assert added == {"combiner.gate"}
+    assert gated.combiner.gate.ndim == 0

@@ -16,6 +16,7 @@ KINDS = {
     "late": ({"fusion": "late", "late": {"num_heads": 2, "feedforward": 16}}, RetrievalParams()),
     "images behind": ({"image_position": "after", "image_dropout": 0.3}, RetrievalParams()),
     "past the backbone": ({"image_residual": 0.5}, RetrievalParams()),
+    "gated": ({"prototype": {"num_heads": 2, "feedforward": 16, "gate": 0.3}}, RetrievalParams()),
     "narrow": (
         {"output_dim": 12, "matryoshka": (4, 8), "prototype": {"num_heads": 3, "free_vectors": 48}},
         RetrievalParams(),
@@ -23,7 +24,7 @@ KINDS = {
     "cut": ({"matryoshka": (4, 8)}, RetrievalParams(dim=8)),
     "cut faiss": ({"matryoshka": (8,)}, RetrievalParams(kind="faiss-flat", dim=8)),
 }
-WIDTHS = {"late": 16, "past the backbone": 16, "images behind": 16, "narrow": 12, "cut": 8, "cut faiss": 8}
+WIDTHS = {"late": 16, "gated": 16, "past the backbone": 16, "images behind": 16, "narrow": 12, "cut": 8, "cut faiss": 8}
 
 
 @pytest.fixture(scope="module")

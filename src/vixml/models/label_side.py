@@ -155,6 +155,10 @@ def make_label_side(kind: LabelSideKind, dim: int, params: PrototypeParams, *, n
     if kind == "auxiliary":
         return AuxiliarySide(dim, num_vectors=num_vectors, num_labels=num_labels)
     combiner = PrototypeCombiner(
-        dim, num_heads=params.num_heads, feedforward=params.feedforward, dropout=params.dropout
+        dim,
+        num_heads=params.num_heads,
+        feedforward=params.feedforward,
+        dropout=params.dropout,
+        gate=params.gate,
     )
     return PrototypeSide(combiner, dim, num_vectors=num_vectors, num_labels=num_labels)

@@ -105,6 +105,9 @@ class PrototypeParams(Params):
     """Width of the combiner's feed-forward layer."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout probability in the combiner."""
+    gate: float | None = Field(None, ge=0)
+    """`null`: the combiner's output is the prototype, as in the paper. A number: a prototype starts as the label's
+    centroid with a fifth of its text, and the combiner's output is added at this length, learned from there."""
     free_vectors: int = Field(65536, ge=1)
     """Most learnable vectors; more labels than that share them by balanced clustering."""
     free_init: Literal["xavier", "cluster_mean"] = "xavier"
