@@ -64,12 +64,12 @@ def hold_out_labels(
 
     target.mkdir(parents=True, exist_ok=True)
     file = find_raw_file(raw, Side.LABEL)
-    _write(
+    write_json_lines(
         target / f"{SHORT_NAMES[Side.LABEL]}.json.gz", (line for row, line in enumerate(_items(file)) if not held[row])
     )
     for side, queries in points.items():
         reduced = (_without(line, new_row) for line in _items(find_raw_file(raw, side)))
-        _write(target / f"{SHORT_NAMES[side]}.json.gz", reduced)
+        write_json_lines(target / f"{SHORT_NAMES[side]}.json.gz", reduced)
         name = f"filter_labels_{side}.txt"
         if (raw / name).is_file():
             pairs, _ = read_filter(raw / name, len(queries), len(labels))
@@ -107,7 +107,7 @@ def _without(item: dict[str, Any], new_row: NDArray[np.int64]) -> dict[str, Any]
     return {**item, "target_ind": [label for label, _ in left], "target_rel": [value for _, value in left]}
 
 
-def _write(file: Path, items: Iterable[dict[str, Any]]) -> None:
+def write_json_lines(file: Path, items: Iterable[dict[str, Any]]) -> None:
     with gzip.open(file, "wt", encoding="utf-8", compresslevel=3) as stream:
         for item in items:
             stream.write(json.dumps(item, ensure_ascii=False) + "\n")
