@@ -15,7 +15,7 @@ from vixml.data.matrix import read_matrix
 from vixml.images.bank import ImageBank
 from vixml.images.vision import load_vision
 from vixml.models.text.backbone import make_backbone
-from vixml.models.text.tokenizer import load_tokenizer
+from vixml.models.text.tokenizer import load_tokenizer, make_tokenizer
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
 
@@ -48,11 +48,9 @@ def test_a_matrix_with_a_pickled_array(tmp_path):
         read_matrix(tmp_path / "m.npz")
 
 
-def test_a_text_backbone_with_pickled_weights(shared_dir, tmp_path):
-    source = shared_dir / "models" / "minilm-l6"
-    if not source.is_dir():
-        pytest.skip("no MiniLM among the shared models")
-    shutil.copytree(source, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors", "*.bin"))
+def test_a_text_backbone_with_pickled_weights(golden_dir, tmp_path):
+    make_tokenizer(BackboneParams(), ["red shoe"]).save_pretrained(str(tmp_path / "model"))
+    shutil.copy(golden_dir / "models" / "tiny-bert" / "config.json", tmp_path / "model")
     (tmp_path / "model" / "pytorch_model.bin").write_bytes(pickle.dumps(Payload()))
     params = BackboneParams(name=str(tmp_path / "model"))
     with pytest.raises(ConfigError, match="could not be loaded"):
