@@ -6,8 +6,8 @@ import pytest
 
 from vixml.config import ProjectConfigLoader, raw_folder, store_name
 from vixml.configuration.compose import VARIANTS
-from vixml.configuration.layers import leaves as paths_and_values
 from vixml.configuration.sections import PROJECT_DEFAULTS
+from vixml.core.provenance import flatten
 from vixml.params.variant import VariantParams
 from vixml.settings import CONFIG_LOADER_ARGS
 
@@ -205,7 +205,7 @@ def test_the_tracking_store_is_absolute_and_belongs_to_the_project(load, project
 
 
 def leaves_of(section):
-    return dict(paths_and_values(section))
+    return flatten(section)
 
 
 def leaves(value, prefix=""):
