@@ -9,6 +9,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+# MLflow's servers start four web workers and seven processes of a job queue, each of which imports everything
+os.environ["MLFLOW_WORKERS"] = "1"
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import functools
