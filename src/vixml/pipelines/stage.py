@@ -19,13 +19,16 @@ OPTIONAL = "takes_what_is_there"
 """Tag of nodes that do without inputs that are not there (their data sets are `missing_ok` and load as None)."""
 
 
+_NOT_READ = EvaluationParams()  # of stages that measure nothing
+
+
 def variant_data(
     params: VariantParams,
     dataset: Dataset,
     tokens: SealedDirectory,
     image_bank: SealedDirectory | None,
     *,
-    evaluation: EvaluationParams | None = None,
+    evaluation: EvaluationParams = _NOT_READ,
     seed: int = 0,
 ) -> VariantData:
     """Bundle what the library's stages read; a stage that measures nothing or draws nothing leaves out the rest."""
@@ -33,7 +36,7 @@ def variant_data(
 
     return VariantData(
         params,
-        evaluation or EvaluationParams(),
+        evaluation,
         seed,
         tokens,
         image_bank,
