@@ -8,6 +8,8 @@ whitening, without which a few strong directions of the vision model drown all o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,8 +48,9 @@ def baseline_metrics(
     params: BaselineParams,
     evaluation: EvaluationParams,
     bank: ImageBank | None = None,
+    validation: Validation | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Measure all baselines as the variants are measured.
+    """Measure all baselines as the variants are measured, with settings tuned as theirs are.
 
     Args:
         items_train: Training queries with a column `text`, N rows.
@@ -58,6 +61,8 @@ def baseline_metrics(
         params: Neighbours and weights.
         evaluation: Metric depths and propensity model.
         bank: Image bank with the sides `train` and `test`; without it, or when it is empty, only text is compared.
+        validation: Validation queries that settings are tuned on; without any, training queries stand in, each without
+            itself among its neighbours.
 
     Returns:
         Baseline -> metrics as fractions. "image kNN" and "text + image kNN" need a bank. Where `params.max_queries`
@@ -74,19 +79,120 @@ def baseline_metrics(
         return {**ranking_metrics(top_labels, relevance_test, weights, evaluation.ks), **sampled}
 
     depth = evaluation.top_k
-    text = text_neighbours(items_train["text"].tolist(), items_test["text"].tolist(), params)
+    texts = items_train["text"].tolist()
+    tuner = _Tuner(relevance_train, weights, params, validation)
+    text = _Source(*text_neighbours(texts, items_test["text"].tolist(), tuner.deep), *tuner.text(texts))
     results = {
         "label frequency": measure(most_frequent(label_frequencies(relevance_train), filter_test, depth)),
         "text kNN": measure(_rank([text], [1.0], relevance_train, filter_test, depth, params)),
     }
     if bank is not None and len(bank.images_of("train").values):
-        image = image_neighbours(bank, params, chosen)
-        share = params.image_weight
+        image = _Source(*image_neighbours(bank, tuner.deep, chosen), *tuner.image(bank))
+        share = tuner.share()
         results["image kNN"] = measure(_rank([image], [1.0], relevance_train, filter_test, depth, params))
         results["text + image kNN"] = measure(
             _rank([text, image], [1.0 - share, share], relevance_train, filter_test, depth, params)
         )
     return results
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Queries that settings are tuned on.
+
+    Args:
+        texts: n texts.
+        relevance: Their labels, CSR [n, L].
+        exclude: Pairs left out of the predictions, CSR [n, L].
+    """
+
+    texts: Sequence[str]
+    relevance: sp.csr_matrix
+    exclude: sp.csr_matrix
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Neighbours of queries, and how they vote.
+
+    Args:
+        similarity: float32 [n, k], best first.
+        rows: Training queries int64 [n, k].
+        neighbours: How many of them vote.
+        power: A vote weighs similarity ** power.
+    """
+
+    similarity: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    neighbours: int
+    power: float
+
+
+class _Tuner:
+    """Chooses how neighbours vote, by text, by image, and by both, on validation queries."""
+
+    def __init__(
+        self,
+        relevance: sp.csr_matrix,
+        weights: NDArray[np.float64],
+        params: BaselineParams,
+        validation: Validation | None,
+    ) -> None:
+        self._relevance, self._weights, self._params = relevance, weights, params
+        self._validation = validation if validation is not None and len(validation.texts) else None
+        count = relevance.shape[0] if self._validation is None else len(self._validation.texts)
+        self._rows = np.linspace(0, count - 1, min(count, params.tuning_queries)).astype(np.int64)
+        self._best: list[_Source] = []
+        own = relevance if self._validation is None else self._validation.relevance
+        self._truth = sp.csr_matrix(own[self._rows])
+        none = sp.csr_matrix(self._truth.shape)
+        self._exclude = none if self._validation is None else sp.csr_matrix(self._validation.exclude[self._rows])
+
+    @property
+    def deep(self) -> BaselineParams:
+        """The settings with as many neighbours as any trial asks for."""
+        most = max([self._params.neighbours, *(self._params.neighbour_grid if self._params.tune else ())])
+        return self._params.model_copy(update={"neighbours": most})
+
+    def text(self, train: Sequence[str]) -> tuple[int, float]:
+        """Return the number of neighbours by text, and the power."""
+        asked = train if self._validation is None else self._validation.texts
+        return self._choose(lambda deep: text_neighbours(train, [asked[row] for row in self._rows], deep))
+
+    def image(self, bank: ImageBank) -> tuple[int, float]:
+        """Return the number of neighbours by image, and the power."""
+        side = "train" if self._validation is None else "validation"
+        return self._choose(lambda deep: image_neighbours(bank, deep, self._rows, side))
+
+    def share(self) -> float:
+        """Return the weight of the image votes beside those of text, with both as chosen."""
+        if len(self._best) < 2:
+            return self._params.image_weight
+        return max(self._params.weight_grid, key=lambda share: self._measure(self._best, [1 - share, share]))
+
+    def _choose(self, search: Callable[[BaselineParams], Neighbours]) -> tuple[int, float]:
+        params = self._params
+        if not params.tune or not len(self._rows):
+            return params.neighbours, params.power
+        if self._validation is None:  # one more, since each query finds itself
+            more = self.deep.model_copy(update={"neighbours": self.deep.neighbours + 1})
+            similarity, rows = search(more)
+            itself = rows == self._rows[:, None]
+            order = np.argsort(itself, axis=1, kind="stable")[:, : max(1, rows.shape[1] - 1)]
+            similarity = np.take_along_axis(np.where(itself, 0, similarity), order, axis=1)
+            rows = np.take_along_axis(rows, order, axis=1)
+        else:
+            similarity, rows = search(self.deep)
+        trials = [_Source(similarity, rows, *pair) for pair in product(params.neighbour_grid, params.power_grid)]
+        best = max(trials, key=lambda source: self._measure([source], [1.0]))
+        self._best.append(best)
+        return best.neighbours, best.power
+
+    def _measure(self, sources: Sequence[_Source], shares: Sequence[float]) -> float:
+        top = _rank(sources, shares, self._relevance, self._exclude, 10, self._params)
+        metrics = ranking_metrics(top, self._truth, self._weights, (1, 5, 10))
+        # logarithms: what counts is by how many per cent a metric changes, whatever its size
+        return float(np.mean([np.log(max(metrics[name], 1e-9)) for name in ("P@1", "P@5", "PSP@5", "R@10")]))
 
 
 def most_frequent(frequencies: NDArray[np.integer], exclude: sp.csr_matrix, depth: int) -> NDArray[np.int64]:
@@ -136,20 +242,23 @@ def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     return np.sort(np.argpartition(-scores, k - 1)[:k])
 
 
-def image_neighbours(bank: ImageBank, params: BaselineParams, queries: NDArray[np.int64]) -> Neighbours:
+def image_neighbours(
+    bank: ImageBank, params: BaselineParams, queries: NDArray[np.int64], side: str = "test"
+) -> Neighbours:
     """Return similarity and row of the training queries that look most similar; similarity 0 where no image is.
 
     Args:
-        bank: Image bank with the sides `train` and `test`.
+        bank: Image bank with the sides `train` and `side`.
         params: Neighbours and block size.
-        queries: Rows of the test queries, int64 [n].
+        queries: Rows of the queries, int64 [n].
+        side: Their side.
 
     Returns:
         float32 and int64 [n, k], best first.
     """
-    train, test = bank.images_of("train"), bank.images_of("test").take(queries)
+    train, test = bank.images_of("train"), bank.images_of(side).take(queries)
     whiten = _whitening(bank.vectors, np.unique(train.values))
-    train_vectors, test_vectors = (_item_vectors(bank.vectors, side, whiten) for side in (train, test))
+    train_vectors, test_vectors = (_item_vectors(bank.vectors, images, whiten) for images in (train, test))
     k = min(params.neighbours, len(train))
     similarity, rows = np.zeros((len(test), k), dtype=np.float32), np.zeros((len(test), k), dtype=np.int64)
     shown = test.lengths > 0
@@ -209,7 +318,7 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rank(
-    sources: Sequence[Neighbours],
+    sources: Sequence[_Source],
     shares: Sequence[float],
     relevance: sp.csr_matrix,
     exclude: sp.csr_matrix,
@@ -225,8 +334,10 @@ def _rank(
     for begin in range(0, num_queries, params.query_block):
         rows = slice(begin, begin + params.query_block)
         votes = sp.csr_matrix(exclude[rows].shape, dtype=np.float64)
-        for (found, who), share in zip(sources, shares, strict=True):
-            votes = votes + share * _votes(found[rows], who[rows], relevance, params.power)
+        for source, share in zip(sources, shares, strict=True):
+            near = slice(None, source.neighbours)
+            similarity, who = source.similarity[rows, near], source.rows[rows, near]
+            votes = votes + share * _votes(similarity, who, relevance, source.power)
         votes = sp.csr_matrix(votes - votes.multiply(exclude[rows].astype(bool)))
         row, rank, label = _best(votes, depth)
         top[begin + row, rank] = label

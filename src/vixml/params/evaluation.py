@@ -47,6 +47,17 @@ class BaselineParams(Params):
     """A neighbour votes with weight similarity ** power."""
     image_weight: float = Field(0.4, ge=0, le=1)
     """Weight of the image votes in the fusion of text and image votes; the text votes weigh the rest."""
+    tune: bool = True
+    """Choose `neighbours` and `power` for text and for images, and `image_weight`, on the validation split, as the
+    variants' rankings are tuned; without one, on training queries that are not their own neighbours."""
+    neighbour_grid: tuple[int, ...] = (5, 10, 20, 50, 100)
+    """Numbers of neighbours tried."""
+    power_grid: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 8.0)
+    """Powers tried."""
+    weight_grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    """Image weights tried."""
+    tuning_queries: int = Field(1000, ge=1)
+    """Queries that the settings are tuned on, spread evenly over all."""
     max_queries: int | None = Field(None, ge=1)
     """Test queries that the baselines are measured on, spread evenly over all of them, for data whose nearest
     neighbours would take hours; the tables then say how many. null takes all."""

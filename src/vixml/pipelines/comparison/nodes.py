@@ -25,7 +25,7 @@ def compute_baselines(
     image_bank: SealedDirectory | None,
 ) -> dict[str, Any]:
     """Measure label frequency and nearest neighbours, by text and, where there is an image bank, by image."""
-    from vixml.evaluation.baselines import baseline_metrics
+    from vixml.evaluation.baselines import Validation, baseline_metrics
     from vixml.images.bank import ImageBank
 
     return baseline_metrics(
@@ -37,6 +37,9 @@ def compute_baselines(
         params=params,
         evaluation=evaluation,
         bank=None if image_bank is None else ImageBank.open(image_bank.path),
+        validation=Validation(
+            dataset.items("validation")["text"].tolist(), dataset.relevance("validation"), dataset.filter("validation")
+        ),
     )
 
 
