@@ -25,6 +25,7 @@ NAMES = (
     "reading",
     "images",
     "gradient_cache",
+    "classifier",
 )
 STEP = "train_step"  # no row: prints how a step divides
 
