@@ -133,7 +133,7 @@ def test_a_ranking_over_some_labels_gives_them_the_same_scores() -> None:
     ranker, _ = _fit()
     rows = np.array([0, 3, 7, 8])
     queries = _catalogue(20, 6)
-    some = replace(ranker, labels=ranker.labels.among(rows))
+    some = replace(ranker, side=ranker.side.among(rows))
     scores, labels = some.search(queries.items, 4)
     every, names = ranker.search(queries.items, 15)
     for query in range(20):

@@ -17,6 +17,7 @@ from vixml.models.text.tokenizer import make_tokenizer
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind
+from vixml.params.ranking import BlendParams, PartParams
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import shorten, unit_rows
 from vixml.retrieval.index import build_index
@@ -90,6 +91,9 @@ def make_predictor(
     build_index(prototypes, retrieval).save(folder)
     index = publish(Built(folder, "label-index", {}), work.path / "published" / "index")
     relevance = sp.csr_matrix(np.eye(len(labels), dtype=np.float32) + np.eye(len(labels), k=1, dtype=np.float32))
+    evidence = None
+    if retrieval.augmentation.mode == "evidence":
+        evidence = _evidence(published, vision, root, labels, train, relevance, retrieval, embeddings, index, work)
     settings = BundleSettings(
         dataset="shop", variant=variant, retrieval=retrieval, max_images=2, vision=vision, image_root=str(root)
     )
@@ -102,6 +106,7 @@ def make_predictor(
         items_train=train,
         relevance_train=relevance,
         work=WorkDirectory(work.path / "bundle"),
+        evidence=evidence,
     )
     return publish(built, target / variant / "predictor")
 
@@ -125,6 +130,38 @@ def _embeddings(model, vision, root, labels, train, work, backbone, dim) -> Seal
     np.save(folder / "label_prototypes.npy", shorten(prototypes, dim))
     np.save(folder / "train_queries.npy", shorten(embed(train), dim).astype(np.float16))
     return publish(Built(folder, "embeddings", {}), work.path / "published" / "embeddings")
+
+
+def _evidence(model, vision, root, labels, train, relevance, retrieval, embeddings, index, work) -> SealedDirectory:
+    """Fit a ranking with all evidence; every third training query is a validation query too."""
+    from vixml.models.build import open_model
+    from vixml.ranking.features import Described, ImageRows
+    from vixml.ranking.fit_evidence import Labelled, fit_evidence
+    from vixml.ranking.store import save_evidence
+    from vixml.retrieval.augmentation import open_ranker
+    from vixml.serving.encoder import ItemEncoder
+
+    dual, tokenizer = open_model(model.path)
+    encoder, seen = ItemEncoder(dual, tokenizer, BACKBONE, vision=vision, max_images=2), []
+    encoder.embed(train["text"].tolist(), [[root / file for file in files] for files in train["images"]], seen=seen)
+    vectors = np.load(embeddings.path / "train_queries.npy")
+    none = sp.csr_matrix(relevance.shape, dtype=np.float32)
+    queries = Labelled(Described(train["text"].tolist(), vectors, ImageRows.join(seen)), relevance, none)
+    plain = open_ranker(index.path, embeddings.path, retrieval.augmentation)
+    ranker, _ = fit_evidence(
+        queries,
+        queries.take(np.arange(0, len(train), 3)),
+        label_texts=labels["text"].tolist(),
+        weights=np.ones(len(labels)),
+        params=retrieval.augmentation.evidence,
+        prototypes=plain.labels,
+        texts=plain.texts,
+    )
+    # every part is to be used here, whatever it is worth
+    parts = {name: PartParams(weight=1.0) for name in ranker.available}
+    folder = work.fresh("evidence")
+    save_evidence(ranker.tuned(params=BlendParams(parts=parts)), folder)
+    return publish(Built(folder, "evidence", {"mode": "evidence"}), work.path / "published" / "evidence")
 
 
 __all__ = ["PredictorBundle", "make_predictor", "picture"]

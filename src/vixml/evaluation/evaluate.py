@@ -14,6 +14,8 @@ from vixml.evaluation.slices import slice_report
 from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.evaluation import EvaluationParams
+from vixml.ranking.evidence import EvidenceRanker
+from vixml.ranking.features import Described
 from vixml.retrieval.augmentation import Ranker
 
 if TYPE_CHECKING:
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
 
 def evaluate_ranking(
-    ranker: Ranker,
+    ranker: Ranker | EvidenceRanker,
     queries: NDArray[np.float32],
     *,
+    described: Described | None = None,
     items: pd.DataFrame,
     relevance_test: sp.csr_matrix,
     relevance_train: sp.csr_matrix,
@@ -37,6 +40,7 @@ def evaluate_ranking(
     Args:
         ranker: What ranks the labels.
         queries: Test query embeddings float32 [n, d].
+        described: The queries as a ranking with all evidence sees them.
         items: Test queries with columns `text` and `images`, n rows, for the slices.
         relevance_test: Ground truth [n, L].
         relevance_train: Training relevance [N, L], for the propensities.
@@ -51,12 +55,13 @@ def evaluate_ranking(
         `scores.npy` float32 [n, k], best first, -1 where fewer labels remain.
     """
     started = time.perf_counter()
-    scores, labels = ranker.search(queries, params.top_k, exclude=filter_test, imageless=imageless)
+    asked: Any = queries if described is None else described
+    scores, labels = ranker.search(asked, params.top_k, exclude=filter_test, imageless=imageless)
     seconds = time.perf_counter() - started
     weights = label_weights(relevance_train, params)
     measured = query_metrics(labels, relevance_test, weights, params.ks)
     metrics = {"metrics": measured.mean()}
-    if ranker.params.mode != "none" or ranker.prior is not None:
+    if ranker.mode != "none" or ranker.prior is not None:
         _, plain = ranker.labels.search(queries, params.top_k, exclude=filter_test)
         metrics["metrics_plain"] = query_metrics(plain, relevance_test, weights, params.ks).mean()
     folder = work.fresh("predictions")
@@ -73,7 +78,7 @@ def evaluate_ranking(
             ks=params.ks,
             names=HEADLINE,
         ),
-        "ranking": ranker.params.mode,
+        "ranking": ranker.mode,
         "queries": len(queries),
         "labels": int(relevance_train.shape[1]),
         "milliseconds_per_search": 1000 * seconds / max(1, len(queries)),

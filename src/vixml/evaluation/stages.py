@@ -10,12 +10,15 @@ from scipy.sparse import csr_matrix
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
 from vixml.core.errors import StateError
 from vixml.evaluation.evaluate import evaluate_ranking
+from vixml.evaluation.evidence import described, open_ranking
 from vixml.evaluation.tuning import tune_fusion
+from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import AugmentationParams, IndexReportParams, RetrievalParams
 from vixml.params.variant import VariantParams
+from vixml.ranking.evidence import EvidenceRanker
 from vixml.retrieval.augmentation import FILES, Ranker, label_prior, open_ranker
 from vixml.retrieval.index import build_index
 from vixml.retrieval.report import index_report
@@ -70,7 +73,7 @@ def tune_ranking(
         filter_validation: Pairs left out of their predictions [n, L].
     """
     augmentation = params.retrieval.augmentation
-    if not augmentation.tuned or not relevance_validation.shape[0]:
+    if augmentation.mode != "fused" or not augmentation.tuned or not relevance_validation.shape[0]:
         return {"augmentation": augmentation.model_dump(mode="json"), "tuning": None}
     tuned, report = tune_fusion(
         _ranker(params, augmentation, embeddings, index, relevance_train),
@@ -92,6 +95,8 @@ def evaluate_variant(
     embeddings: SealedDirectory,
     index: SealedDirectory,
     ranking: dict[str, Any],
+    evidence: SealedDirectory | None = None,
+    image_bank: SealedDirectory | None = None,
     items_test: pd.DataFrame,
     relevance_train: csr_matrix,
     relevance_test: csr_matrix,
@@ -108,6 +113,8 @@ def evaluate_variant(
         embeddings: Published embeddings with `test_queries.npy` float32 [n, d].
         index: Published label index.
         ranking: How labels are ranked, from `tune_ranking`.
+        evidence: All evidence about labels, for the ranking of that name.
+        image_bank: The image bank of a variant that looks at images.
         items_test: Test queries with text and images, for the slices.
         relevance_train: Training relevance [N, L], for the propensities and blended rankings.
         relevance_test: Ground truth [n, L].
@@ -115,9 +122,17 @@ def evaluate_variant(
         work: Work directory of the predictions.
     """
     augmentation = AugmentationParams.model_validate(ranking["augmentation"])
+    ranker: Ranker | EvidenceRanker = _ranker(params, augmentation, embeddings, index, relevance_train)
+    asked = None
+    if augmentation.mode == "evidence" and evidence is not None and isinstance(ranker, Ranker):
+        ranker = open_ranking(evidence, ranker)
+        shown = image_bank is not None and evaluation.query_images
+        bank = ImageBank.open(image_bank.path) if shown and image_bank is not None else None
+        asked = described("test", items_test, embeddings, bank, params.model.max_images)
     result, predictions = evaluate_ranking(
-        _ranker(params, augmentation, embeddings, index, relevance_train),
+        ranker,
         np.load(embeddings.path / "test_queries.npy", allow_pickle=False),
+        described=asked,
         items=items_test,
         relevance_test=relevance_test,
         relevance_train=relevance_train,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from vixml.params.base import Params
+from vixml.params.ranking import EvidenceParams
 
 IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf", "faiss-ivfpq"]
 
@@ -59,9 +60,9 @@ class FusionParams(Params):
 class AugmentationParams(Params):
     """Rankings that also ask which training queries are near."""
 
-    mode: Literal["none", "split", "joint", "fused"] = "none"
+    mode: Literal["none", "split", "joint", "fused", "evidence"] = "none"
     """`none`: label prototypes alone; `split`: two searches under one softmax; `joint`: one search space; `fused`: a
-    weighted sum of prototype, text and retrieval scores (see `fusion`)."""
+    weighted sum of prototype, text and retrieval scores (see `fusion`); `evidence`: all evidence (see `evidence`)."""
     depth: int = Field(100, ge=1)
     """Results of each search; the joint search keeps 2 * depth."""
     temperature: float = Field(0.05, gt=0)
@@ -71,6 +72,8 @@ class AugmentationParams(Params):
     rest."""
     fusion: FusionParams = FusionParams()
     """Weights of `fused`."""
+    evidence: EvidenceParams = EvidenceParams()
+    """Parts of `evidence`, and how their weights are fitted on the validation split."""
 
     def temperature_of(self, part: str) -> float:
         """Return the softmax temperature of a part of `fused`: `prototype`, `text` or `retrieval`."""
@@ -80,7 +83,7 @@ class AugmentationParams(Params):
     @property
     def tuned(self) -> bool:
         """Whether weights are chosen on the validation split."""
-        return self.mode == "fused" and self.fusion.tune
+        return self.mode == "evidence" or (self.mode == "fused" and self.fusion.tune)
 
 
 class RetrievalParams(Params):

@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.classifier.features import classifier_features
+from vixml.core.errors import StateError
 from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, NeighbourParams
 from vixml.ranking.blend import DEPTH, Evidence, blend
@@ -82,7 +84,7 @@ class EvidenceRanker:
     Args:
         maps: Turn items into feature spaces.
         keys: Training queries in these spaces.
-        labels: The label side.
+        side: The label side.
         spaces: Weight of each space where training queries are compared.
         params: Weights of the parts.
         neighbours: Neighbours and their regression.
@@ -92,7 +94,7 @@ class EvidenceRanker:
 
     maps: FeatureMaps
     keys: Blocks
-    labels: LabelSide
+    side: LabelSide
     spaces: dict[str, float]
     params: BlendParams
     neighbours: NeighbourParams = field(default_factory=NeighbourParams)
@@ -100,26 +102,51 @@ class EvidenceRanker:
     block: int = 1024
     _joined: dict[str, Items] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    mode: ClassVar[str] = "evidence"
+    prior: ClassVar[None] = None
+
     @property
     def size(self) -> int:
         """Number of labels."""
-        return self.labels.relevance.shape[1]
+        return int(self.side.relevance.shape[1])
 
-    def search(self, queries: Described, k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
+    @property
+    def labels(self) -> LabelIndex:
+        """Index over the label prototypes alone.
+
+        Raises:
+            StateError: It was opened without.
+        """
+        if self.side.prototypes is None:
+            raise StateError("this ranking was opened without the label prototypes")
+        return self.side.prototypes
+
+    def search(
+        self,
+        queries: Described | NDArray[Any],
+        k: int,
+        *,
+        exclude: sp.csr_matrix | None = None,
+        imageless: NDArray[np.bool_] | None = None,
+    ) -> SearchResult:
         """Return scores float32 [n, k] and labels int64 [n, k], best first, padded with -inf and -1.
 
         Args:
-            queries: n queries; the ranking of one does not depend on the others.
+            queries: n queries; the ranking of one does not depend on the others. Bare embeddings [n, d] are queries
+                without text and images.
             k: Labels wanted.
             exclude: Pairs left out, CSR [n, L].
+            imageless: Not looked at: a query tells by itself whether it has an image.
         """
+        if isinstance(queries, np.ndarray):
+            queries = Described([""] * len(queries), queries)
         used = [name for name, part in self.params.parts.items() if part.weight > 0]
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         labels = np.full((len(queries), k), -1, dtype=np.int64)
         for begin in range(0, len(queries), self.block):
             rows = slice(begin, begin + self.block)
             parts = self.gather(queries[rows], used, exclude=None if exclude is None else exclude[rows])
-            scores[rows], labels[rows] = sparse_top_k(blend(parts, self.params, self.labels.inverse_propensity), k)
+            scores[rows], labels[rows] = sparse_top_k(blend(parts, self.params, self.side.inverse_propensity), k)
         return scores, labels
 
     @property
@@ -149,20 +176,20 @@ class EvidenceRanker:
             text = {name: 1.0 for name in self.keys if name != IMAGES}
             sources["neighbours_text"] = lambda _, blocks, __: self._near("text", blocks, text)
             sources["neighbours_images"] = lambda _, blocks, __: self._near(IMAGES, blocks, {IMAGES: 1.0})
-        if self.labels.classifiers is not None:
-            sources["classifiers"] = partial(self._classify, self.labels.classifiers)
-        if self.labels.prototypes is not None:
-            sources["prototypes"] = partial(self._search, self.labels.prototypes)
-        if self.labels.texts is not None:
-            sources["label_texts"] = partial(self._search, self.labels.texts)
-        if self.labels.terms:
+        if self.side.classifiers is not None:
+            sources["classifiers"] = partial(self._classify, self.side.classifiers)
+        if self.side.prototypes is not None:
+            sources["prototypes"] = partial(self._search, self.side.prototypes)
+        if self.side.texts is not None:
+            sources["label_texts"] = partial(self._search, self.side.texts)
+        if self.side.terms:
             sources["label_words"] = self._words
         sources["frequency"] = self._frequency
         return sources
 
     def _near(self, name: str, blocks: Blocks, spaces: dict[str, float]) -> Evidence:
         keys = self._join(name, self.keys, spaces)
-        return Evidence(neighbour_scores(Items.join(blocks, spaces), keys, self.labels.relevance, self.neighbours))
+        return Evidence(neighbour_scores(Items.join(blocks, spaces), keys, self.side.relevance, self.neighbours))
 
     def _join(self, name: str, blocks: Blocks, weights: dict[str, float]) -> Items:
         """Join what stays the same from query to query once."""
@@ -180,19 +207,64 @@ class EvidenceRanker:
         return Evidence.of_scores(top_k(features, weights, DEPTH, exclude=exclude), self.size)
 
     def _words(self, _: Described, blocks: Blocks, __: sp.csr_matrix | None) -> Evidence:
-        equal = dict.fromkeys(self.labels.terms, 1.0)
-        shared = {name: blocks[name] for name in self.labels.terms}
-        labels = self._join("label_words", self.labels.terms, equal)
+        equal = dict.fromkeys(self.side.terms, 1.0)
+        shared = {name: blocks[name] for name in self.side.terms}
+        labels = self._join("label_words", self.side.terms, equal)
         found = most_similar(Items.join(shared, equal), labels, 2 * DEPTH)
         return Evidence.of_scores(found, self.size)
 
     def _frequency(self, queries: Described, _: Blocks, exclude: sp.csr_matrix | None) -> Evidence:
         extra = 0 if exclude is None else int(np.diff(exclude.indptr).max(initial=0))
-        order = np.argsort(-self.labels.prior, kind="stable")[: DEPTH + extra]
+        order = np.argsort(-self.side.prior, kind="stable")[: DEPTH + extra]
         shape = (len(queries), len(order))
         return Evidence.of_scores(
-            (np.broadcast_to(self.labels.prior[order], shape), np.broadcast_to(order, shape)), self.size
+            (np.broadcast_to(self.side.prior[order], shape), np.broadcast_to(order, shape)), self.size
         )
+
+
+def with_labels(ranker: EvidenceRanker, kept: NDArray[np.int64], texts: Sequence[str]) -> EvidenceRanker:
+    """Return a ranking of other labels: some that are there, in this order, and then new ones without training query.
+
+    Args:
+        ranker: A fitted ranking.
+        kept: Rows of the labels that stay int64 [m].
+        texts: Texts of all labels afterwards, at least m.
+    """
+    side, new = ranker.side.among(kept), len(texts) - len(kept)
+    relevance = sp.hstack([side.relevance, sp.csr_matrix((side.relevance.shape[0], new))], format="csr")
+    rarest = ranker.side.inverse_propensity.max(initial=1.0)  # a label without any training query
+    classifiers = side.classifiers
+    if classifiers is not None:
+        classifiers = np.concatenate([classifiers, np.zeros((new, classifiers.shape[1]), dtype=classifiers.dtype)])
+    changed = LabelSide(
+        ranker.maps.lexical.apply(texts),
+        np.append(side.inverse_propensity, np.full(new, rarest)),
+        np.append(side.prior, np.zeros(new, dtype=np.float32)),
+        sp.csr_matrix(relevance, dtype=np.float32),
+        classifiers,
+    )
+    return replace(ranker, side=changed)
+
+
+@dataclass(frozen=True)
+class AmongLabels:
+    """A ranking of some labels only, which answers in rows of the whole.
+
+    Args:
+        ranker: Ranks these labels.
+        rows: Their rows int64 [l].
+    """
+
+    ranker: EvidenceRanker
+    rows: NDArray[np.int64]
+
+    def search(
+        self, queries: Described | NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None, imageless: Any = None
+    ) -> SearchResult:
+        """See `EvidenceRanker.search`."""
+        pairs = None if exclude is None else sp.csr_matrix(exclude[:, self.rows])
+        scores, found = self.ranker.search(queries, k, exclude=pairs)
+        return scores, np.where(found >= 0, self.rows[found], -1)
 
 
 def label_side(

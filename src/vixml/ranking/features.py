@@ -31,6 +31,14 @@ class ImageRows:
     vectors: NDArray[Any]
     offsets: NDArray[np.int64]
 
+    @classmethod
+    def join(cls, blocks: Sequence[ImageRows]) -> ImageRows | None:
+        """Return the rows of all blocks, rounded as in an image bank; None for no block at all."""
+        if not blocks:
+            return None
+        lengths = np.concatenate([np.diff(block.offsets) for block in blocks])
+        return cls(np.concatenate([block.vectors for block in blocks]).astype(np.float16), offsets_of(lengths))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -119,7 +119,7 @@ def _tune(
     started = time.perf_counter()
     rows = np.linspace(0, len(validation) - 1, min(len(validation), params.blend.max_queries)).astype(np.int64)
     chosen = validation.take(rows)
-    side = ranker.labels
+    side = ranker.side
     spaces, tried = fit_space_weights(
         ranker.maps.apply(chosen.items),
         ranker.keys,

@@ -40,7 +40,7 @@ class _Settings(Params):
 
 def save_evidence(ranker: EvidenceRanker, folder: Path) -> None:
     """Write a ranking into `folder`, which exists; the indexes over trained vectors stay where they are."""
-    side = ranker.labels
+    side = ranker.side
     settings = _Settings(
         spaces=ranker.spaces,
         params=ranker.params,

@@ -53,6 +53,11 @@ class Ranker:
     block: int = 1024
 
     @property
+    def mode(self) -> str:
+        """How labels are ranked."""
+        return self.params.mode
+
+    @property
     def size(self) -> int:
         """Number of labels."""
         return self.labels.size

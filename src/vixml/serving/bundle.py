@@ -7,6 +7,7 @@
     label_texts.npy          embeddings of the labels' text and images float32 [L, d]
     label_prototypes.npy     what queries are compared with float32 [L, d]
     index/                   the label index; further indexes of a blended ranking in sub-folders
+    evidence/                maps, training queries in all feature spaces, classifiers and weights, for that ranking
     train_items.parquet      uid, text, images of the training queries      ) only where the embeddings of the
     train_queries.npy        their embeddings float16 [N, d]                ) training queries were published
     train_relevance.npz      their labels, CSR [N, L]                       ) (retrieval.train_queries)
@@ -47,10 +48,12 @@ from vixml.params.variant import VariantParams
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vixml.ranking.evidence import EvidenceRanker
     from vixml.retrieval.augmentation import Ranker
     from vixml.serving.encoder import ItemEncoder
 
 KIND = "predictor"
+EVIDENCE = "evidence"
 TRAIN_FILES = ("train_items.parquet", "train_queries.npy", "train_relevance.npz")
 
 
@@ -145,7 +148,7 @@ class PredictorBundle:
         self._need_train_queries()
         return sp.csr_matrix(sp.load_npz(self.folder / "train_relevance.npz"))
 
-    def ranker(self, *, device: str | None = None, plain: bool = False) -> Ranker:
+    def ranker(self, *, device: str | None = None, plain: bool = False) -> Ranker | EvidenceRanker:
         """Return what ranks the labels of a query embedding, as the model was evaluated.
 
         Args:
@@ -156,7 +159,7 @@ class PredictorBundle:
 
         retrieval = self.settings.retrieval
         blended = not plain and retrieval.augmentation.mode != "none"
-        return open_ranker(
+        ranker = open_ranker(
             self.folder / "index",
             self.folder,
             retrieval.augmentation if blended else retrieval.augmentation.model_copy(update={"mode": "none"}),
@@ -164,6 +167,11 @@ class PredictorBundle:
             prior=None if plain else self._prior(),
             device=device,
         )
+        if ranker.mode != "evidence":
+            return ranker
+        from vixml.ranking.store import open_evidence
+
+        return open_evidence(self.folder / EVIDENCE, prototypes=ranker.labels, texts=ranker.texts)
 
     def encoder(self, *, device: str = "auto", precision: str = "fp32") -> ItemEncoder:
         """Load the network and return what embeds new items.
@@ -275,6 +283,7 @@ def build_bundle(
     items_train: pd.DataFrame,
     relevance_train: sp.csr_matrix,
     work: WorkDirectory,
+    evidence: SealedDirectory | None = None,
 ) -> Built:
     """Gather a variant's published parts in one directory.
 
@@ -287,6 +296,7 @@ def build_bundle(
         items_train: The training queries, likewise.
         relevance_train: Their labels [N, L].
         work: Work directory.
+        evidence: Published evidence, for the ranking of that name.
 
     Raises:
         DataError: The parts do not fit together.
@@ -301,6 +311,8 @@ def build_bundle(
     folder = work.fresh(KIND)
     link_tree(model.path, folder / "model", model)
     link_tree(index.path, folder / "index", index)
+    if evidence is not None and evidence.meta["mode"] == "evidence":
+        link_tree(evidence.path, folder / EVIDENCE, evidence)
     names = ["label_texts.npy", "label_prototypes.npy"]
     if "train_queries.npy" in embeddings.files:
         names.append("train_queries.npy")

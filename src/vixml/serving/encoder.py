@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
 from vixml.data.items import PLACEHOLDER
-from vixml.data.ragged import RaggedArray
+from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.data.tokens import tokenise
 from vixml.images.decode import PictureError, decode, to_rgb
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
+from vixml.ranking.features import ImageRows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,6 +97,7 @@ class ItemEncoder:
         block: int = 1024,
         failures: list[tuple[int, str]] | None = None,
         pooled: bool = False,
+        seen: list[ImageRows] | None = None,
     ) -> NDArray[np.float32]:
         """Return unit embeddings float32 [n, d] of items.
 
@@ -105,6 +107,7 @@ class ItemEncoder:
             block: Items in memory at once.
             failures: Takes (item, reason) of every image that cannot be read; it then counts as absent. None: raise.
             pooled: As the network pools them, at its own width and of any length: what prototypes are made from.
+            seen: Takes the image vectors of each block, for a model that looks at images.
 
         Raises:
             DataError: The lists differ in length, or an image cannot be read.
@@ -125,6 +128,8 @@ class ItemEncoder:
             if self.uses_images:
                 lists = images[part] if images is not None else [()] * len(texts[part])
                 vectors, counts = self._image_vectors(lists, begin, failures)
+                if seen is not None:
+                    seen.append(ImageRows(vectors, offsets_of(counts)))
             with self._lock, torch.inference_mode(), autocast(self.precision, self.model.device):
                 batch = ItemBatch(self._tokens(texts[part]), vectors, counts)
                 result[part] = (self.model.pool(batch) if pooled else self.model.embed(batch)).cpu().numpy()

@@ -23,10 +23,12 @@ from vixml.core.directories import Built, WorkDirectory, link
 from vixml.core.errors import ConfigError, DataError
 from vixml.images.decode import read_bytes
 from vixml.params.retrieval import LabelUpdateParams
+from vixml.ranking.evidence import with_labels
+from vixml.ranking.store import open_evidence, save_evidence
 from vixml.retrieval.augmentation import QUERIES, softmax
 from vixml.retrieval.exact import shorten, top_k, unit_rows
 from vixml.retrieval.index import build_index
-from vixml.serving.bundle import TRAIN_FILES, BundleSettings, PredictorBundle, finish_bundle, link_tree
+from vixml.serving.bundle import EVIDENCE, TRAIN_FILES, BundleSettings, PredictorBundle, finish_bundle, link_tree
 from vixml.serving.query_files import id_column, query_blocks
 
 if TYPE_CHECKING:
@@ -262,6 +264,11 @@ def _write(
     if (bundle.folder / "index" / QUERIES).is_dir():
         build_index(texts, retrieval).save(folder / "index" / "texts")
         link_tree(bundle.folder / "index" / QUERIES, folder / "index" / QUERIES, bundle.sealed)
+    if (bundle.folder / EVIDENCE).is_dir():
+        (folder / EVIDENCE).mkdir()
+        save_evidence(
+            with_labels(open_evidence(bundle.folder / EVIDENCE), kept, labels["text"].tolist()), folder / EVIDENCE
+        )
     if bundle.has_train_queries:
         relevance = bundle.train_relevance[:, kept]
         unseen = sp.csr_matrix((relevance.shape[0], len(labels) - len(kept)), dtype=relevance.dtype)

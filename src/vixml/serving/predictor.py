@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
+from vixml.ranking.features import Described, ImageRows
 from vixml.retrieval.exact import top_k
 from vixml.serving.bundle import PredictorBundle
 from vixml.serving.encoder import ImageLike
@@ -22,6 +23,7 @@ from vixml.serving.restricted import exactly, restrict
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vixml.ranking.evidence import EvidenceRanker
     from vixml.retrieval.augmentation import Ranker
     from vixml.serving.encoder import ItemEncoder
 
@@ -87,7 +89,7 @@ class Predictor:
         ranker: Its search.
     """
 
-    def __init__(self, bundle: PredictorBundle, encoder: ItemEncoder, ranker: Ranker) -> None:
+    def __init__(self, bundle: PredictorBundle, encoder: ItemEncoder, ranker: Ranker | EvidenceRanker) -> None:
         self.bundle, self._encoder, self._ranker = bundle, encoder, ranker
 
     @classmethod
@@ -188,12 +190,14 @@ class Predictor:
         """
         found = [] if failures is None else failures
         before = len(found)
-        vectors = self._encoder.embed(texts, images, failures=failures)
+        seen: list[ImageRows] = []
+        vectors = self._encoder.embed(texts, images, failures=failures, seen=seen)
         counts = np.zeros(len(texts), dtype=np.int64)
         if images is not None:
             counts += [min(len(few), self._encoder.max_images) for few in images]
             np.subtract.at(counts, [item for item, _ in found[before:]], 1)
-        return vectors, *self.rank(vectors, k, exclude=exclude, among=among, imageless=counts == 0)
+        described = Described(texts, vectors, ImageRows.join(seen))
+        return vectors, *self._rank(described, k, exclude=exclude, among=among, imageless=counts == 0)
 
     def embed(
         self,
@@ -225,6 +229,8 @@ class Predictor:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Rank the labels of embedded queries; `search` embeds and ranks.
 
+        A ranking with all evidence takes them for queries without text and images.
+
         Args:
             vectors: From `embed`, float32 [n, d].
             k: Labels wanted.
@@ -238,12 +244,27 @@ class Predictor:
         Raises:
             ConfigError: `k` is below 1.
         """
+        return self._rank(Described([""] * len(vectors), vectors), k, exclude=exclude, among=among, imageless=imageless)
+
+    def _rank(
+        self,
+        queries: Described,
+        k: int,
+        *,
+        exclude: sp.csr_matrix | None,
+        among: NDArray[np.int64] | None,
+        imageless: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         if k < 1:
             raise ConfigError("a prediction must ask for at least one label", found=f"k = {k}")
-        ranker = self._ranker
+        ranker: Any = self._ranker
+        asked = queries if ranker.mode == "evidence" else queries.vectors
         if among is not None:
             ranker = restrict(ranker, self.bundle, among, device=str(self._encoder.model.device))
-        return ranker.search(vectors, k, exclude=exclude, imageless=imageless)
+        found: tuple[NDArray[np.float32], NDArray[np.int64]] = ranker.search(
+            asked, k, exclude=exclude, imageless=imageless
+        )
+        return found
 
     def named(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Prediction]:
         """Return what `rank` found with the labels' ids and texts."""

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
+from vixml.ranking.evidence import AmongLabels, EvidenceRanker
 from vixml.retrieval.augmentation import Ranker
 from vixml.retrieval.index import ExactIndex, SearchResult
 from vixml.serving.bundle import PredictorBundle
@@ -62,9 +63,17 @@ class _Rows:
         return np.asarray(self[slice(None)], dtype=dtype)
 
 
-def restrict(ranker: Ranker, bundle: PredictorBundle, rows: NDArray[np.int64], *, device: str | None = None) -> Ranker:
+def restrict(
+    ranker: Ranker | EvidenceRanker, bundle: PredictorBundle, rows: NDArray[np.int64], *, device: str | None = None
+) -> Ranker | AmongLabels:
     """Return a ranker of the same kind that knows only the labels in `rows` (increasing)."""
     params = ranker.labels.params
+    if isinstance(ranker, EvidenceRanker):
+        indexes = {
+            name: ExactIndex(vectors[rows], params, device)
+            for name, vectors in (("prototypes", bundle.label_prototypes), ("texts", bundle.label_texts))
+        }
+        return AmongLabels(replace(ranker, side=ranker.side.among(rows, **indexes)), rows)
     relevance = ranker.relevance
     if relevance is not None:
         keep = np.zeros(relevance.shape[1], dtype=bool)
@@ -80,9 +89,16 @@ def restrict(ranker: Ranker, bundle: PredictorBundle, rows: NDArray[np.int64], *
     )
 
 
-def exactly(ranker: Ranker, bundle: PredictorBundle, *, device: str | None = None) -> Ranker:
+def exactly(
+    ranker: Ranker | EvidenceRanker, bundle: PredictorBundle, *, device: str | None = None
+) -> Ranker | EvidenceRanker:
     """Return a ranker of the same kind whose searches are exact."""
     params = ranker.labels.params
+    if isinstance(ranker, EvidenceRanker):
+        prototypes, texts = (
+            ExactIndex(vectors, params, device) for vectors in (bundle.label_prototypes, bundle.label_texts)
+        )
+        return replace(ranker, side=replace(ranker.side, prototypes=prototypes, texts=texts))
     return replace(
         ranker,
         labels=ExactIndex(bundle.label_prototypes, params, device),

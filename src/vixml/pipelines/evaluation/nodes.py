@@ -60,6 +60,25 @@ def tune_ranking(
     )
 
 
+@works_in("evidence_work")
+def gather_evidence(
+    params: VariantParams,
+    evaluation: EvaluationParams,
+    dataset: Dataset,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    image_bank: SealedDirectory | None = None,
+    *,
+    work: WorkDirectory,
+) -> Built:
+    """Train one classifier for each label, and fit a ranking with all evidence on the validation split."""
+    from vixml.evaluation import evidence
+
+    return evidence.gather_evidence(
+        params, evaluation, dataset, embeddings=embeddings, index=index, image_bank=image_bank, work=work
+    )
+
+
 @works_in("predictor_work")
 def bundle(
     params: VariantParams,
@@ -69,6 +88,7 @@ def bundle(
     embeddings: SealedDirectory,
     index: SealedDirectory,
     ranking: dict[str, Any],
+    evidence: SealedDirectory,
     image_bank: SealedDirectory | None = None,
     *,
     work: WorkDirectory,
@@ -85,6 +105,7 @@ def bundle(
         items_train=dataset.items("train"),
         relevance_train=dataset.relevance("train"),
         work=work,
+        evidence=evidence,
     )
 
 
@@ -98,6 +119,8 @@ def evaluate(
     embeddings: SealedDirectory,
     index: SealedDirectory,
     ranking: dict[str, Any],
+    evidence: SealedDirectory,
+    image_bank: SealedDirectory | None = None,
     *,
     work: WorkDirectory,
 ) -> tuple[dict[str, Any], Built]:
@@ -112,6 +135,8 @@ def evaluate(
         embeddings=embeddings,
         index=index,
         ranking=ranking,
+        evidence=evidence,
+        image_bank=image_bank,
         items_test=dataset.items("test"),
         relevance_train=dataset.relevance("train"),
         relevance_test=dataset.relevance("test"),

@@ -1,7 +1,8 @@
 """The `evaluation` stage of one variant, without a namespace.
 
 model, tokens --> embed --> embeddings --> index --> tune_ranking --> ranking --> evaluate --> metrics, predictions
-model, embeddings, index, ranking, dataset --> bundle --> predictor
+dataset, embeddings, index --> gather_evidence --> evidence --> evaluate
+model, embeddings, index, ranking, evidence, dataset --> bundle --> predictor
 metrics, predictions, curve, refreshes --> archive_run --> runs (a folder of all runs, the newest added)
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.pipelines.evaluation.nodes import archive_run, bundle, embed, evaluate, index, tune_ranking
+from vixml.pipelines.evaluation.nodes import archive_run, bundle, embed, evaluate, gather_evidence, index, tune_ranking
 from vixml.pipelines.stage import with_images
 
 _SETTINGS = ["params:variant", "params:evaluation"]
-_RETRIEVAL = ["dataset", "model", "embeddings", "index", "ranking"]
+_RETRIEVAL = ["dataset", "model", "embeddings", "index", "ranking", "evidence"]
 
 
 def create_pipeline(*, images: bool) -> Pipeline:
@@ -39,6 +40,12 @@ def create_pipeline(*, images: bool) -> Pipeline:
                 name="tune_ranking",
             ),
             node(
+                gather_evidence,
+                inputs=with_images([*_SETTINGS, "dataset", "embeddings", "index"], images=images),
+                outputs="evidence",
+                name="gather_evidence",
+            ),
+            node(
                 bundle,
                 inputs=with_images(["params:variant", "params:dataset", *_RETRIEVAL], images=images),
                 outputs="predictor",
@@ -46,7 +53,7 @@ def create_pipeline(*, images: bool) -> Pipeline:
             ),
             node(
                 evaluate,
-                inputs=[*_SETTINGS, "params:dataset", *_RETRIEVAL],
+                inputs=with_images([*_SETTINGS, "params:dataset", *_RETRIEVAL], images=images),
                 outputs=["metrics", "predictions"],
                 name="evaluate",
             ),

@@ -1,0 +1,85 @@
+"""The stage that fits a ranking with all evidence, and the evaluation of what it fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from tests.evaluation.worlds import EVALUATION, FACTS, NUM_LABELS, make_world, published
+
+from vixml.core.directories import Built, WorkDirectory, publish
+from vixml.data.dataset import Dataset, build_dataset
+from vixml.evaluation import stages
+from vixml.evaluation.evidence import gather_evidence
+from vixml.params.variant import VariantParams
+
+QUICK = {
+    "classifier": {"sketch_dim": 64},
+    "spaces": {"weights": [0.0, 1.0], "rounds": 1},
+    "blend": {"weights": [0.0, 0.5, 1.0], "sharpness": [1.0], "tails": [0.0], "rounds": 1},
+}
+
+
+def _items(relevance):
+    return pd.DataFrame(
+        {"text": [f"thing {label}" for label in relevance.indices], "images": [[]] * relevance.shape[0]}
+    )
+
+
+def _run(folder, mode, *, validation=True):
+    world = make_world()
+    sides = world[0]
+    retrieval = {"augmentation": {"mode": mode, "evidence": QUICK}}
+    params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}})
+    embeddings = published(world, folder)
+    index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
+    (folder / "m").mkdir()
+    model = publish(Built(folder / "m", "model", dict.fromkeys(FACTS, 1)), folder / "model")
+    relevance = {name: side[1] for name, side in sides.items()}
+    if not validation:
+        relevance["validation"] = relevance["validation"][:0]
+    none = {name: sp.csr_matrix(matrix.shape, dtype=np.float32) for name, matrix in relevance.items()}
+    parts = {f"relevance_{name}": matrix for name, matrix in relevance.items()}
+    parts |= {f"filter_{name}": matrix for name, matrix in none.items()}
+    parts |= {f"items_{name}": _items(matrix) for name, matrix in relevance.items()}
+    labels = [f"label {number}" for number in range(NUM_LABELS)]
+    parts["items_label"] = pd.DataFrame({"uid": labels, "text": labels, "images": [[]] * NUM_LABELS})
+    dataset = Dataset(publish(build_dataset(parts, WorkDirectory(folder / "w")), folder / "dataset"))
+    built = gather_evidence(
+        params, EVALUATION, dataset, embeddings=embeddings, index=index, work=WorkDirectory(folder / "w")
+    )
+    evidence = publish(built, folder / "evidence")
+    document, predictions = stages.evaluate_variant(
+        params,
+        EVALUATION,
+        dataset="toy",
+        model=model,
+        embeddings=embeddings,
+        index=index,
+        ranking={"augmentation": params.retrieval.augmentation.model_dump(mode="json")},
+        evidence=evidence,
+        items_test=_items(relevance["test"]),
+        relevance_train=relevance["train"],
+        relevance_test=relevance["test"],
+        filter_test=none["test"],
+        work=WorkDirectory(folder / "w"),
+    )
+    return evidence, document, predictions
+
+
+@pytest.mark.parametrize("validation", [True, False])
+def test_all_evidence_is_better_than_poor_prototypes(tmp_path, validation):
+    evidence, document, predictions = _run(tmp_path, "evidence", validation=validation)
+    assert document["ranking"] == "evidence"
+    assert document["metrics"]["P@1"] > document["metrics_plain"]["P@1"] + 0.03
+    assert np.load(predictions.path / "labels.npy").shape == (60, 10)
+    report = evidence.meta["report"]
+    assert report["queries"] == (60 if validation else 12)
+    assert ("prototypes" in report["parts"]) == validation
+
+
+def test_other_rankings_need_no_evidence(tmp_path):
+    evidence, document, _ = _run(tmp_path, "none")
+    assert evidence.meta == {"mode": "none"}
+    assert document["ranking"] == "none"

@@ -1,0 +1,92 @@
+"""A ranking with all evidence predicts through the same path as every model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import serving_shop as shop
+
+from vixml import Predictor
+from vixml.core.directories import WorkDirectory, publish
+from vixml.params.classifier import ClassifierParams
+from vixml.params.ranking import BlendFitParams, EvidenceParams, SpaceFitParams
+from vixml.params.retrieval import AugmentationParams, LabelUpdateParams, RetrievalParams
+from vixml.serving.bundle import PredictorBundle
+from vixml.serving.labels import LabelChanges, update_labels
+
+QUICK = EvidenceParams(
+    classifier=ClassifierParams(sketch_dim=64),
+    spaces=SpaceFitParams(weights=(1.0,), rounds=1),
+    blend=BlendFitParams(weights=(0.0, 1.0), sharpness=(1.0,), tails=(0.0,), rounds=1),
+)
+RETRIEVAL = RetrievalParams(augmentation=AugmentationParams(mode="evidence", evidence=QUICK))
+TEXTS = ["red vase <q>", "blue shoe", "black clock"]
+
+
+@pytest.fixture(scope="module")
+def folder(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evidence")
+    for variant in ("encoder_text", "encoder_vision"):
+        shop.make_predictor(root, folder, variant, RETRIEVAL)
+    return folder
+
+
+@pytest.fixture(params=["encoder_text", "encoder_vision"])
+def predictor(request, folder):
+    return Predictor.open(folder / request.param, device="cpu")
+
+
+def _images(root):
+    return [[root / "images/q1.png"], [], [root / "images/q7.png"]]
+
+
+def test_every_part_speaks(predictor):
+    images = {"neighbours_text", "neighbours_images"} if predictor.uses_images else set()
+    expected = {"neighbours", "classifiers", "prototypes", "label_texts", "label_words", "frequency"} | images
+    assert set(predictor._ranker.available) == expected
+
+
+def test_one_query_alone_and_among_others(predictor, root):
+    together = predictor.predict(TEXTS, images=_images(root), k=6)
+    assert "red vase <L>" in together[0].texts[:3]
+    for place, answer in enumerate(together):
+        (alone,) = predictor.predict([TEXTS[place]], images=[_images(root)[place]], k=6)
+        np.testing.assert_allclose(alone.scores, answer.scores, rtol=1e-3)
+        assert alone.label_ids[0] == answer.label_ids[0]
+
+
+def test_only_allowed_labels_and_no_excluded_ones(predictor, root):
+    images = _images(root)
+    answers = predictor.predict(TEXTS, images=images, k=4)
+    allowed = [*answers[1].label_ids[1:], *answers[2].label_ids]
+    for answer in predictor.predict(TEXTS, images=images, k=30, allow=allowed):
+        assert set(answer.label_ids) <= set(allowed)
+    without = predictor.predict(TEXTS, images=images, k=4, exclude=[answer.label_ids[:1] for answer in answers])
+    for answer, rest in zip(answers, without, strict=True):
+        assert answer.label_ids[0] not in rest.label_ids
+        assert rest.label_ids[0] == answer.label_ids[1]
+
+
+def test_an_exact_search_finds_the_same_and_bare_embeddings_rank_too(predictor, folder, root):
+    exact = Predictor.open(predictor.bundle.folder, device="cpu", exact=True)
+    answers = [one.predict(TEXTS, images=_images(root), k=5) for one in (predictor, exact)]
+    assert [answer.label_ids for answer in answers[0]] == [answer.label_ids for answer in answers[1]]
+    scores, rows = predictor.rank(predictor.embed(TEXTS, _images(root)), 5)
+    assert (rows >= 0).all()
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_other_labels(predictor, root, tmp_path):
+    """A new label is found by its words; a removed one is gone; those that stay keep their evidence."""
+    changes = LabelChanges(added={"new": ("vase lamp", [])}, removed=["L003"], image_root=root)
+    built, _ = update_labels(predictor.bundle, changes, LabelUpdateParams(), WorkDirectory(tmp_path / "work"))
+    publish(built, tmp_path / "updated")
+    updated = Predictor.open(tmp_path / "updated", device="cpu")
+    assert PredictorBundle.open(tmp_path / "updated").ranker().size == 48
+    assert "new" in updated.predict(["vase lamp"], k=10)[0].label_ids
+    before, after = (one.predict(TEXTS, images=_images(root), k=40) for one in (predictor, updated))
+    for old, new in zip(before, after, strict=True):
+        assert "L003" not in new.label_ids
+        kept = [uid for uid in old.label_ids if uid != "L003"]
+        assert new.label_ids[0] == kept[0]
+        assert len(set(new.label_ids[:10]) & set(kept[:10])) >= 9
