@@ -40,8 +40,8 @@ install-dev: $(VENV)/.installed-dev            ## install everything for develop
 run: install            ## the main job: demo data to the comparison of four variants (ARGS="--pipelines=study --params ...")
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro run $(ARGS)
 
-# a worker takes 2 GB of main memory; --no-loadscope-reorder: tests/conftest.py puts the longest groups first
-PYTEST := unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# a worker takes 2 GB of main memory; which tests go to it together: tests/conftest.py
+PYTEST := unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m pytest -n $(WORKERS)
 
 test: install-dev lint            ## install, lint, types, tests: what CI runs (WORKERS=2 processes)
 	@$(MAKE) --no-print-directory -j 2 typecheck pytest

@@ -32,25 +32,42 @@ settings.load_profile("vixml")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-FIRST = ("others", "reproduce", "finished", "tests/e2e", "tests/freshness")
-"""The longest groups of tests: on several processors they start first, so that none is left alone at the end."""
+GROUPS = {
+    "tests/e2e/test_commands_of_docs.py::test_command[reproduce.md": "reproduce",
+    **dict.fromkeys((f"tests/e2e/test_{name}.py" for name in ("main_job", "look", "notebooks")), "finished"),
+}
+"""Beginning of a test's id -> its group; other tests are grouped by their files."""
+
+FIRST = ("tests/e2e/test_commands_of_docs.py", "reproduce", "finished", "tests/e2e", "tests/freshness")
+"""The longest groups: on several processes they start first, so that none is left alone at the end."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def group_of(name: str) -> str:
+    """Return the group of the test with this id: tests that share something go to one process, in their order."""
+    return next((group for start, group in GROUPS.items() if name.startswith(start)), name.partition("::")[0])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share something together: those of a file, unless they name a group (`xdist_group`)."""
-    groups: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-        marker = item.get_closest_marker("xdist_group")
-        assert marker is not None
-        groups.setdefault(marker.args[0], []).append(item)
-    rank = {start: place for place, start in enumerate(FIRST)}
-    ordered = sorted(
-        groups, key=lambda name: next((place for start, place in rank.items() if name.startswith(start)), len(FIRST))
-    )
-    items[:] = [item for name in ordered for item in groups[name]]
+    """Put the longest groups first."""
+
+    def rank(item: pytest.Item) -> int:
+        group = group_of(item.nodeid)
+        return next((place for place, start in enumerate(FIRST) if group.startswith(start)), len(FIRST))
+
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """On several processes (`pytest -n 2`) hand out whole groups, in their order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -27,9 +27,7 @@ END_WITHOUT_A_NETWORK = {
 """Commands that fetch a model, and the clear error that they end with offline. For others a tiny one stands in."""
 
 CASES = [
-    pytest.param(
-        chain, page, command, id=f"{page}: {' '.join(command.split())[:160]}", marks=pytest.mark.xdist_group(chain)
-    )
+    pytest.param(chain, page, command, id=f"{page}: {' '.join(command.split())[:160]}")
     for chain, commands in CHAINS.items()
     for page, command in commands
 ]

@@ -23,7 +23,7 @@ from tests.servers import answers, free_port
 from vixml.configuration.compose import VARIANTS
 from vixml.pipeline_registry import register_pipelines
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.e2e
 
 BIN = Path(sys.executable).parent
 

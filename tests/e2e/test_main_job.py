@@ -10,7 +10,7 @@ import pytest
 from vixml.configuration.compose import VARIANTS
 from vixml.core.directories import is_sealed, open_sealed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.e2e
 
 
 def reports(project, name, dataset="demo"):

@@ -24,7 +24,6 @@ def test_outputs_are_stripped(file: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("finished")
 def test_they_run_on_a_finished_run(finished: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
