@@ -19,7 +19,7 @@ def test_a_misspelt_parameter_stops_before_anything_runs(kedro_run, project):
 
 
 def test_a_misspelt_field_stops_before_anything_runs(kedro_run, project):
-    with pytest.raises(ConfigError, match=r"`fabrication\.num_trian`, did you mean `fabrication\.num_train`"):
+    with pytest.raises(ConfigError, match=r"`fabrication\.num_trian`.*did you mean `fabrication\.num_train`"):
         kedro_run("fabrication", params={"fabrication": {"num_trian": 5}})
     assert not (project / "data").exists()
 

@@ -30,7 +30,7 @@ def test_key_unknown_group(at):
     at.fixture("kedro_run")("ingestion", params={"encoder": {"trainin": {"epochs": 5}}})
 
 
-@error("key-unknown", by_kedro=True)
+@error("key-unknown")
 def test_key_unknown(at):
     at.fixture("kedro_run")("encoder_text", params={"encoder_text": {"training": {"epoch": 5}}})
 

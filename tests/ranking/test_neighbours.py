@@ -38,7 +38,7 @@ def test_scores_are_those_of_the_oracle(seed: int, neighbours: int, power: float
     expected = oracle.neighbour_scores(
         oracle.dense(queries), oracle.dense(keys), WEIGHTS, relevance, neighbours=neighbours, power=power, ridge=ridge
     )
-    np.testing.assert_allclose(found.toarray(), expected, atol=2e-4)
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-3, atol=2e-4)  # single precision against double
     assert (found.data > 0).all()
 
 

@@ -96,7 +96,7 @@ def check_names(present: Iterable[str], known: Iterable[str], *, prefix: str) ->
             continue
         near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
         if near:
-            raise ConfigError(f"there is no parameter `{prefix}{key}`, did you mean `{prefix}{near[0]}`?")
+            raise ConfigError(f"there is no parameter `{prefix}{key}`", remedy=f"did you mean `{prefix}{near[0]}`?")
         raise ConfigError(
             f"there is no parameter `{prefix}{key}`",
             expected="one of " + ", ".join(known),
