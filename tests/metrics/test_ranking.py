@@ -62,8 +62,9 @@ def test_metrics_match_golden(golden: dict[str, np.ndarray], case: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 8), st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_metrics_equal_the_oracle(num_queries: int, num_labels: int, depth: int, seed: int) -> None:
+@given(st.integers(1, 8), st.integers(1, 12), st.integers(1, 9), st.booleans(), st.integers(0, 2**32 - 1))
+def test_metrics_equal_the_oracle(num_queries: int, num_labels: int, depth: int, graded: bool, seed: int) -> None:
+    """Any predictions and truth, plain or graded: every metric at every depth is the one of its definition."""
     generator = np.random.default_rng(seed)
     dense = generator.random((num_queries, num_labels)) < generator.random((num_queries, 1))
     top = np.full((num_queries, depth), -1, dtype=np.int64)
@@ -71,6 +72,8 @@ def test_metrics_equal_the_oracle(num_queries: int, num_labels: int, depth: int,
         count = min(depth, generator.integers(0, num_labels + 1))
         row[:count] = generator.permutation(num_labels)[:count]
     relevance = sparse.csr_matrix(dense.astype(np.float32))
+    if graded:
+        relevance.data = generator.choice(np.array([0.25, 0.5, 1.0, 3.0], dtype=np.float32), relevance.nnz)
     weights = generator.random(num_labels) + 1.0
     ks = (1, 2, 5, 11)
     computed = ranking_metrics(top, relevance, weights, ks)
@@ -120,3 +123,15 @@ def test_contradicting_inputs_are_refused(
     relevance = sparse.csr_matrix(np.array([[1.0, 0.0]]))
     with pytest.raises(error):
         ranking_metrics(np.array(top), relevance, np.ones(weights), ks)
+
+
+def test_graded_relevance_is_the_gain_of_ndcg_only() -> None:
+    """The more relevant label first is worth more in nDCG; a common factor of all relevances is worth nothing."""
+    graded = sparse.csr_matrix(np.array([[3.0, 1.0, 0.0]], dtype=np.float32))
+    plain, ones = graded.sign(), np.ones(3)
+    right, wrong = np.array([[0, 1]]), np.array([[1, 0]])
+    best, worse = (ranking_metrics(top, graded, ones, [2]) for top in (right, wrong))
+    assert best["nDCG@2"] == pytest.approx(1.0)
+    assert worse["nDCG@2"] == pytest.approx((1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3)))
+    assert ranking_metrics(wrong, 2 * plain, ones, [2]) == pytest.approx(ranking_metrics(wrong, plain, ones, [2]))
+    assert {k: v for k, v in worse.items() if k != "nDCG@2"} == {k: v for k, v in best.items() if k != "nDCG@2"}

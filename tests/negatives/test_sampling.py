@@ -31,6 +31,17 @@ def test_positives_follow_the_inverse_propensity() -> None:
     np.testing.assert_allclose([(drawn == label).mean() for label in labels], expected, atol=0.02)
 
 
+def test_positives_follow_their_relevance() -> None:
+    """Where relevance is graded a pair is drawn in proportion to it too; a factor common to a query changes nothing."""
+    relevance, weights = _relevance(), np.random.default_rng(0).random(25) + 0.1
+    graded = relevance.copy()
+    graded.data = np.random.default_rng(2).choice(np.array([0.1, 1.0, 5.0], dtype=np.float32), graded.nnz)
+    pairs, labels = graded[3].data, graded[3].indices
+    drawn = PositiveSampler(graded, weights).draw(np.full(20_000, 3), np.random.default_rng(1))
+    expected = weights[labels] * pairs / (weights[labels] * pairs).sum()
+    np.testing.assert_allclose([(drawn == label).mean() for label in labels], expected, atol=0.02)
+
+
 def test_draws_stay_in_their_row() -> None:
     """Whatever the row, the drawn label is one of its own."""
     relevance = _relevance(4)

@@ -12,11 +12,16 @@ from scipy import sparse
 def ranking_metrics(
     top_labels: np.ndarray, relevance: sparse.csr_matrix, inverse_propensity: np.ndarray, ks: Sequence[int]
 ) -> dict[str, float]:
-    """Return the same dictionary as `vixml.evaluation.metrics.ranking_metrics`."""
+    """Return the same dictionary as `vixml.metrics.ranking.ranking_metrics`."""
     result = {}
     for k in ks:
         rows = [
-            _query(top_labels[i], set(relevance[i].indices.tolist()), inverse_propensity, k)
+            _query(
+                top_labels[i],
+                dict(zip(relevance[i].indices.tolist(), relevance[i].data.tolist(), strict=True)),
+                inverse_propensity,
+                k,
+            )
             for i in range(len(top_labels))
         ]
         mean = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
@@ -27,15 +32,17 @@ def ranking_metrics(
     return result
 
 
-def _query(top: np.ndarray, true: set[int], weights: np.ndarray, k: int) -> dict[str, float]:
+def _query(top: np.ndarray, true: dict[int, float], weights: np.ndarray, k: int) -> dict[str, float]:
     hits = [(rank, int(label)) for rank, label in enumerate(top[:k]) if label in true]
     ideal = sum(1 / log2(rank + 2) for rank in range(min(k, len(true)))) or 1.0
+    gains = sorted(true.values(), reverse=True)[:k]
+    best_gain = sum(gain / log2(rank + 2) for rank, gain in enumerate(gains)) or 1.0
     rarest = sorted((weights[label] for label in true), reverse=True)[:k]
     return {
         "P": len(hits) / k,
         "PSP": sum(weights[label] for _, label in hits) / k,
         "best PSP": sum(rarest) / k,
-        "nDCG": sum(1 / log2(rank + 2) for rank, _ in hits) / ideal,
+        "nDCG": sum(true[label] / log2(rank + 2) for rank, label in hits) / best_gain,
         "PSnDCG": sum(weights[label] / log2(rank + 2) for rank, label in hits) / ideal,
         "best PSnDCG": sum(weight / log2(rank + 2) for rank, weight in enumerate(rarest)) / ideal,
         "R": len(hits) / len(true) if true else 0.0,

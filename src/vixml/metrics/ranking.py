@@ -71,7 +71,8 @@ def query_metrics(
 
     Args:
         top_labels: Predicted labels, best first, int64 [N, K]; -1 is padding.
-        relevance: True pairs, CSR [N, L]; entries above 0 are true.
+        relevance: True pairs, CSR [N, L]; entries above 0 are true. Graded relevance is the gain of nDCG (Järvelin and
+            Kekäläinen, TOIS 2002, with linear gain); the other metrics only ask whether a pair is true.
         inverse_propensity: Weight of each label, float64 [L].
         ks: Depths, each at least 1; a depth beyond K treats the missing predictions as wrong.
 
@@ -85,9 +86,9 @@ def query_metrics(
     relevance = _true_pairs(relevance)
     num_queries, depth = top_labels.shape
     counts = np.diff(relevance.indptr).astype(np.int64)
-    row, rank, label = _hits(top_labels, relevance, counts)
-    best_row, best_rank, best_weight = _ideal_order(relevance, counts, inverse_propensity)
-    weight = inverse_propensity[label]
+    row, rank, pair = _hits(top_labels, relevance, counts)
+    best_row, best_rank, best_weight = _ideal_order(relevance, counts, inverse_propensity[relevance.indices])
+    weight = inverse_propensity[relevance.indices[pair]]
     discount = 1.0 / np.log2(np.arange(max(depth, *ks, int(counts.max(initial=0))) + 1) + 2.0)
     ideal_gain = np.concatenate([[1.0], np.cumsum(discount)])  # a query without labels divides 0 by 1
     first = np.full(num_queries, depth, dtype=np.int64)
@@ -114,7 +115,25 @@ def query_metrics(
         values[f"MAP@{k}"] = total(hit_number[top] / (ranks + 1.0)) / reachable
         best[f"PSP@{k}"] = total(best_weight[best_top], best_rows) / k
         best[f"PSnDCG@{k}"] = total(best_weight[best_top] * discount[best_rank[best_top]], best_rows) / ideal
+    if not (relevance.data == 1).all():
+        values |= _graded_ndcg(relevance, counts, (row, rank, pair), discount, ks)
     return QueryMetrics(values=values, best=best)
+
+
+def _graded_ndcg(
+    relevance: sp.csr_matrix, counts: Ints, hits: tuple[Ints, Ints, Ints], discount: Floats, ks: Sequence[int]
+) -> dict[str, Floats]:
+    """Return nDCG of every query where a pair's relevance is its gain; the ideal list begins with the most relevant."""
+    row, rank, pair = hits
+    gains = relevance.data.astype(np.float64)
+    best_row, best_rank, best_gain = _ideal_order(relevance, counts, gains)
+    found, best = gains[pair] * discount[rank], best_gain * discount[best_rank]
+    values = {}
+    for k in ks:
+        reached = np.bincount(row[rank < k], found[rank < k], minlength=len(counts))
+        ideal = np.bincount(best_row[best_rank < k], best[best_rank < k], minlength=len(counts))
+        values[f"nDCG@{k}"] = reached / np.where(ideal > 0, ideal, 1.0)
+    return values
 
 
 def _check(top_labels: Ints, relevance: sp.csr_matrix, inverse_propensity: Floats, ks: Sequence[int]) -> None:
@@ -150,7 +169,10 @@ def _true_pairs(relevance: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _hits(top_labels: Ints, relevance: sp.csr_matrix, counts: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return (row, rank, label) of every correct prediction, sorted by row and rank; rank counts from 0."""
+    """Return (row, rank, pair) of every correct prediction, sorted by row and rank.
+
+    The rank counts from 0; the pair is its place among the stored entries of `relevance`.
+    """
     ids = np.int32 if relevance.shape[1] < np.iinfo(np.int32).max else np.int64
     top = top_labels.astype(ids)
     true_row = np.repeat(np.arange(len(top), dtype=np.int64), counts)
@@ -164,18 +186,17 @@ def _hits(top_labels: Ints, relevance: sp.csr_matrix, counts: Ints) -> tuple[Int
                 "a prediction list holds one label twice",
                 found=f"label {labels[pair[twice[0]]]} in row {rows[pair[twice[0]]]}",
             )
-        found.append((rows[pair], rank, labels[pair].astype(np.int64)))
+        found.append((rows[pair], rank, begin + pair))
     if not found:
         return (np.zeros(0, dtype=np.int64),) * 3
-    row, rank, label = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    row, rank, pair = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(row * top.shape[1] + rank)
-    return row[order], rank[order], label[order]
+    return row[order], rank[order], pair[order]
 
 
 def _ideal_order(relevance: sp.csr_matrix, counts: Ints, weights: Floats) -> tuple[Ints, Ints, Floats]:
-    """Return (row, rank, weight) of the true pairs when each row is ranked by falling weight."""
+    """Return (row, rank, weight) of the true pairs when each row is ranked by falling weight, one of each stored pair."""
     row = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-    weight = weights[relevance.indices]
-    order = np.lexsort((-weight, row))
+    order = np.lexsort((-weights, row))
     rank = np.arange(len(row)) - np.repeat(relevance.indptr[:-1].astype(np.int64), counts)
-    return row, rank, weight[order]
+    return row, rank, weights[order]

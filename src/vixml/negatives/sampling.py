@@ -12,17 +12,19 @@ Ints = NDArray[np.int64]
 
 
 class PositiveSampler:
-    """Draws one relevant label per query with probability proportional to the label's inverse propensity.
+    """Draws one relevant label per query, with probability proportional to the label's inverse propensity.
+
+    Where relevance is graded the probability is also proportional to the pair's relevance, whatever the objective.
 
     Args:
-        relevance: Relevance [N, L], CSR.
+        relevance: Relevance [N, L], CSR; entries above 0 (1 where it is not graded).
         inverse_propensity: Weights of the labels, float64 [L].
     """
 
     def __init__(self, relevance: sp.csr_matrix, inverse_propensity: NDArray[np.float64]) -> None:
         self._indptr = relevance.indptr.astype(np.int64)
         self._labels = relevance.indices.astype(np.int64)
-        self._cumulative = np.cumsum(inverse_propensity[self._labels])
+        self._cumulative = np.cumsum(inverse_propensity[self._labels] * relevance.data.astype(np.float64))
 
     def draw(self, rows: Ints, rng: np.random.Generator) -> Ints:
         """Return a label for each query in `rows`.
