@@ -195,7 +195,7 @@ def _hits(top_labels: Ints, relevance: sp.csr_matrix, counts: Ints) -> tuple[Int
 
 
 def _ideal_order(relevance: sp.csr_matrix, counts: Ints, weights: Floats) -> tuple[Ints, Ints, Floats]:
-    """Return (row, rank, weight) of the true pairs when each row is ranked by falling weight, one of each stored pair."""
+    """Return (row, rank, weight) of the true pairs when each row is ranked by falling weight (of stored pairs)."""
     row = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     order = np.lexsort((-weights, row))
     rank = np.arange(len(row)) - np.repeat(relevance.indptr[:-1].astype(np.int64), counts)
