@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vixml.core.errors import ConfigError, user_error
+from vixml.core.redact import HIDDEN, is_secret, redact
 
 if TYPE_CHECKING:
     from vixml.configuration.origins import Setting
@@ -111,6 +112,9 @@ def show_settings(
     import json
     import logging
 
+    def shown(setting: Setting) -> Any:
+        return HIDDEN if setting.value is not None and is_secret(setting.name) else setting.value
+
     logging.disable(logging.INFO)  # Kedro announces its logging on the terminal, and JSON must be all that is there
     try:
         with clear_errors():
@@ -118,9 +122,11 @@ def show_settings(
     finally:
         logging.disable(logging.NOTSET)
     if as_json:
-        typer.echo(json.dumps([vars(setting) for setting in found], indent=1, ensure_ascii=False))
+        typer.echo(
+            json.dumps([{**vars(setting), "value": shown(setting)} for setting in found], indent=1, ensure_ascii=False)
+        )
     else:
-        rows = [(setting.name, json.dumps(setting.value, ensure_ascii=False), setting.origin) for setting in found]
+        rows = [(setting.name, json.dumps(shown(setting), ensure_ascii=False), setting.origin) for setting in found]
         _print_table(
             "Settings in force", ("setting", "value", "from"), rows, width=None if sys.stdout.isatty() else 160
         )
@@ -227,7 +233,7 @@ def clear_errors() -> Iterator[None]:
         shown = user_error(err)
         if shown is None:
             raise
-        typer.echo(f"vixml: {shown}", err=True)
+        typer.echo(redact(f"vixml: {shown}"), err=True)
         raise typer.Exit(1) from None
 
 

@@ -19,6 +19,7 @@ from vixml.configuration.compose import ALL_VARIANTS, check_keys
 from vixml.core import workspace
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import StateError, user_error
+from vixml.core.redact import redact
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
 from vixml.params.variant import VariantParams
@@ -162,7 +163,7 @@ def _check_input(name: str, pipeline: Pipeline, catalog: CatalogProtocol) -> Non
 def show_errors_briefly(log_file: Path) -> None:
     """Let an error that the user can cause end the process with its sentence alone, and exit code 1.
 
-    The traceback goes to `log_file`; any other error keeps its traceback on the terminal.
+    The traceback goes to `log_file`; any other error keeps its traceback on the terminal. Neither shows a secret.
     """
     from kedro.validation.exceptions import ParameterValidationError
 
@@ -170,13 +171,18 @@ def show_errors_briefly(log_file: Path) -> None:
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         shown = user_error(error, ParameterValidationError)
+        whole = "".join(traceback.format_exception(kind, error, trace))
+        clean = redact(whole)
         if shown is None:
-            other(kind, error, trace)
+            if clean == whole:
+                other(kind, error, trace)
+            else:
+                click.echo(clean, err=True)
             return
-        click.secho(f"Error: {shown}", err=True, fg="red")
+        click.secho(redact(f"Error: {shown}"), err=True, fg="red")
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
-            log_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            log_file.write_text(clean, encoding="utf-8", errors="backslashreplace")
             click.echo(f"(traceback: {log_file})", err=True)
         except OSError:  # the disk is full, for one
             pass

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vixml.core.redact import redact_document
 from vixml.tracking.background_sender import BackgroundSender
 from vixml.tracking.curve_uploader import CurveUploader
 from vixml.tracking.facts import final_metrics, headline
@@ -67,7 +68,7 @@ class VariantRuns:
             "key": uuid.uuid4().hex,
             "name": title or name,
             "started": int(time.time() * 1000),
-            "tags": dict(tags),
+            "tags": redact_document(dict(tags)),
             "params": dict(params or {}),
             "parent": above.record["key"] if above else None,
         }
@@ -91,7 +92,7 @@ class VariantRuns:
 
     def document(self, name: str, value: Any, file: str) -> None:
         """Log a JSON document as an artefact."""
-        self._to(name, lambda run: self._store.client.log_dict(run, value, file))
+        self._to(name, lambda run: self._store.document(run, value, file))
 
     def figure(self, name: str, value: Any, file: str) -> None:
         """Log a plotly figure as an HTML artefact."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import ConfigError
-from vixml.core.redact import redact
+from vixml.core.redact import redact, redact_document
 from vixml.tracking.facts import safe_name
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ KEY = "vixml.run"
 
 _ENTRIES = 100  # MLflow's limit on parameters and tags of one request
 _METRICS = 900  # ... and, with some room, on metrics
+_TAG = 5_000  # characters of a tag, the description included
 
 
 class Store:
@@ -104,7 +105,7 @@ class Store:
         known = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run}'", max_results=1)
         if known:
             return str(known[0].model_id)
-        params = {key: str(value) for key, value in facts.items() if key != "name"}
+        params = {key: redact(str(value)) for key, value in facts.items() if key != "name"}
         model = self.client.create_logged_model(
             self.experiment_id,
             name=facts["name"],
@@ -119,7 +120,11 @@ class Store:
 
     def describe(self, run: str, text: str) -> None:
         """Set the run's description (Markdown)."""
-        self.client.set_tag(run, "mlflow.note.content", text)
+        self.client.set_tag(run, "mlflow.note.content", redact(text)[:_TAG])
+
+    def document(self, run: str, value: Any, file: str) -> None:
+        """Log a JSON document as an artefact."""
+        self.client.log_dict(run, redact_document(value), file)
 
 
 _current: list[Store] = []
@@ -142,7 +147,7 @@ def current() -> Store:
 
 
 def _texts(tags: Mapping[str, Any]) -> dict[str, str]:
-    return {safe_name(key): redact(str(value))[:5000] for key, value in tags.items() if value is not None}
+    return {safe_name(key): redact(str(value))[:_TAG] for key, value in tags.items() if value is not None}
 
 
 def _parts(entries: Iterable[Any], size: int) -> Iterator[list[Any]]:

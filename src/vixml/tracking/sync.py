@@ -70,7 +70,7 @@ def _sync_run(
     finished = made and "mlflow.note.content" not in present.data.tags
     if finished and metrics is not None:
         log_result(store, run, record["name"], metrics, model)
-        store.client.log_dict(run, dict(metrics), "reports/metrics.json")
+        store.document(run, dict(metrics), "reports/metrics.json")
     if record.get("status", "RUNNING") != "RUNNING" and present.info.status == "RUNNING":
         store.client.set_terminated(run, record["status"], end_time=record.get("ended"))
     return {**report, "parameters": len(missing), "points": len(points), "results": finished}
