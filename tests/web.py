@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 from PIL import Image
 
@@ -74,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(b"", status=503, Retry_After="7")
             else:
                 self.answer(picture())
+        elif first == "later":  # a header of Retry-After as the test has it
+            self.answer(b"", status=503, Retry_After=unquote(self.path.partition("?")[2], "latin-1"))
         elif first == "slow":
             web.gate.wait(30)
         elif first == "trickle":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -79,6 +80,29 @@ def test_a_busy_server_is_asked_again_when_it_says(fetch, web):
     assert fetch.slept[2:] == [20, 30]
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        *(("9" * 400, 60), ("9" * 5000, 60), ("-1", 0), ("1e999", 0), ("nan", 0), ("\u00b2", 0), ("", 0), (" 7 ", 7)),
+        *(("Fri, 31 Dec 9999 23:59:59 -2359", 60), ("Fri, 31 Dec 99999 23:59:59 GMT", 0), ("0 0 0", 0), ("(" * 300, 0)),
+    ],
+)
+def test_any_header_that_says_when_to_come_again(fetch, header, seconds):
+    with pytest.raises(FetchError, match="http 503"):
+        fetch(f"later?{quote(header, encoding='latin-1')}", retries=1, backoff_seconds=0, max_wait_seconds=60)
+    assert fetch.slept == [seconds]
+
+
+@pytest.mark.parametrize("raised", [OverflowError("too large"), IndexError("x"), UnicodeError("y"), RecursionError()])
+def test_whatever_a_library_raises_about_an_answer_is_a_failure_of_that_image(fetch, monkeypatch, raised):
+    def fail(self, response):
+        raise raised
+
+    monkeypatch.setattr(Fetcher, "_check", fail)
+    with pytest.raises(FetchError, match="bad answer"):
+        fetch("ok")
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"])
 def test_an_inner_address_is_refused_before_anything_is_sent(fetch, web, host):
     with pytest.raises(FetchError) as err:
@@ -143,10 +167,42 @@ def test_one_inner_address_among_public_ones_is_enough_to_refuse(fetch, monkeypa
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::", False),
+        ("::ffff:93.184.216.34", True),
+        ("64:ff9b::5db8:d822", True),
+        ("2002:5db8:d822::1", True),
+        ("::127.0.0.1", False),
+        ("::93.184.216.34", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("64:ff9b:1::5db8:d822", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("::ffff:0:93.184.216.34", False),
+        ("fec0::1", False),
+        ("192.88.99.1", False),
+        ("2002:c058:6301::", False),
+        ("2001:0:5db8:d822::1", False),
+        ("2001:db8::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("4000::1", False),
+        ("2606:2800:220:1:0:5efe:a00:1", False),
+        ("255.255.255.255", False),
+        ("192.0.0.8", False),
+        ("198.18.0.1", False),
     ],
 )
 def test_what_is_public(address, public):
     assert is_public(address) is public
+
+
+def test_no_connection_to_an_address_that_is_not_public(fetch, monkeypatch):
+    def connect(*args, **kwargs):
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    for address in ("::127.0.0.1", "64:ff9b:1::1", "::ffff:0:127.0.0.1", "fec0::1", "192.88.99.1"):
+        resolve(monkeypatch, {"shop.example": [address]})
+        with pytest.raises(FetchError, match="private address"):
+            fetch("http://shop.example/a", allow_private=False)
 
 
 def test_a_host_is_asked_at_its_pace(monkeypatch):

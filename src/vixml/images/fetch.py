@@ -27,6 +27,15 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
 _TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out to anybody; what wraps an IPv4 address lies elsewhere, but for 6to4 and Teredo."""
+_NOBODY = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "2002:c058:6300::/40", "3fff::/20", "2001:db8::/32", "2001::/32"),
+    )
+)
+"""Relays of 6to4 and Teredo, documentation."""
 
 
 class FetchError(Exception):
@@ -171,6 +180,10 @@ class Fetcher:
             raise (
                 deadline.error() if deadline.passed else FetchError("connection failed", str(err), may_pass=True)
             ) from err
+        except (FetchError, MemoryError):
+            raise
+        except Exception as err:  # a server chooses every byte of its answer, and no library foresees all of them
+            raise FetchError("bad answer", f"{type(err).__name__}: {err}"[:200]) from err
         raise FetchError("too many redirects", str(self._params.max_redirects))
 
     def _follow(self, url: httpx2.URL, deadline: Deadline) -> bytes | str:
@@ -247,9 +260,9 @@ class Fetcher:
             raise FetchError("no image", kind)
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise FetchError("no image", f"content-encoding {headers['content-encoding']}")
-        length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._params.max_bytes:
-            raise FetchError("too large", f"{length} bytes")
+        length = _number(headers.get("content-length", ""))
+        if length is not None and length > self._params.max_bytes:
+            raise FetchError("too large", f"over {self._params.max_bytes} bytes")
 
     def _read(self, response: httpx2.Response, deadline: Deadline) -> bytes:
         parts, size = [], 0
@@ -268,24 +281,46 @@ class Fetcher:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address belongs to the public internet, also where IPv6 wraps an IPv4 one."""
+    """Tell whether an IP address belongs to the public internet.
+
+    Of IPv6 that is what registries give out (2000::/3), and the translation of a public IPv4 address (mapped, NAT64,
+    6to4); every other form, however it is written, might lead inside.
+    """
     ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+    if any(ip in network for network in _NOBODY if network.version == ip.version) or not _leaves(ip):
+        return False
     if isinstance(ip, ipaddress.IPv6Address):
-        wrapped = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            wrapped = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if wrapped is not None:
-            ip = wrapped
-    return ip.is_global and not ip.is_multicast
+        wrapped = _wrapped(ip)
+        return is_public(str(wrapped)) if wrapped is not None else ip in _GLOBAL
+    return True
+
+
+def _leaves(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    mapped = isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None
+    inside = ip.is_private or ip.is_reserved or ip.is_loopback or ip.is_link_local or ip.is_multicast
+    return mapped or ip in _NAT64 or (ip.is_global and not inside and not getattr(ip, "is_site_local", False))
+
+
+def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 one translates to, if any."""
+    isatap = (int(ip) >> 32) & 0xFFFFFFFF in (0x00005EFE, 0x02005EFE)
+    if ip in _NAT64 or isatap:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour
+
+
+def _number(text: str) -> int | None:
+    """Return the number that a header holds, cut at a value beyond every use; None where it holds none."""
+    text = text.strip()
+    return int(text[:15]) if text.isascii() and text.isdigit() else None
 
 
 def _seconds(retry_after: str) -> float:
     """Return the seconds of a Retry-After header, a number or a date; 0 where it is neither."""
-    try:
-        return max(0.0, float(int(retry_after)))
-    except ValueError:
-        pass
+    number = _number(retry_after)
+    if number is not None:
+        return float(number)
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0
