@@ -7,10 +7,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from vixml.core.directories import Built, publish
+from vixml.core.directories import Built, WorkDirectory, publish
 from vixml.core.errors import DataError, StateError, StorageError
 from vixml.core.files import atomic_file
-from vixml.core.storage import reserve, storage_error, writing
+from vixml.core.storage import check_array, reserve, storage_error, writing
+from vixml.core.workspace import works_in
 
 
 @contextmanager
@@ -57,6 +58,44 @@ def test_every_reason_has_its_words_and_the_file(tmp_path, code, words):
     assert words in str(found)
     assert "model" in str(found)
     assert "--only-missing-outputs" in str(found)
+
+
+def test_a_failed_copy_names_the_disk_of_its_target(tmp_path):
+    source, target = tmp_path / "here" / "a", tmp_path / "there" / "b"
+    found = storage_error(OSError(errno.ENOSPC, "x", str(source), None, str(target)))
+    assert found is not None
+    assert str(target) in str(found)
+    assert str(source) not in str(found)
+
+
+def test_a_node_without_space_names_the_folder_it_works_in(tmp_path):
+    @works_in("label_update_work")
+    def node(*, work):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StorageError, match="disk is full") as err:
+        node(work=WorkDirectory(tmp_path / "work"))
+    assert err.value.file == tmp_path / "work"
+
+
+@pytest.mark.parametrize("shape", [(-1, 4), (4, -1), (1 << 40, 1 << 40)])
+def test_an_array_of_an_impossible_shape_is_not_a_full_disk(tmp_path, shape):
+    file = tmp_path / "a.npy"
+    with file.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        stream.write(bytes(64))
+    with pytest.raises(StateError, match="no NumPy array") as err:
+        check_array(file)
+    assert "shape" in str(err.value)
+    assert "full" not in str(err.value)
+
+
+def test_an_array_longer_than_its_header_says_is_not_a_full_disk(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros(4))
+    with (tmp_path / "a.npy").open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(StateError, match="does not fit"):
+        check_array(tmp_path / "a.npy")
 
 
 def test_other_errors_are_left_alone():

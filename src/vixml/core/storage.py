@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from vixml.core.errors import StorageError, VixmlError
+from vixml.core.errors import StateError, StorageError, VixmlError
 
 _WHAT = {
     errno.ENOSPC: "the disk is full",
@@ -82,14 +83,37 @@ def check_array(file: Path) -> None:
 
     Raises:
         StorageError: The end is missing.
+        StateError: It is no array, or the header does not fit the file.
     """
     with file.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
+        try:
+            shape, dtype = array_header(stream)
+        except ValueError as err:
+            raise StateError("the file is no NumPy array", file=file, found=str(err)) from err
         expected = stream.tell() + math.prod(shape) * dtype.itemsize
-    if file.stat().st_size != expected:
+    size = file.stat().st_size
+    if size > expected:
+        raise StateError(
+            "the array's header does not fit the file", file=file, found=f"{size} bytes", expected=f"{expected} bytes"
+        )
+    if size < expected:
         raise _compose(errno.ENOSPC, OSError(), file, expected)
+
+
+def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read shape and type of a `.npy` file; the stream then stands at the first number.
+
+    Raises:
+        ValueError: It is none, holds Python objects, or has an impossible shape.
+    """
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if any(size < 0 for size in shape) or math.prod(shape) >= 1 << 62:
+        raise ValueError(f"a shape of {shape}")
+    if dtype.hasobject:
+        raise ValueError(f"numbers of type {dtype}")
+    return shape, dtype
 
 
 def _code(error: BaseException) -> int | None:
@@ -106,7 +130,8 @@ def _code(error: BaseException) -> int | None:
 
 
 def _compose(code: int, error: BaseException, path: Path | None, needed: int | None) -> StorageError:
-    named = getattr(error, "filename", None)
+    # a copy and a rename name their source first, and what is full is the disk of their target
+    named = getattr(error, "filename2", None) or getattr(error, "filename", None)
     file = Path(os.fsdecode(named)) if isinstance(named, (str, bytes)) else path
     remedy = "then run the same command with `--only-missing-outputs`: what was complete before is untouched."
     if code in _PROTECTED:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import StateError
+from vixml.core.storage import writing
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ def works_in(
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> T:
-            return function(*args, work=kwargs.pop("work", None) or _current(function), **kwargs)
+            work = kwargs.pop("work", None) or _current(function)
+            with writing(work.path):  # all that it writes lies there, and the error may name no file
+                return function(*args, work=work, **kwargs)
 
         signature = inspect.signature(function)
         shown = [parameter for name, parameter in signature.parameters.items() if name != "work"]
