@@ -73,6 +73,17 @@ def test_every_output_says_the_same(predictor, queries, tmp_path, form):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-5)
 
 
+def test_no_cell_of_a_csv_file_is_a_formula(predictor, tmp_path):
+    file = tmp_path / "q.csv"
+    file.write_text("id,text\n=cmd|' /C calc'!A0,vase\n-5,shoe\n", encoding="utf-8")
+    for escaped in (True, False):
+        built, _ = run(predictor, file, tmp_path / str(escaped), k=1, format="csv", escape_formulas=escaped)
+        found = table(built, "csv")["query_id"].tolist()
+        assert found == [("'" if escaped else "") + "=cmd|' /C calc'!A0", "-5"]
+    built, _ = run(predictor, file, tmp_path / "parquet", k=1)
+    assert table(built)["query_id"].tolist() == ["=cmd|' /C calc'!A0", "-5"]
+
+
 def test_repeated_ids_are_counted(predictor, tmp_path, caplog):
     file = tmp_path / "q.csv"
     file.write_text("id,text\na,vase\nb,shoe\na,mug\nc,sofa\na,coat\n", encoding="utf-8")

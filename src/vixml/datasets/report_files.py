@@ -10,15 +10,16 @@ from kedro_datasets.pandas import CSVDataset
 from kedro_datasets.plotly import JSONDataset
 
 from vixml.core.directories import atomic_file
+from vixml.core.guards.spreadsheet import escape_frame
 
 
 class CSVTableDataset(CSVDataset):
-    """`pandas.CSVDataset` on a local disk, written atomically."""
+    """`pandas.CSVDataset` on a local disk, written atomically; no text is a formula to a spreadsheet."""
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table."""
         with atomic_file(Path(str(self._filepath))) as temporary:
-            data.to_csv(temporary, **self._save_args)
+            escape_frame(data).to_csv(temporary, **self._save_args)
 
 
 class FigureDataset(JSONDataset):

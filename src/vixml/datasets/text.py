@@ -61,7 +61,7 @@ class PageDataset(TextFileDataset):
         """Return the page's title, its size and its place."""
         text = self.load()
         title = re.search(r"<title>(.*?)</title>", text, re.DOTALL)
-        name = title[1] if title else html.escape(self._filepath.name)
+        name = html.escape(html.unescape(title[1]) if title else self._filepath.name)
         return HTMLPreview(
             f"<h3>{name}</h3><p>One page of {len(text.encode()) / 1e6:.1f} MB; open it in a browser:</p>"
             f"<p><code>{html.escape(Path(*self._filepath.parts[-3:]).as_posix())}</code></p>"

@@ -28,6 +28,9 @@ class PredictionParams(Params):
     """Labels predicted for each query."""
     format: Literal["parquet", "csv", "jsonl"] = "parquet"
     """Form of the predictions' file."""
+    escape_formulas: bool = True
+    """Whether an id or text of a CSV file that a spreadsheet would calculate (`=...`, `+...`, `-...`, `@...`) gets an
+    apostrophe before it."""
     id_column: str = "id"
     """Column of the queries' ids; a file without it gets the number of the query, from 1."""
     text_columns: Columns = Field(("text",), min_length=1)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, atomic_file, hash_file
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.core.guards.spreadsheet import escape_table
 from vixml.core.heap import release_memory
 from vixml.core.progress import progress
 from vixml.core.provenance import fingerprint_json
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 KIND = "prediction"
 _FORMAT = 1  # raise it when the content of a part changes its meaning
 _COUNTS = b"vixml_counts"
-_SPEED_ONLY = {"device", "format"}
+_SPEED_ONLY = {"device", "format", "escape_formulas"}
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +96,7 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
             done += len(block)
     folder = work.fresh(KIND)
     output = folder / f"predictions.{params.format}"
-    counts = {**_join(files, output, params.format), "repeated_ids": _repeated(hashes)}
+    counts = {**_join(files, output, params), "repeated_ids": _repeated(hashes)}
     shutil.rmtree(parts)
     seconds = time.perf_counter() - started
     report = {
@@ -213,7 +214,7 @@ def _write_part(file: Path, table: pa.Table) -> None:
         pq.write_table(table, temporary)
 
 
-def _join(files: Sequence[Path], output: Path, form: str) -> dict[str, Any]:
+def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict[str, Any]:
     """Write the predictions of all parts into one file, a part at a time; return the counts of all.
 
     Raises:
@@ -233,7 +234,9 @@ def _join(files: Sequence[Path], output: Path, form: str) -> dict[str, Any]:
             predictions += len(table)
             unreadable.update(counts["unreadable_images"])
             table = table.replace_schema_metadata(None)
-            writer = writer or _writer(output, form, table.schema)
+            if params.format == "csv" and params.escape_formulas:
+                table = escape_table(table)
+            writer = writer or _writer(output, params.format, table.schema)
             writer.write_table(table)
     finally:
         if writer is not None:
