@@ -63,6 +63,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     query_text: Columns = None,
     query_images: Columns = None,
     query_labels: Column = None,
+    label_separators: Annotated[str | None, typer.Option(metavar="SIGNS", help="'' if a cell is one label.")] = None,
     label_id: Column = None,
     label_text: Columns = None,
     label_images: Columns = None,
@@ -72,6 +73,9 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     split_by: Annotated[str | None, typer.Option(metavar="hash|last|column")] = None,
     split_column: Column = None,
     test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
+    delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of all CSV.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of all CSV, for instance cp1252.")] = None,
+    quoting: Annotated[str | None, typer.Option(metavar="csv|none", help="Whether CSV's quote marks are.")] = None,
 ) -> None:
     """Look at your own tables, propose which column is what, check them, and write an environment for them.
 

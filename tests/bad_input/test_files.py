@@ -98,8 +98,8 @@ def test_raw_texts_id(at):
     ingest(texts(at, trn=b"a->red\nblue\nc->green\n", rows=3), DataParams(), 0)
 
 
-@repair("raw-texts-latin1")
-def test_raw_texts_latin1(at):
+@repair("raw-texts-cp1252")
+def test_raw_texts_cp1252(at):
     return repairs(texts(at, trn="a->grün\nb->blue\n".encode("latin-1")))
 
 

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+def shown(text: str) -> str:
+    """Return a text that can be written anywhere; bytes of a file's name that are no UTF-8 come as `udce9`."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class VixmlError(Exception):
     """Base of every error that a user of ViXML can cause.
 
@@ -52,7 +57,7 @@ class VixmlError(Exception):
             parts.append(f"Expected: {self.expected}.")
         if self.remedy is not None:
             parts.append(f"What to do: {self.remedy}")
-        return " ".join(parts)
+        return shown(" ".join(parts))
 
     def plain(self) -> str:
         """Return what is wrong and what to do for people who see neither files nor settings, as on the page."""

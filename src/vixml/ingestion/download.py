@@ -33,7 +33,8 @@ from vixml.images.fetch import Fetcher, FetchError
 from vixml.ingestion.benchmark.json_lines import read_json_lines, read_lines
 from vixml.ingestion.benchmark.layouts import find_file, find_raw_file, layout_of
 from vixml.ingestion.benchmark.text_lines import read_ids
-from vixml.ingestion.tables.files import read_table, split_cell
+from vixml.ingestion.encoding import as_text
+from vixml.ingestion.tables.files import read_table
 from vixml.ingestion.tables.items import DOWNLOADED, is_url
 from vixml.params.data.download import DownloadParams
 from vixml.params.data.ingestion import DataParams
@@ -206,10 +207,10 @@ def _mapped(raw: Path, data: DataParams) -> Iterator[str]:
     for params, name in tables:
         if name is None or not params.images:
             continue
-        table = read_table(raw / name, delimiter=params.delimiter, encoding=params.encoding)
+        table = read_table(raw / name, delimiter=params.delimiter, encoding=params.encoding, quoting=params.quoting)
         for column in params.images:
-            for cell in table.column(column):
-                yield from (entry for entry in split_cell(cell, params.separators) if is_url(entry))
+            for entries in table.entries(column, params.separators):
+                yield from filter(is_url, entries)
 
 
 def _listed(raw: Path) -> list[tuple[str, str]]:
@@ -220,15 +221,14 @@ def _listed(raw: Path) -> list[tuple[str, str]]:
     if ".txt" in file.suffixes:
         return list(_tab_separated(file))
     table = read_table(file)
-    uids, cells = table.column("id"), table.column("url")
-    pairs = ((str(uid), url) for uid, cell in zip(uids, cells, strict=True) for url in split_cell(cell, ""))
-    return [(uid, url) for uid, url in pairs if is_url(url)]
+    cells = zip(table.ids("id"), table.entries("url", ""), strict=True)
+    return [(uid, url) for uid, urls in cells for url in urls if is_url(url)]
 
 
 def _tab_separated(file: Path) -> Iterator[tuple[str, str]]:
     """Yield (uid, url) of MM-AmazonTitles-300K's list: a pair a line, without a header."""
     for _, line in read_lines(file):
-        uid, _, url = line.decode("utf-8", errors="replace").strip().partition("\t")
+        uid, _, url = as_text(line).strip().partition("\t")
         if is_url(url.strip()):
             yield uid, url.strip()
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
+from vixml.data.ids import IdIndex
 from vixml.data.sides import SHORT_NAMES, Side
-from vixml.ingestion.tables.files import Table, one_text, read_table
+from vixml.ingestion.tables.files import read_table
+from vixml.ingestion.tables.table import Table
 
 
 def read_images(
@@ -43,10 +45,10 @@ def read_images(
     if file is None:
         return images, counts
     table, (sides, owners, names) = _read_columns(file, ("split", "uid", "file"))
-    rows_of = {side: {uid: row for row, uid in enumerate(rows)} for side, rows in uids.items()}
+    rows_of = {side: IdIndex({uid: row for row, uid in enumerate(rows)}) for side, rows in uids.items()}
     located: dict[str, str] = {}
     for number, (side, uid, name) in enumerate(zip(_sides(table, sides), owners, names, strict=True)):
-        row = rows_of[side].get(uid) if side in rows_of else None
+        row = rows_of[side].find(uid) if side in rows_of else None
         if row is None:
             counts["image_rows_without_item"] += 1
             continue
@@ -107,11 +109,11 @@ def _read_columns(file: Path, columns: tuple[str, ...]) -> tuple[Table, list[lis
             expected=f"columns {listed}",
             remedy="rename the columns.",
         )
-    cells = [[one_text(cell) for cell in table.columns[name]] for name in columns]
+    cells = [table.ids(name) for name in columns]
     empty = [(column.index(""), name) for name, column in zip(columns, cells, strict=True) if "" in column]
     if empty:
         row, name = min(empty)
-        raise DataError(f"the cell `{name}` is empty", file=file, line=table.line(row), remedy="fill or remove it.")
+        raise DataError(f"the cell `{name}` is empty", **table.place(row), remedy="fill or remove it.")
     return table, cells
 
 
@@ -121,8 +123,7 @@ def _sides(table: Table, splits: Sequence[str]) -> list[Side]:
     if unknown is not None:
         raise DataError(
             "the split is unknown",
-            file=table.file,
-            line=table.line(unknown),
+            **table.place(unknown),
             found=splits[unknown],
             expected="trn, tst or lbl",
             remedy="correct the column `split`.",
@@ -147,8 +148,7 @@ def locate_image(root: Path, table: Table, row: int, name: str) -> tuple[str, bo
     if unsafe or "\\" in name or "\0" in name or PureWindowsPath(name).drive:
         raise DataError(
             "the image path leaves the raw root",
-            file=table.file,
-            line=table.line(row),
+            **table.place(row),
             found=name,
             expected="a relative path with forward slashes and without '..'",
             remedy="move the images below the raw root and write their relative paths.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from vixml.core.errors import VixmlError
 from vixml.data.sides import Side
@@ -34,19 +35,23 @@ def count_training_queries(raw: Path, mapping: MappingParams | None) -> int | No
 
 
 def _count_tables(raw: Path, mapping: MappingParams) -> int:
-    table, file = mapping.queries, raw / mapping.queries.file
-    count = _count_items(file, table.id, table.delimiter, table.encoding, file.stat().st_mtime_ns)
+    from vixml.ingestion.tables.files import files_of
+
+    table = mapping.queries
+    parts = files_of(raw / table.file)
+    how = (table.delimiter, table.encoding, table.quoting)
+    count = sum(_count_items(file, table.id, how, file.stat().st_mtime_ns) for file in parts)
     return round(count * (1 - mapping.split.test_fraction)) if mapping.split.by in ("hash", "last") else count
 
 
 @cache
-def _count_items(file: Path, column: str | None, delimiter: str | None, encoding: str | None, stamp: int) -> int:
+def _count_items(file: Path, column: str | None, how: tuple[Any, Any, Any], stamp: int) -> int:
     """Return the number of distinct ids of a small table, of rows of a large one; `column` has the ids."""
     from vixml.ingestion.tables.files import read_table, suffix_of
 
     if file.stat().st_size <= _READ_WHOLE:
-        table = read_table(file, delimiter=delimiter, encoding=encoding)
-        return len(table) if column is None else len(set(map(str, table.column(column))))
+        table = read_table(file, delimiter=how[0], encoding=how[1], quoting=how[2])
+        return len(table) if column is None else len(set(table.ids(column)))
     if suffix_of(file) in (".parquet", ".pq"):
         from pyarrow import parquet
 

@@ -31,6 +31,13 @@ class PredictionParams(Params):
     escape_formulas: bool = True
     """Whether an id or text of a CSV file that a spreadsheet would calculate (`=...`, `+...`, `-...`, `@...`) gets an
     apostrophe before it."""
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """Character between two cells of a CSV of queries; null finds it out."""
+    encoding: str | None = None
+    """Text encoding of a CSV of queries; null is UTF-8 (UTF-16 with its mark), else cp1252."""
+    quoting: Literal["csv", "none"] | None = None
+    """Whether quote marks at the beginning of a cell are CSV's (`csv`) or part of the text (`none`); null finds it
+    out."""
     id_column: str = "id"
     """Column of the queries' ids; a file without it gets the number of the query, from 1."""
     text_columns: Columns = Field(("text",), min_length=1)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 KIND = "prediction"
 _FORMAT = 1  # raise it when the content of a part changes its meaning
 _COUNTS = b"vixml_counts"
+_HOW_READ = ("id_column", "text_columns", "image_columns", "delimiter", "encoding", "quoting")
 _SPEED_ONLY = {"device", "format", "escape_formulas"}
 _log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def _predicted_blocks(
     pairs = None
     if params.exclude is not None:
         pairs = ExcludedPairs.read(_file(params.exclude), predictor.num_labels, predictor.rows_of)
-    columns: Any = {name: getattr(params, name) for name in ("id_column", "text_columns", "image_columns")}
+    columns: Any = {name: getattr(params, name) for name in _HOW_READ}
     labels = _label_table(predictor)
     with progress(desc="predict", unit="query") as bar:
         for number, block in enumerate(query_blocks(file, params.block_size, **columns)):

@@ -12,9 +12,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
+from vixml.data.ids import canonical_id
 from vixml.data.ragged import offsets_of, ragged_indices
 from vixml.ingestion.tables.files import read_blocks
-from vixml.serving.query_files import id_column, texts_of
+from vixml.serving.query_files import read_ids
 
 _log = logging.getLogger(__name__)
 _LABEL_COLUMNS = ("label_id", "label", "id", "uid")
@@ -58,12 +59,10 @@ def excluded_pairs(ids: Sequence[Iterable[str]], num_labels: int, rows_of: RowsO
 
 
 def read_label_list(file: Path) -> list[str]:
-    """Read label ids from a file of a table's format (a column `label_id`, or a single one) or of one id a line."""
-    if file.suffix.lower() == ".txt":
-        if not file.is_file():
-            raise DataError("the list of labels is missing", file=file)
-        return [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    return [value for block in id_column(file, _LABEL_COLUMNS) for value in block]
+    """Read label ids from a table with a column `label_id`, or from a `.txt` of one id a line."""
+    if not file.is_file():
+        raise DataError("the list of labels is missing", file=file)
+    return read_ids(file, _LABEL_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -87,26 +86,21 @@ class ExcludedPairs:
         Raises:
             DataError: Unreadable, or a column is missing.
         """
-        keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        keys, rows, unknown = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], 0
         for table in read_blocks(file, _BLOCK):
-            missing = [name for name in ("query_id", "label_id") if name not in table]
-            if missing:
-                raise DataError(
-                    f"there is no column `{missing[0]}`",
-                    file=file,
-                    found=", ".join(table),
-                    expected="columns query_id and label_id",
-                )
-            labels = rows_of(texts_of(file, table, "label_id"))
-            keys.append(hash_ids(texts_of(file, table, "query_id"))[labels >= 0])
+            labels = rows_of(table.ids("label_id"))
+            unknown += int((labels < 0).sum())
+            keys.append(hash_ids(list(map(canonical_id, table.ids("query_id"))))[labels >= 0])
             rows.append(labels[labels >= 0])
+        if unknown:
+            _log.warning("%s: %d excluded pairs name no label of the model; they exclude nothing.", file, unknown)
         key, row = np.concatenate(keys), np.concatenate(rows)
         order = np.lexsort((row, key))
         return cls(key[order], row[order], num_labels)
 
     def of(self, query_ids: Sequence[str]) -> sp.csr_matrix:
         """Return the pairs of some queries as CSR [len(query_ids), num_labels]."""
-        wanted = hash_ids(query_ids)
+        wanted = hash_ids(list(map(canonical_id, query_ids)))
         first, last = np.searchsorted(self.keys, wanted, "left"), np.searchsorted(self.keys, wanted, "right")
         return _matrix(self.rows[ragged_indices(first, last - first)], last - first, self.num_labels)
 

@@ -29,7 +29,7 @@ from vixml.retrieval.augmentation import QUERIES, softmax
 from vixml.retrieval.exact import shorten, top_k, unit_rows
 from vixml.retrieval.index import build_index
 from vixml.serving.bundle import EVIDENCE, TRAIN_FILES, BundleSettings, PredictorBundle, finish_bundle, link_tree
-from vixml.serving.query_files import id_column, query_blocks
+from vixml.serving.query_files import query_blocks, read_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ class LabelChanges:
         files = [Path(file) for file in (params.add, params.update, params.remove) if file]
         if not files:
             raise ConfigError("there is nothing to change", expected="label_update.add, .update or .remove: a file")
-        removed = [] if params.remove is None else _unique(Path(params.remove), _ids(Path(params.remove)))
+        removed = [] if params.remove is None else _read_ids(Path(params.remove))
         root = Path(params.image_root) if params.image_root else files[0].parent
         return cls(_read_labels(params.add), _read_labels(params.update), removed, root.resolve())
 
@@ -289,8 +289,8 @@ def _read_labels(file: str | None) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-def _ids(file: Path) -> list[str]:
-    return [uid for block in id_column(file, _ID_COLUMNS) for uid in block]
+def _read_ids(file: Path) -> list[str]:
+    return _unique(file, read_ids(file, _ID_COLUMNS))
 
 
 def _unique(file: Path, ids: list[str]) -> list[str]:

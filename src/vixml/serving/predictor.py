@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
+from vixml.data.ids import IdIndex
 from vixml.ranking.features import Described, ImageRows
 from vixml.retrieval.exact import top_k
 from vixml.serving.bundle import PredictorBundle
@@ -292,7 +293,15 @@ class Predictor:
 
         unique, first = self._label_index
         found = unique.get_indexer(pd.Index(list(ids), dtype=object))
-        return np.where(found < 0, -1, first[found]).astype(np.int64)
+        rows = np.where(found < 0, -1, first[found]).astype(np.int64)
+        if (unknown := np.flatnonzero(rows < 0)).size:  # 7.0 may mean 7
+            rows[unknown] = self._label_meanings.rows([ids[int(i)] for i in unknown])
+        return rows
+
+    @cached_property
+    def _label_meanings(self) -> IdIndex:
+        unique, first = self._label_index
+        return IdIndex(dict(zip(unique, first.tolist(), strict=True)))
 
     @cached_property
     def _label_index(self) -> tuple[pd.Index, NDArray[np.int64]]:

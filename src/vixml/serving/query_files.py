@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vixml.core.errors import DataError
-from vixml.ingestion.tables.files import Cell, Columns, one_text, read_blocks, split_cell
+from vixml.ingestion.benchmark.json_lines import read_lines
+from vixml.ingestion.encoding import as_text
+from vixml.ingestion.tables.cells import one_text
+from vixml.ingestion.tables.csv_text import Quoting
+from vixml.ingestion.tables.files import read_blocks, suffix_of
+from vixml.ingestion.tables.table import Table
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,9 @@ def query_blocks(
     id_column: str = "id",
     text_columns: Sequence[str] = ("text",),
     image_columns: Sequence[str] = ("images",),
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quoting: Quoting | None = None,
 ) -> Iterator[QueryBlock]:
     """Yield the queries of a file in blocks.
 
@@ -47,60 +56,73 @@ def query_blocks(
         id_column: Column of the ids.
         text_columns: Columns whose texts are joined by a space.
         image_columns: Columns of the image files; one that is not there holds none.
+        delimiter: Of a CSV; None finds it out, as for the next two.
+        encoding: Of a CSV.
+        quoting: Of a CSV.
 
     Raises:
         DataError: Missing or unreadable, without a text column, or a query without id.
     """
     number, is_named = 0, False
-    for table in _filled_blocks(file, size):
-        count = len(next(iter(table.values())))
-        is_named |= id_column in table
-        columns = [texts_of(file, table, name) for name in text_columns]
+    for table in _filled_blocks(file, size, delimiter=delimiter, encoding=encoding, quoting=quoting):
+        count = len(table)
+        is_named |= id_column in table.columns
+        columns = [texts_of(table, name) for name in text_columns]
         texts = [" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
         ids = [str(number + row) for row in range(1, count + 1)]
         if is_named:  # a block of JSON lines may lack what earlier ones have
-            ids = texts_of(file, table, id_column) if id_column in table else [""] * count
+            ids = table.ids(id_column) if id_column in table.columns else [""] * count
         if "" in ids:
             raise DataError(
                 f"a query has no `{id_column}`",
-                file=file,
+                **table.place(ids.index("")),
                 found=f"query {number + ids.index('') + 1}",
                 remedy="fill it.",
             )
         images: list[list[str]] = [[] for _ in ids]
         for name in image_columns:
-            for row, cell in enumerate(table.get(name, [])):
-                images[row].extend(split_cell(cell, "|;"))
+            for row, entries in enumerate(table.entries(name, "|;") if name in table.columns else ()):
+                images[row].extend(entries)
         yield QueryBlock(ids, texts, images)
         number += count
 
 
-def id_column(file: Path, names: Sequence[str], size: int = 65_536) -> Iterator[list[str]]:
-    """Yield one column of ids in blocks: the first of `names` that the file has, or its only column.
+def read_ids(file: Path, names: Sequence[str]) -> list[str]:
+    """Read a list of ids: the column of a table that is called like one of `names`, or a `.txt` of one id a line.
 
     Raises:
         DataError: Unreadable, or it is not clear which column is meant.
     """
-    for table in _filled_blocks(file, size):
-        present = [name for name in names if name in table] or (list(table) if len(table) == 1 else [])
-        yield texts_of(file, table, present[0] if present else names[0])
+    if suffix_of(file) == ".txt":
+        lines = [as_text(line).strip() for _, line in read_lines(file)]
+        is_header = bool(lines) and lines[0] in names
+        return [line for line in lines[is_header:] if line]
+    found: list[str] = []
+    for table in _filled_blocks(file, 65_536):
+        present = [name for name in names if name in table.columns]
+        if not present and len(table.columns) == 1:
+            present = list(table.columns)
+            if table.is_csv:  # its first line may be an id
+                raise DataError(
+                    "it is not clear whether the first line is an id or the name of the column",
+                    file=file,
+                    line=1,
+                    found=present[0],
+                    expected=f"a first line of {' or '.join(names)}",
+                    remedy=f"write `{names[0]}` above the ids, or call the file .txt: then every line is an id.",
+                )
+        found += [uid for uid in table.ids(present[0] if present else names[0]) if uid]
+    return found
 
 
-def texts_of(file: Path, table: Columns, name: str) -> list[str]:
+def texts_of(table: Table, name: str) -> list[str]:
     """Return a column as texts: 7.0 is `7`, a missing value the empty text, a list its entries joined by a space.
 
     Raises:
         DataError: There is no such column.
     """
-    if name not in table:
-        raise DataError(
-            f"there is no column `{name}`",
-            file=file,
-            found=", ".join(table),
-            remedy="rename the column, or name yours by the parameters `prediction.*_column`.",
-        )
-    return [one_text(cell) for cell in table[name]]
+    return [one_text(cell) for cell in table.column(name)]
 
 
-def _filled_blocks(file: Path, size: int) -> Iterator[dict[str, list[Cell]]]:
-    return (table for table in read_blocks(file, size) if any(table.values()))
+def _filled_blocks(file: Path, size: int, **how: Any) -> Iterator[Table]:
+    return (table for table in read_blocks(file, size, **how) if len(table))

@@ -55,7 +55,7 @@ def test_texts_beside_matrices(tmp_path, encoding, packed):
     assert layout_of(raw) == "sparse"
     found = ingest(raw, DataParams(), 0)
     check(found, ids=False)
-    assert found.report["repairs"].get("texts_read_as_latin1", 0) == (encoding == "latin-1")
+    assert found.report["repairs"].get("texts_read_as_cp1252", 0) == (encoding == "latin-1")
 
 
 @pytest.mark.parametrize("folder", ["raw_data", "raw_text", ""])

@@ -16,7 +16,8 @@ from PIL import Image
 from vixml.core.errors import ConfigError, DataError, VixmlError
 from vixml.data.sides import Side
 from vixml.ingestion.ingest import ingest
-from vixml.ingestion.tables.files import read_table, split_cell
+from vixml.ingestion.tables.cells import split_cell
+from vixml.ingestion.tables.files import read_table
 from vixml.ingestion.tables.read import read_tabular, write_tables
 from vixml.params.data.ingestion import DataParams
 from vixml.params.data.mapping import MappingParams

@@ -7,18 +7,20 @@ typed arrays, so that millions of points with tens of labels each fit.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from vixml.core.errors import DataError
 from vixml.data.ragged import offsets_of
+from vixml.ingestion.encoding import mark_of, open_bytes
 from vixml.ingestion.source import RawSide
 
 _MORE = "correct the line, or write the file again."
@@ -181,18 +183,22 @@ def read_json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (1-based number, bytes) of every line of a text file, gzipped or plain, without a byte order mark.
+    """Yield (1-based number, UTF-8) of every line of a text file, gzipped or plain, without a byte order mark.
+
+    A file with the mark of UTF-16 or UTF-32 is converted; any other is given as it is.
 
     Raises:
         DataError: The file cannot be read, or its gzip stream is broken.
     """
     number = 0
     try:
-        with file.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
-            for number, line in enumerate(stream, start=1):
+        with open_bytes(file) as stream:
+            encoding = mark_of(stream.read(4))
+            stream.seek(0)
+            lines: Iterable[bytes] = stream
+            if encoding not in (None, "utf-8-sig"):
+                lines = (line.encode() for line in io.TextIOWrapper(stream, encoding, newline="\n"))
+            for number, line in enumerate(lines, start=1):
                 yield number, line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DataError(
@@ -202,13 +208,15 @@ def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
             found=err,
             remedy="copy or download the file again.",
         ) from err
+    except UnicodeError as err:
+        raise DataError("the line is not of the file's encoding", file=file, line=number + 1, found=err) from err
     except OSError as err:
         raise DataError("the file cannot be read", file=file, found=err, remedy="check that it is there.") from err
 
 
 def _parse(file: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        item = json.loads(line.decode("utf-8"))
+        text = line.decode("utf-8")
     except UnicodeDecodeError as err:
         raise DataError(
             "the line is not UTF-8",
@@ -217,14 +225,50 @@ def _parse(file: Path, number: int, line: bytes) -> dict[str, Any]:
             found=f"byte 0x{line[err.start]:02x} at position {err.start}",
             remedy="convert the file, for instance with `iconv -f latin1 -t utf-8`.",
         ) from err
-    except (ValueError, RecursionError) as err:
-        raise DataError(
-            "the line is not valid JSON", file=file, line=number, found=err, expected="one JSON object", remedy=_MORE
-        ) from err
+    item = parse_json(file, number, text)
     if not isinstance(item, dict):
         raise DataError(
             "the line is not a JSON object", file=file, line=number, found=type(item).__name__, remedy=_MORE
         )
+    return item
+
+
+def parse_json(file: Path, number: int | None, text: str) -> Any:
+    """Return what a JSON text says.
+
+    Args:
+        file: Where it is from.
+        number: Its line there.
+        text: The JSON.
+
+    Raises:
+        DataError: It is no JSON, or an object in it has two fields of one name, of which JSON readers drop the first.
+    """
+    try:
+        item = json.loads(text)
+        # Every field has `":`; as many of them as fields, and no space before a colon: no field is repeated
+        if not isinstance(item, dict) or text.count('":') != len(item) or " :" in text or "\t:" in text:
+            json.loads(text, object_pairs_hook=_unique_fields)
+    except _RepeatedFieldError as err:
+        raise DataError(
+            f"the field `{err}` occurs twice", file=file, line=number, found=text[:120], remedy=_MORE
+        ) from err
+    except (ValueError, RecursionError) as err:
+        raise DataError(
+            "the line is not valid JSON", file=file, line=number, found=err, expected="one JSON object", remedy=_MORE
+        ) from err
+    return item
+
+
+class _RepeatedFieldError(Exception):
+    """A field of an object occurs twice."""
+
+
+def _unique_fields(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    item = dict(fields)
+    if len(item) != len(fields):
+        seen: set[str] = set()
+        raise _RepeatedFieldError(next(name for name, _ in fields if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
     return item
 
 

@@ -16,6 +16,7 @@ from vixml.data.sides import SHORT_NAMES, Side
 from vixml.ingestion.benchmark.json_lines import read_lines
 from vixml.ingestion.benchmark.layouts import find_matrix, find_texts
 from vixml.ingestion.benchmark.sparse_matrix import read_sparse_text
+from vixml.ingestion.encoding import as_text
 from vixml.ingestion.source import RawSide
 
 _ARROW = b"->"
@@ -26,11 +27,11 @@ _REMEDY = "check that texts and matrices are complete and of the same release."
 def read_texts(file: Path, repairs: Counter[str]) -> tuple[list[str], list[str]]:
     """Return ids and texts of the items of one side.
 
-    A line that is not UTF-8 is read as latin-1, in which several published files are written.
+    A line that is not UTF-8 is read as cp1252, the larger latin-1, in which several published files are written.
 
     Args:
         file: Text lines, plain or gzipped.
-        repairs: Gets `texts_read_as_latin1`.
+        repairs: Gets `texts_read_as_cp1252`.
 
     Raises:
         DataError: Unreadable, no line at all, an id that occurs twice, or a line without id among lines with ids.
@@ -117,5 +118,5 @@ def _decoded(line: bytes, repairs: Counter[str]) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
-        repairs["texts_read_as_latin1"] += 1
-        return line.decode("latin-1")
+        repairs["texts_read_as_cp1252"] += 1
+        return as_text(line)

@@ -18,6 +18,7 @@ from vixml.core.directories import atomic_file
 from vixml.core.errors import ConfigError
 from vixml.params.data.mapping import MappingParams
 
+_NOT_SHOWN = ("file", "delimiter", "encoding", "quoting", "image_folder", "separators", "label_separators")
 _RESERVED = ("base", "local", "demo")
 
 
@@ -29,7 +30,15 @@ def describe(mapping: MappingParams) -> list[tuple[str, str, str]]:
         rows.append((name, table.file if table else _absent(name), f"--{name} FILE"))
         singular = {"queries": "query", "labels": "label", "pairs": "pair"}[name]
         for field, value in table.model_dump().items() if table else ():
-            if field not in ("file", "delimiter", "encoding", "image_folder", "separators", "label_separators"):
+            if field not in (
+                "file",
+                "delimiter",
+                "encoding",
+                "quoting",
+                "image_folder",
+                "separators",
+                "label_separators",
+            ):
                 option = "--test-queries FILE" if field == "test_file" else f"--{singular}-{field} COLUMN"
                 shown = ", ".join(value) if isinstance(value, list) else value
                 rows.append((f"  {field}", shown or "(none)", option))

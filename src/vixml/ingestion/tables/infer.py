@@ -6,28 +6,35 @@ the user says (`choices`) stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from vixml.core.errors import DataError, invalid_settings
+from vixml.core.errors import DataError, invalid_settings, shown
 from vixml.ingestion.tables.files import is_table, read_table
 from vixml.ingestion.tables.items import is_url
 from vixml.ingestion.tables.profile import Column, Profile, words_of
+from vixml.ingestion.tables.separators import label_separators
 from vixml.params.data.mapping import MappingParams
 
 CHOICES = (
     *("queries", "test_queries", "labels", "pairs"),
-    *("query_id", "query_text", "query_images", "query_labels"),
+    *("query_id", "query_text", "query_images", "query_labels", "label_separators"),
     *("label_id", "label_text", "label_images"),
     *("pair_query", "pair_label", "pair_weight"),
     *("split_by", "split_column", "test_fraction"),
+    *("delimiter", "encoding", "quoting"),
 )
-"""What a user may fix: files, columns, and the split. `*_text` and `*_images` are lists."""
+"""What a user may fix: files, columns, the split, and how CSV is written. `*_text` and `*_images` are lists."""
 
+FORMAT = ("delimiter", "encoding", "quoting")
+
+_PART = re.compile(r"(\d+)-of-(\d+)")
 _ENOUGH = 0.5  # share of a column's entries that must be keys of the other table
 _NOT_TABLES = ("images", "groups", "img_urls", "downloaded", "attribution", "requirements", "readme")
 
@@ -55,8 +62,8 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
         DataError: There is no table, one cannot be read, or no pairs can be found.
         ConfigError: The choices do not go together.
     """
-    fixed = {name: value for name, value in (choices or {}).items() if value}
-    profiles = _profiles(folder, [fixed[name] for name in CHOICES[:4] if name in fixed])
+    fixed = {name: value for name, value in (choices or {}).items() if value or value == ""}
+    profiles = _profiles(folder, fixed)
     test = _test_twin(profiles, fixed)
     others = {name: profile for name, profile in profiles.items() if test is None or name != test}
     queries, labels, pairs = _roles(others, fixed)
@@ -68,27 +75,52 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
     if pairs is not None:
         raw["pairs"] = _pair_table(pairs, queries, labels, raw, fixed)
     raw["split"] = _split(queries, pairs, test, fixed)
+    for table in ("queries", "labels", "pairs"):
+        if table in raw:
+            raw[table].update({name: fixed[name] for name in FORMAT if name in fixed})
     try:
         return MappingParams.model_validate(raw)
     except ValidationError as err:
         raise invalid_settings(err, "the choices do not go together", remedy="see docs/own_data.md.") from err
 
 
-def _profiles(folder: Path, wanted: list[str]) -> dict[str, Profile]:
+def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
+    """Read the tables that may have a role: those that the user names, or all that can be read."""
     if not folder.is_dir():
         raise DataError("there is no such folder", file=folder)
-    files = {path.relative_to(folder).as_posix(): path for path in sorted([*folder.glob("*"), *folder.glob("*/*")])}
-    found = [name for name, path in files.items() if path.is_file() and is_table(path)]
-    found = [name for name in found if Path(name).name.split(".")[0].lower() not in _NOT_TABLES]
-    chosen = list(dict.fromkeys([*wanted, *found]))
-    if not chosen:
+    how: dict[str, Any] = {name: fixed.get(name) for name in FORMAT}
+    wanted = list(dict.fromkeys(fixed[name] for name in CHOICES[:4] if name in fixed))
+    profiles = {name: Profile.of(name, read_table(folder / name, **how)) for name in wanted}
+    refused: list[str] = []
+    for name in _candidates(folder):
+        if name in profiles or any(fnmatch(name, pattern) for pattern in wanted):
+            continue
+        try:
+            profiles[name] = Profile.of(name, read_table(folder / name, **how))
+        except DataError as err:  # a licence or a description; where it is a table, no pairs will be found
+            refused.append(str(err))
+    if not profiles:
         raise DataError(
             "the folder holds no table",
             file=folder,
-            found=", ".join(list(files)[:8]) or "nothing",
+            found="; ".join(refused)
+            or ", ".join(shown(path.name) for path in sorted(folder.iterdir())[:8])
+            or "nothing",
             expected="CSV, TSV, Parquet or JSON lines",
         )
-    return {name: Profile.of(name, read_table(folder / name)) for name in chosen}
+    return profiles
+
+
+def _candidates(folder: Path) -> list[str]:
+    """Return the names of the files that may be tables, relative to the folder; parts of one table as one pattern."""
+    names: dict[str, None] = {}
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or not is_table(path) or shown(name) != name:
+            continue
+        if path.name.split(".")[0].lower() not in _NOT_TABLES:
+            names[_PART.sub(lambda match: f"{'?' * len(match[1])}-of-{match[2]}", name)] = None
+    return list(names)
 
 
 def _test_twin(profiles: dict[str, Profile], fixed: dict[str, Any]) -> str | None:
@@ -112,7 +144,7 @@ def _references(profile: Profile, others: dict[str, Profile]) -> list[_Reference
             continue
         best = max(
             (
-                (column.share_within(key.values, "|;"), _affinity(column, other, key), -position, column, key)
+                (_share(column, key), _affinity(column, other, key), -position, column, key)
                 for position, column in enumerate(profile.columns.values())
                 if not (column.is_image or column.is_split or column.says("weight"))
                 for key in other.keys
@@ -123,6 +155,12 @@ def _references(profile: Profile, others: dict[str, Profile]) -> list[_Reference
         if best is not None and best[0] >= _ENOUGH:
             found.append(_Reference(best[3], other, best[4]))
     return found
+
+
+def _share(column: Column, key: Column) -> float:
+    """Return the share of a column's entries that are keys, whatever separates them."""
+    share = column.share_within(key.values, "|;")
+    return share if share >= _ENOUGH else column.share_within(key.values, "|;,")
 
 
 def _affinity(column: Column, other: Profile, key: Column) -> int:
@@ -215,7 +253,8 @@ def _query_table(
         table["labels"] = fixed.get("query_labels") or _labels_column(queries, labels, uid)
         column = queries.columns.get(table["labels"])
         if column is not None:
-            table["label_separators"] = _label_separator(column, labels)
+            guess = label_separators(column, labels)
+            table["label_separators"] = fixed.get("label_separators", guess)
     without = {table.get("labels")} - set(fixed.get("query_text", ()))
     rest = Profile(queries.name, {name: column for name, column in queries.columns.items() if name not in without})
     return {**_item_table(folder, rest, uid, fixed, "query"), **table}
@@ -254,18 +293,6 @@ def _labels_column(queries: Profile, labels: Profile | None, uid: str | None) ->
             remedy="name it: --pairs FILE, or --query-labels COLUMN.",
         )
     return max(named, key=lambda column: column.is_list).name
-
-
-def _label_separator(column: Column, labels: Profile | None) -> str:
-    """Return the character that separates labels in a cell; empty where a cell is one label."""
-    candidates = ("", "|", ";", ",")
-    if labels is not None:
-        values = [key.values for key in labels.keys]
-        return max(
-            candidates, key=lambda sign: max((column.share_within(known, sign) for known in values), default=0.0)
-        )
-    cells = [cell for cell in column.sample if isinstance(cell, str)]
-    return next((s for s in "|;," if sum(s in cell for cell in cells) >= max(1, 0.1 * len(cells))), "")
 
 
 def _pair_table(

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from vixml.core.errors import DataError
+from vixml.data.ids import IdIndex
 from vixml.ingestion.manifests import locate_image
-from vixml.ingestion.tables.files import Table, one_text, split_cell
+from vixml.ingestion.tables.cells import one_text
+from vixml.ingestion.tables.table import Table
 from vixml.params.data.mapping import ItemTableParams
 
 DOWNLOADED = "images/downloaded.csv"
@@ -109,6 +111,9 @@ class Items:
     texts: list[str] = field(default_factory=list)
     images: list[list[str]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.index = IdIndex(self.row_of)
+
     def add(self, uid: str, text: str) -> int:
         """Return the number of the item `uid`; a new one gets the text."""
         number = self.row_of.setdefault(uid, len(self.texts))
@@ -129,16 +134,16 @@ class Items:
         num_rows = len(table)
         uids = [str(len(self.texts) + row) for row in range(num_rows)]
         if params.id is not None:
-            uids = [one_text(cell).strip() for cell in table.column(params.id)]
+            uids = table.ids(params.id)
         text_columns = [table.column(name) for name in params.text]
-        image_columns = [table.column(name) for name in params.images]
+        image_columns = [list(table.entries(name, params.separators)) for name in params.images]
         before, numbers = len(self.texts), []
         for row, uid in enumerate(uids):
             if not uid:
                 numbers.append(-1)
                 continue
             number = self.add(uid, " ".join(one_text(column[row]) for column in text_columns))
-            names = [name for column in image_columns for name in split_cell(column[row], params.separators)]
+            names = [name for column in image_columns for name in column[row]]
             images.add(self.images[number], names, folder=params.image_folder, table=table, row=row)
             numbers.append(number)
         without = sum(number < 0 for number in numbers)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
 from vixml.data.sides import Side
-from vixml.ingestion.tables.files import Cell, Table, one_text, split_cell
+from vixml.ingestion.tables.cells import one_text
 from vixml.ingestion.tables.items import Items
+from vixml.ingestion.tables.table import Table
 from vixml.params.data.mapping import PairTableParams, SplitParams
 
 SPLIT_NAMES = {
@@ -53,7 +54,7 @@ class Pairs:
 
     def add(self, query: int, name: str, weight: float = 1.0, side: int | None = None) -> None:
         """Add one pair, or count why it is none."""
-        label = self.labels.add(name, name) if self.open_labels else self.labels.row_of.get(name)
+        label = self.labels.add(name, name) if self.open_labels else self.labels.index.find(name)
         if label is None:
             self._unknown("label", name)
             return
@@ -63,12 +64,20 @@ class Pairs:
         if side is not None:
             self.side.append(side)
 
-    def read_column(self, cells: list[Cell], queries: list[int], separators: str) -> None:
-        """Take the labels that each row of a query table lists."""
-        for cell, query in zip(cells, queries, strict=True):
-            if query >= 0:
-                for name in split_cell(cell, separators):
-                    self.add(query, name)
+    def read_column(self, table: Table, column: str, queries: list[int], separators: str) -> None:
+        """Take the labels that each row of a query table lists; a cell that is a known label as a whole is that one.
+
+        Raises:
+            DataError: The column is missing, or a list in it is not all there.
+        """
+        cells = table.column(column)
+        known = {} if self.open_labels else self.labels.row_of
+        for cell, names, query in zip(cells, table.entries(column, separators), queries, strict=True):
+            if query < 0:
+                continue
+            is_one = len(names) > 1 and isinstance(cell, str) and cell.strip() in known
+            for name in [str(cell).strip()] if is_one else names:
+                self.add(query, name)
 
     def read_table(self, table: Table, params: PairTableParams, queries: Items, split_column: str | None) -> None:
         """Take a table of pairs.
@@ -76,14 +85,13 @@ class Pairs:
         Raises:
             DataError: A column is missing, a weight is no number of at least 0, or a split is unknown.
         """
-        names = [one_text(cell).strip() for cell in table.column(params.query)]
-        label_cells = table.column(params.label)
+        names = table.ids(params.query)
+        label_cells = table.entries(params.label, "")
         weights = table.column(params.weight) if params.weight else None
         sides = split_sides(table, split_column) if split_column else None
-        for row, (name, cell) in enumerate(zip(names, label_cells, strict=True)):
-            labels = [cell.strip()] if isinstance(cell, str) else split_cell(cell, "")
-            query = queries.row_of.get(name)
-            if not name or not any(labels):
+        for row, (name, labels) in enumerate(zip(names, label_cells, strict=True)):
+            query = queries.index.find(name)
+            if not name or not labels:
                 self.counts["pairs_with_empty_cell"] += 1
             elif query is None:
                 self._unknown("query", name)
@@ -110,8 +118,7 @@ def split_sides(table: Table, column: str) -> list[int]:
         row = sides.index(None)
         raise DataError(
             f"the split in column `{column}` is unknown",
-            file=table.file,
-            line=table.line(row),
+            **table.place(row),
             found=table.column(column)[row] or "an empty cell",
             expected="train, validation or test",
             remedy="correct the column, or choose another `data.mapping.split`.",
@@ -153,8 +160,7 @@ def _weight(table: Table, row: int, text: str) -> float:
     if not (0.0 <= weight < float(np.finfo(np.float32).max)):
         raise DataError(
             "a weight is not a number of at least 0",
-            file=table.file,
-            line=table.line(row),
+            **table.place(row),
             found=text,
             expected="a number; 1 for a plain relevant pair",
             remedy="correct the column, or leave `data.mapping.pairs.weight` out.",

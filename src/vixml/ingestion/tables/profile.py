@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from vixml.ingestion.tables.files import Cell, Table, one_text, split_cell
+from vixml.data.ids import canonical_id
+from vixml.ingestion.tables.cells import Cell, CellError, one_text, split_cell
 from vixml.ingestion.tables.items import is_url
 from vixml.ingestion.tables.pairs import SPLIT_NAMES
+from vixml.ingestion.tables.table import Table
 
 _WORDS = {
     "id": "id uid ids uids key sku asin code nr no num number identifier ref isbn ean gtin",
@@ -49,10 +51,12 @@ class Column:
     Args:
         name: Its name.
         cells: All its cells.
+        is_repeated: Whether the table has several columns of this name.
     """
 
     name: str
     cells: list[Cell]
+    is_repeated: bool = False
 
     def says(self, kind: str) -> bool:
         """Tell whether the name has a word of this kind."""
@@ -65,8 +69,8 @@ class Column:
 
     @cached_property
     def values(self) -> set[str]:
-        """All different texts."""
-        return {one_text(cell).strip() for cell in self.cells} - {""}
+        """All different texts, as ids are compared."""
+        return {canonical_id(one_text(cell)) for cell in self.cells} - {""}
 
     @cached_property
     def is_key(self) -> bool:
@@ -105,13 +109,27 @@ class Column:
 
     def entries(self, separators: str) -> list[str]:
         """Return the entries of the sampled cells."""
-        return [entry for cell in self.sample for entry in split_cell(cell, separators)]
+        return [entry for cell in self.sample for entry in self.entries_of(cell, separators)]
+
+    def entries_of(self, cell: Cell, separators: str) -> list[str]:
+        """Return the entries of one cell; none where it cannot be taken apart."""
+        try:
+            if self.is_repeated and not isinstance(cell, str):
+                return [entry for part in cell for entry in split_cell(part, separators)]
+            return split_cell(cell, separators)
+        except CellError:
+            return []
 
     def share_within(self, values: Iterable[str], separators: str = "") -> float:
-        """Return the share of the sampled entries that are among `values`."""
+        """Return the share of the sampled entries that are among `values`; a cell may be one of them as a whole."""
         known = values if isinstance(values, set) else set(values)
-        entries = self.entries(separators)
-        return sum(entry in known for entry in entries) / len(entries) if entries else 0.0
+        hits = count = 0
+        for cell in self.sample:
+            is_one = canonical_id(one_text(cell)) in known
+            entries = [one_text(cell)] if is_one else self.entries_of(cell, separators)
+            hits += is_one or sum(canonical_id(entry) in known for entry in entries)
+            count += len(entries)
+        return hits / count if count else 0.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,9 @@ class Profile:
     @classmethod
     def of(cls, name: str, table: Table) -> Profile:
         """Profile a table."""
-        return cls(name, {column: Column(column, cells) for column, cells in table.columns.items()})
+        return cls(
+            name, {n: Column(n, cells, n in table.repeated) for n, cells in table.columns.items() if n not in table.odd}
+        )
 
     def says(self, kind: str) -> bool:
         """Tell whether the file's name has a word of this kind."""

@@ -20,9 +20,10 @@ from vixml.core.errors import DataError
 from vixml.data.ragged import offsets_of
 from vixml.data.sides import QUERY_SIDES, Side
 from vixml.ingestion.source import RawSide, Source
-from vixml.ingestion.tables.files import Table, read_table
+from vixml.ingestion.tables.files import read_table
 from vixml.ingestion.tables.items import Images, Items
 from vixml.ingestion.tables.pairs import Pairs, split_by_rule, split_sides
+from vixml.ingestion.tables.table import Table
 from vixml.params.data.mapping import MappingParams, TableParams
 
 
@@ -134,7 +135,9 @@ def _plain(value: Any) -> Any:
 
 
 def _read(root: Path, params: TableParams, file: str | None = None) -> Table:
-    return read_table(root / (file or params.file), delimiter=params.delimiter, encoding=params.encoding)
+    return read_table(
+        root / (file or params.file), delimiter=params.delimiter, encoding=params.encoding, quoting=params.quoting
+    )
 
 
 def _read_queries(
@@ -156,7 +159,7 @@ def _read_queries(
         table = _read(root, params, name)
         numbers = queries.read(table, params, images)
         if params.labels is not None:
-            pairs.read_column(table.column(params.labels), numbers, params.label_separators)
+            pairs.read_column(table, params.labels, numbers, params.label_separators)
         column_is_here = split.column is not None and (split.column in table.columns or mapping.pairs is None)
         if column_is_here and split.column is not None:
             for number, side in zip(numbers, split_sides(table, split.column), strict=True):

@@ -13,11 +13,14 @@ class TableParams(Params):
     """One table: CSV or TSV with any delimiter, Parquet, or JSON lines; text formats may be gzipped."""
 
     file: str = Field(min_length=1)
-    """File, relative to `data_root`."""
+    """File, relative to `data_root`; a pattern such as `train-*.parquet` where the table is in several files."""
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     """Character between two cells of a CSV; null finds it out."""
     encoding: str | None = None
     """Text encoding of a CSV, for instance `cp1252`; null is UTF-8 (UTF-16 with its mark), else cp1252."""
+    quoting: Literal["csv", "none"] | None = None
+    """`csv`: a cell that begins with a quote mark ends with the next single one; `none`: quote marks are part of the
+    text; null finds it out from the whole file."""
 
 
 class ItemTableParams(TableParams):
