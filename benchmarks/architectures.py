@@ -42,7 +42,7 @@ def backbone(name: str) -> tuple[PreTrainedModel, InputTemplate]:
             intermediate_size=11_008,
             use_cache=False,
         )
-        return with_lora(AutoModel.from_config(config, dtype=torch.bfloat16), rank=64), DECODER
+        return with_lora(AutoModel.from_config(config, dtype=torch.bfloat16), rank=256), DECODER
     return AutoModel.from_pretrained(name, local_files_only=True), InputTemplate()
 
 

@@ -172,10 +172,18 @@ def measure(trainer: Trainer, steps: int, device: torch.device) -> tuple[dict[st
         trainer.state.epoch_means.add(terms)
     synchronise(device)
     spent["step"] = time.perf_counter() - started
-    linear = [m for m in trainer.state.model.embedder.backbone.modules() if type(m).__name__ == "Linear"]
+    linear = linear_layers(trainer.state.model.embedder.backbone)
     # forward, gradient of the inputs, gradient of the weights where they are trained: 2 operations a weight and token
     flops_a_token = sum(m.weight.numel() * 2 * (3 if m.weight.requires_grad else 2) for m in linear)
     return {name: value / steps for name, value in spent.items()}, flops_a_token * tokens / steps
+
+
+def linear_layers(model: torch.nn.Module) -> list[torch.nn.Linear]:
+    """Return the linear layers of a network, adapters among them, each once.
+
+    An adapter's wrapper is called `Linear` too and shows its base layer's weight as its own.
+    """
+    return [module for module in model.modules() if type(module) is torch.nn.Linear]
 
 
 def matmul_rate(device: torch.device, *, bf16: bool) -> float:
