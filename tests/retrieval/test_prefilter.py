@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 from tests.oracles import search as oracle
 
-from vixml.retrieval import prefilter
+from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval import exact, prefilter
 from vixml.retrieval.exact import top_k
+from vixml.retrieval.index import build_index
 from vixml.retrieval.prefilter import Bfloat16Prefilter
 
 
@@ -70,9 +72,25 @@ def test_a_scan_settles_nearly_every_query() -> None:
     """On vectors like embeddings the first guess is right, so the plain search has nothing left to do."""
     generator = np.random.default_rng(0)
     queries, labels = (generator.standard_normal((n, 32)).astype(np.float32) for n in (300, 20_000))
-    scan = Bfloat16Prefilter(labels, 20)
+    scan = Bfloat16Prefilter(labels)
     scores, ids = np.zeros((300, 20), np.float32), np.zeros((300, 20), np.int64)
-    left = scan.search(torch.from_numpy(queries), None, scores, ids)
+    left = scan.search(torch.from_numpy(queries), 20, None, scores, ids)
     assert len(left) < 3
     done = np.setdiff1d(np.arange(300), left)
     np.testing.assert_array_equal(ids[done], oracle.top_k(queries, labels, 20, None)[1][done])
+
+
+def test_an_index_makes_its_labels_ready_once() -> None:
+    """However often it is searched, neither a copy on a device nor the norms of a scan are made again."""
+    generator = np.random.default_rng(0)
+    queries, labels = (generator.standard_normal((n, 16)).astype(np.float32) for n in (300, 2000))
+    index = build_index(labels, RetrievalParams())
+    with (
+        mock.patch.multiple(prefilter, _MIN_LABELS=1, _MIN_QUERIES=1, _SPARSE=64, cpu_has_bf16=lambda: True),
+        mock.patch.object(exact, "resident", side_effect=exact.resident) as moved,
+        mock.patch.object(exact, "Bfloat16Prefilter", side_effect=Bfloat16Prefilter) as scans,
+    ):
+        scans.pays = Bfloat16Prefilter.pays
+        for k in (10, 20):
+            np.testing.assert_array_equal(index.search(queries, k)[1], oracle.top_k(queries, labels, k, None)[1])
+    assert moved.call_count == scans.call_count == 1

@@ -68,10 +68,13 @@ def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(
     np.testing.assert_array_equal(table.duplicates.values, np.load(folder / "near_duplicates.npy"))
     np.testing.assert_array_equal(table.labels, np.load(folder / "mined_labels.npy"))
 
+    monkeypatch.setattr("vixml.training.state._MONITORED", 10)
     without = changed(inputs, batching={"mined_per_query": 0})
     train(without, tmp_path / "without")
     warmup, refreshed = (open_sealed(tmp_path / "without" / name) for name in ("warmup", "hard_negatives"))
-    assert not list(refreshed.path.glob("near_duplicate*")), "nobody draws from them"
+    assert not (refreshed.path / "mined_labels.npy").exists(), "nobody draws from them"
+    assert np.load(refreshed.path / "monitored_labels.npy").shape == (10, 4)
+    assert refreshed.meta["queries"] == 10, "mined for the report alone"
     with pytest.raises(StateError, match=r"do not say what was left out.*hard_negative_refresh"):
         stages.train_hard(inputs, warmup, refreshed, WorkDirectory(tmp_path / "again"))
 

@@ -96,21 +96,25 @@ def mine_labels(
 def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.csr_matrix) -> NDArray[np.float32]:
     """Return how similar each found label's text is to the most similar relevant label's, float32 [n, k]; -1 for none.
 
+    One product a query: [k, d] by [d, its relevant labels]. Pair by pair a label found would be read once for each of
+    them.
+
     Args:
         found: Label ids [n, k], -1 for none.
         texts: Unit embeddings [L, d].
         relevance: Relevance [n, L].
     """
-    depth, device = found.shape[1], texts.device
-    row = torch.from_numpy(np.repeat(np.arange(len(found)), np.diff(relevance.indptr))).to(device)
-    positive = torch.from_numpy(relevance.indices.astype(np.int64)).to(device)
-    candidate = torch.from_numpy(found).to(device)
-    most = torch.full(found.shape, -1.0, device=device)
-    step = max(1, _VALUES // (depth * texts.shape[1]))
-    for begin in range(0, len(row), step):
-        rows, ours = row[begin : begin + step], texts[positive[begin : begin + step]]
-        theirs = texts[candidate[rows].clamp(min=0)]
-        similarity = torch.bmm(theirs, ours[:, :, None])[:, :, 0]
-        most.scatter_reduce_(0, rows[:, None].expand(-1, depth), similarity, "amax")
-    result: NDArray[np.float32] = most.cpu().numpy()
-    return result
+    device, counts = texts.device, np.diff(relevance.indptr).astype(np.int64)
+    most = np.full(found.shape, -1.0, dtype=np.float32)
+    order = np.argsort(counts, kind="stable")  # queries of about as many relevant labels side by side: little padding
+    order = order[np.searchsorted(counts[order], 0, side="right") :]
+    while len(order):
+        widest = int(counts[order[-1]])
+        fit = max(1, _VALUES // ((found.shape[1] + widest) * texts.shape[1]))
+        rows, order = order[-fit:], order[:-fit]
+        place = np.minimum(np.arange(widest), counts[rows, None] - 1)  # a row's last label fills it up
+        positive = torch.from_numpy(relevance.indices[relevance.indptr[rows, None] + place].astype(np.int64)).to(device)
+        candidate = torch.from_numpy(found[rows]).to(device).clamp(min=0)
+        similarity = torch.bmm(texts[candidate], texts[positive].mT).amax(dim=2)
+        most[rows] = similarity.cpu().numpy()
+    return most

@@ -6,6 +6,7 @@ An index is saved as a small folder (`index.json` beside `vectors.npy` or `index
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.data.ragged import ragged_indices
 from vixml.params.retrieval import RetrievalParams
-from vixml.retrieval.exact import top_k
+from vixml.retrieval.exact import ExactSearch
 
 SearchResult = tuple[NDArray[np.float32], NDArray[np.int64]]
 _FEW = 8  # excluded pairs of a row that are looked for one by one, in blocks of so many numbers
@@ -78,15 +79,16 @@ class ExactIndex:
 
     def search(self, queries: NDArray[Any], k: int, *, exclude: sp.csr_matrix | None = None) -> SearchResult:
         """See `LabelIndex.search`; equal scores are ordered by label id."""
-        return top_k(
-            queries,
-            self.vectors,
-            k,
-            exclude=exclude,
-            query_block=self.params.query_block,
-            label_block=self.params.label_block,
-            device=self.device,
+        return self._search.top_k(
+            queries, k, exclude=exclude, query_block=self.params.query_block, label_block=self.params.label_block
         )
+
+    @cached_property
+    def _search(self) -> ExactSearch:
+        """What is kept from search to search: on a GPU the vectors themselves."""
+        import torch
+
+        return ExactSearch(self.vectors, torch.device(self.device or "cpu"))
 
     def save(self, folder: Path) -> None:
         """Write `vectors.npy` and `index.json`."""

@@ -45,16 +45,15 @@ class Bfloat16Prefilter:
 
     Args:
         labels: Label vectors [L, D], of any float type; array, memory map or tensor on the CPU.
-        depth: Labels wanted for each query.
 
     Raises:
         DataError: A label vector is not finite.
     """
 
-    def __init__(self, labels: Any, depth: int) -> None:
+    def __init__(self, labels: Any) -> None:
         import torch
 
-        self._labels, self._depth = labels, depth
+        self._labels = labels
         self._plain = _plain(labels)
         self._norm = self._error = 0.0  # the largest of a label, and of its rounding error
         cpu = torch.device("cpu")
@@ -65,26 +64,25 @@ class Bfloat16Prefilter:
             self._error = max(self._error, float((block - block.bfloat16()).norm(dim=1).max()))
         self._sample = floats(labels[:: -(-len(labels) // _SAMPLE)], cpu).bfloat16()
 
-    @classmethod
-    def where_it_pays(cls, labels: Any, num_queries: int, depth: int, device: torch.device) -> Bfloat16Prefilter | None:
-        """Return a search, or None where the plain one is as fast: a GPU, few labels or queries, no bfloat16."""
+    @staticmethod
+    def pays(labels: Any, num_queries: int, depth: int, device: torch.device) -> bool:
+        """Tell whether it is faster than the plain search: on a CPU with bfloat16, for many labels and queries."""
         import torch
 
         if device.type != "cpu" or not isinstance(labels, np.ndarray | torch.Tensor):
-            return None
+            return False
         count, width = labels.shape
         large = count >= max(_MIN_LABELS, _SPARSE * depth) and num_queries >= _MIN_QUERIES and width <= _MAX_WIDTH
-        if not large or not torch.backends.mkldnn.is_available() or not cpu_has_bf16():
-            return None
-        return cls(labels, depth)
+        return large and torch.backends.mkldnn.is_available() and cpu_has_bf16()
 
     def search(
-        self, query_bd: torch.Tensor, exclude: sp.csr_matrix | None, scores: NDArray[Any], ids: NDArray[Any]
+        self, query_bd: torch.Tensor, depth: int, exclude: sp.csr_matrix | None, scores: NDArray[Any], ids: NDArray[Any]
     ) -> NDArray[np.int64]:
         """Search a block of queries.
 
         Args:
             query_bd: Queries float32 [b, D].
+            depth: Labels wanted for each query.
             exclude: Pairs that must not be found, CSR [b, L], or nothing.
             scores: Takes the scores of the queries that were settled [>= b, >= depth].
             ids: Takes their labels.
@@ -100,34 +98,36 @@ class Bfloat16Prefilter:
         norm, error = (vectors.norm(dim=1, keepdim=True) for vectors in (query_bd, query_bd - half))
         # q.l differs from the product of the rounded vectors by (q - q').l + q'.(l - l')
         margin = _SAFE * (error * self._norm + (norm + error) * self._error + norm * self._norm * width * _ADDING)
-        cut = _surely_below(self._first_guess(half), margin)
-        rough = self._candidates(half, cut, exclude) if bool(torch.isfinite(cut).all()) else None
-        if rough is None or rough.shape[1] < self._depth:
+        cut = _surely_below(self._first_guess(half, depth), margin)
+        rough = self._candidates(half, cut, depth, exclude) if bool(torch.isfinite(cut).all()) else None
+        if rough is None or rough.shape[1] < depth:
             return np.arange(len(query_bd))
         # NaN, which is neither above nor below, where a query has too few
-        edge = _surely_below(scores_of(torch.topk(rough, self._depth, dim=1).values[:, -1:]), margin)
+        edge = _surely_below(scores_of(torch.topk(rough, depth, dim=1).values[:, -1:]), margin)
         settled = torch.nonzero((edge >= cut)[:, 0]).squeeze(1)
-        self._settle(query_bd, rough, edge, settled, scores, ids)
+        self._settle(query_bd, rough, edge, settled, scores[:, :depth], ids[:, :depth])
         left = np.ones(len(query_bd), dtype=bool)
         left[settled.numpy()] = False
         return np.flatnonzero(left)
 
-    def _first_guess(self, half: torch.Tensor) -> torch.Tensor:
+    def _first_guess(self, half: torch.Tensor, depth: int) -> torch.Tensor:
         """Return a score [b, 1] that a few more than `depth` labels will probably reach, judging by a sample."""
         import torch
 
         score = half @ self._sample.T
-        rank = int(1.5 * self._depth * len(self._sample) / len(self._labels)) + 5
+        rank = int(1.5 * depth * len(self._sample) / len(self._labels)) + 5
         return torch.topk(score.float(), rank, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
 
-    def _candidates(self, half: torch.Tensor, cut: torch.Tensor, exclude: sp.csr_matrix | None) -> torch.Tensor | None:
+    def _candidates(
+        self, half: torch.Tensor, cut: torch.Tensor, depth: int, exclude: sp.csr_matrix | None
+    ) -> torch.Tensor | None:
         """Return the keys of all rounded scores that reach `cut` [b, 1], as [b, most of a query].
 
         A query that has too many gets none; where all together have, there is no result.
         """
         import torch
 
-        rows, keys, room = [], [], _CROWD * self._depth * len(half)
+        rows, keys, room = [], [], _CROWD * depth * len(half)
         bound = cut.bfloat16()
         bound = torch.where(bound.float() > cut, torch.nextafter(bound, torch.full_like(bound, -torch.inf)), bound)
         tile = torch.empty(len(half) * _BLOCK, dtype=torch.bfloat16)
@@ -145,7 +145,7 @@ class Bfloat16Prefilter:
             if room < 0:
                 return None
         row, key = torch.cat(rows), torch.cat(keys)
-        few = torch.bincount(row, minlength=len(half))[row] <= _CROWD * self._depth
+        few = torch.bincount(row, minlength=len(half))[row] <= _CROWD * depth
         return side_by_side(row[few], key[few], len(half))
 
     def _settle(
@@ -164,9 +164,9 @@ class Bfloat16Prefilter:
         row, place = torch.nonzero(scores_of(rough) >= edge[settled], as_tuple=True)
         label = scores_and_labels(rough[row, place])[1]
         score = self._exact(query_bd, row, label)
-        best = torch.topk(side_by_side(row, keys_of(score, label), len(rough)), self._depth, dim=1).values
+        best = torch.topk(side_by_side(row, keys_of(score, label), len(rough)), scores.shape[1], dim=1).values
         done, found = settled.numpy(), scores_and_labels(best)
-        scores[done, : self._depth], ids[done, : self._depth] = (part.numpy() for part in found)
+        scores[done], ids[done] = (part.numpy() for part in found)
 
     def _exact(self, query_bd: torch.Tensor, row: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Return the float32 scores of pairs of a query (in rising order) and a label [n]."""

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from vixml.core.errors import StateError
 from vixml.core.seeding import torch_generator
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.dual import DualModel
@@ -19,15 +20,16 @@ from vixml.negatives.clustering import balanced_clusters
 from vixml.negatives.curriculum import cluster_size_at, is_due, refresh_number
 from vixml.negatives.mining import Mined, mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
-from vixml.negatives.table import LABELS, MinedTable
+from vixml.negatives.table import MinedTable
 from vixml.params.variant import VariantParams
 from vixml.training.encode import embed_all, embed_labels
-from vixml.training.state import TrainingState
+from vixml.training.state import TrainingState, monitored_queries
 from vixml.training.training_data import TrainingData
 
 Ints = NDArray[np.int64]
 
-_QUERIES, _SCORES, _POINTS, _SIZES = "queries.npy", "mined_scores.npy", "cluster_points.npy", "cluster_sizes.npy"
+_QUERIES, _POINTS, _SIZES = "queries.npy", "cluster_points.npy", "cluster_sizes.npy"
+_MONITORED = "monitored_labels.npy"
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,10 @@ def make_clusters(
 def refresh_exactly(
     model: DualModel, data: TrainingData, params: VariantParams, *, seed: int, folder: Path
 ) -> dict[str, float]:
-    """Embed all training queries and labels with the present weights, cluster the queries, mine labels for all.
+    """Embed all training queries and labels with the present weights, cluster the queries, mine labels.
+
+    Labels are mined for all queries where batches draw from them, else for the monitored ones alone, which say how hard
+    the negatives are.
 
     Args:
         model: The model after the first stage; its centroids are renewed.
@@ -137,23 +142,36 @@ def refresh_exactly(
     rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
     bank = torch.from_numpy(queries)
     clusters = make_clusters(bank, rows, params.batching.start_epoch, params, seed, model.device)
-    mined = mine_labels(queries, prototypes, texts, relevance, params=params.batching, device=str(model.device))
-    np.save(folder / _QUERIES, queries.astype(np.float16), allow_pickle=False)
+    monitored = monitored_queries(rows, seed)
+    asked = rows if params.batching.mined_per_query else monitored
+    wanted = sp.csr_matrix(relevance[asked])
+    mined = mine_labels(queries[asked], prototypes, texts, wanted, params=params.batching, device=str(model.device))
     if params.batching.mined_per_query:
-        MinedTable(mined.labels, mined.duplicates).save(folder)
-    else:
-        np.save(folder / LABELS, mined.labels, allow_pickle=False)
-    np.save(folder / _SCORES, mined.scores.astype(np.float16), allow_pickle=False)
+        _for_all_queries(mined, rows, len(queries)).save(folder)
+    np.save(folder / _QUERIES, queries.astype(np.float16), allow_pickle=False)
+    np.save(folder / _MONITORED, mined.labels[np.searchsorted(asked, monitored)], allow_pickle=False)
     np.save(folder / _POINTS, np.concatenate(clusters), allow_pickle=False)
     np.save(folder / _SIZES, np.array([len(c) for c in clusters]), allow_pickle=False)
     return {
-        **negatives_report(queries, prototypes, relevance, mined),
+        **negatives_report(queries[asked], prototypes, wanted, mined),
         **clusters_report(queries, relevance, clusters),
     }
 
 
-def read_exact(folder: Path) -> tuple[NDArray[np.float32], list[Ints], NDArray[np.integer]]:
-    """Return what `refresh_exactly` wrote: query embeddings [N, d], clusters, mined labels [N, k]."""
-    names = (_QUERIES, _POINTS, _SIZES, LABELS)
+def read_exact(folder: Path, *, remedy: str) -> tuple[NDArray[np.float16], list[Ints], NDArray[np.integer]]:
+    """Return what `refresh_exactly` wrote: query embeddings [N, d], clusters, labels of the monitored queries [m, k].
+
+    Args:
+        folder: Where it was written.
+        remedy: What to do where an earlier version wrote the folder.
+
+    Raises:
+        StateError: An earlier version wrote the folder.
+    """
+    names = (_QUERIES, _POINTS, _SIZES, _MONITORED)
+    if not (folder / _MONITORED).exists():
+        raise StateError(
+            "an earlier version made these hard negatives", file=folder, found=f"no {_MONITORED}", remedy=remedy
+        )
     queries, points, sizes, mined = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names)
-    return queries.astype(np.float32), np.split(np.asarray(points), np.cumsum(sizes)[:-1]), mined
+    return np.array(queries), np.split(np.asarray(points), np.cumsum(sizes)[:-1]), np.asarray(mined)

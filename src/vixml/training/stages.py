@@ -104,9 +104,9 @@ def refresh_hard_negatives(
     """Re-embed all training queries and labels exactly, cluster the queries and mine hard negative labels.
 
     Returns:
-        Queries float16 [N, d], mined labels int32 [N, k] with their scores float16 (and, where batches draw from them,
-        what was left out as nearly the same), clusters; and the report: what `negatives_report` and `clusters_report`
-        say, with `step`, `epoch` and `seconds`.
+        Queries float16 [N, d], clusters, labels int32 [m, k] mined for the monitored queries (where batches draw from
+        mined labels also those of all queries, and what was left out as nearly the same); and the report: what
+        `negatives_report` and `clusters_report` say, with `step`, `epoch` and `seconds`.
     """
     from safetensors.torch import load_file
 
@@ -209,7 +209,7 @@ def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, pol
         read_state(state, checkpoint, resume=policy)
         return
     read_state(state, warmup, resume=policy, remedy=WARMUP_AGAIN)
-    state.set_bank(*read_exact(refreshed))
+    state.set_bank(*read_exact(refreshed, remedy=REFRESH_AGAIN))
     update_centroids(state.model, state.bank, trainer.data.relevance)
 
 

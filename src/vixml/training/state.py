@@ -114,11 +114,10 @@ class TrainingState:
         """Steps of the current epoch that are done."""
         return self.step - self.epoch * self.steps_per_epoch
 
-    def set_bank(self, embeddings: NDArray[np.float32], clusters: list[Ints], mined: NDArray[np.integer]) -> None:
-        """Take over exact embeddings [N, d], the clusters made from them, and the mined labels [N, k]."""
+    def set_bank(self, embeddings: NDArray[np.floating], clusters: list[Ints], monitored: NDArray[np.integer]) -> None:
+        """Take over exact embeddings [N, d], the clusters made from them, labels of the monitored queries [m, k]."""
         self.bank.copy_(torch.from_numpy(embeddings))
-        self.clusters = clusters
-        self.monitored = np.asarray(mined[self.monitored_rows])
+        self.clusters, self.monitored = clusters, monitored
 
     def restart_epoch(self) -> None:
         """Go back to the beginning of the current epoch, with the weights as they are."""
