@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from benchmarks.architectures import backbone
 
@@ -12,7 +13,8 @@ from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.item_batch import ItemBatch
 from vixml.models.label_side import make_label_side
-from vixml.models.precision import store_frozen_in_half, to_device
+from vixml.models.precision import store_frozen_in_half, to_device, uses_bf16
+from vixml.models.text.backbone import merge_adapters
 from vixml.params.model import PrototypeParams
 
 
@@ -51,3 +53,23 @@ def test_a_processor_keeps_float32() -> None:
     """Only a GPU's copy is halved, so the numbers of a run on a processor are what they always were."""
     model = to_device(decoder(), torch.device("cpu"), "bf16")
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_emulated_bf16_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A T4 or V100 can emulate it, at a fraction of its speed in float32."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not uses_bf16("auto", torch.device("cuda"))
+
+
+def test_merged_adapters_give_the_same_embeddings() -> None:
+    """What is left is the base network, without a module beside its layers."""
+    model = decoder().eval()
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    with torch.inference_mode():
+        before = model.embed(items())
+        model.embedder.backbone = merge_adapters(model.embedder.backbone)
+        after = model.embed(items())
+    assert not any("lora" in name for name, _ in model.named_modules())
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)

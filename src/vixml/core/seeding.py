@@ -25,8 +25,8 @@ def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *names))
 
 
-def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.Generator:
-    """Return the torch generator of the stream `names` on `device`."""
+def torch_generator(seed: int, *names: str | int) -> torch.Generator:
+    """Return the torch generator of the stream `names`, on the CPU: a GPU's would draw other numbers."""
     import torch
 
-    return torch.Generator(device=device).manual_seed(derive_seed(seed, *names))
+    return torch.Generator().manual_seed(derive_seed(seed, *names))

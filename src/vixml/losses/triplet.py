@@ -13,14 +13,14 @@ def pick_positives(target: Tensor, generator: torch.Generator | None = None) -> 
 
     Args:
         target: Boolean relevance of each pooled label [B, P].
-        generator: Random stream on `target`'s device; `None` takes the first positive.
+        generator: Random stream of the CPU, so that every device draws the same; `None` takes the first positive.
 
     Returns:
         Column indices int64 [B]; 0 for a row without a positive.
     """
     if generator is None:
         return target.to(torch.uint8).argmax(dim=1)
-    noise = torch.rand(target.shape, generator=generator, device=target.device)
+    noise = torch.rand(target.shape, generator=generator).to(target.device, non_blocking=True)
     return noise.masked_fill(~target, -1.0).argmax(dim=1)
 
 

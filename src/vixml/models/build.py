@@ -10,7 +10,7 @@ from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import derive_seed
 from vixml.models.sequence import InputTemplate
-from vixml.models.text.backbone import backbone_from_config, make_backbone
+from vixml.models.text.backbone import backbone_from_config, make_backbone, merge_adapters
 from vixml.models.text.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
 from vixml.params.model import BackboneParams, ModelParams
 from vixml.params.objective import LabelSideKind
@@ -125,7 +125,7 @@ def model_spec(
 
 
 def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
-    """Open a saved model in evaluation mode, with its tokenizer.
+    """Open a saved model for inference, with its tokenizer: in evaluation mode, adapters merged, no weight trained.
 
     Raises:
         StateError: Files are missing or do not belong together, or an earlier version trained another combiner.
@@ -152,7 +152,9 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], label_side)
     dual = _assemble(network, backbone, model, template, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
-    return dual.eval(), tokenizer
+    if backbone.lora is not None:
+        dual.embedder.backbone = merge_adapters(dual.embedder.backbone)
+    return dual.eval().requires_grad_(False), tokenizer
 
 
 def trained_state(model: DualModel) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,10 +93,12 @@ class Embedder(nn.Module):
         """
         packed = self.pack(batch)
         flat, weights = self._input_embeddings(batch, packed), self._position_weights(batch, packed)
-        order, pooled = [], []
-        for rows in chunks_by_length(np.diff(packed.offsets), max_tokens=self.chunk_tokens):
-            pooled.append(self._encode_chunk(flat, packed, rows, weights))
-            order.append(rows)
+        order = list(chunks_by_length(np.diff(packed.offsets), max_tokens=self.chunk_tokens))
+        places = [padded_index(packed.offsets, rows) for rows in order]
+        pooled = [
+            self._encode_chunk(inputs, packed, index, mask, weights)
+            for inputs, (index, mask) in zip(self._gather(flat, [index for index, _ in places]), places, strict=True)
+        ]
         # Undo the sorting: row i of the result is item i.
         inverse = np.empty(len(batch), dtype=np.int64)
         inverse[np.concatenate(order)] = np.arange(len(batch))
@@ -105,6 +108,16 @@ class Embedder(nn.Module):
         if self.residual is not None and batch.images is not None and batch.image_counts is not None:
             embeddings = self.residual(embeddings, self._vectors(batch.images), send(batch.image_counts, self.device))
         return embeddings if self.dim == embeddings.shape[1] else embeddings[:, : self.dim]
+
+    def _gather(self, flat: Tensor, places: list[np.ndarray]) -> Iterator[Tensor]:
+        """Yield the rows of `flat` [total, d] at each chunk's places [b, t], as [b, t, d]."""
+        if not torch.is_grad_enabled():
+            yield from (flat[send(index, self.device)] for index in places)
+            return
+        # One gather for all chunks: each by itself would send back a gradient as large as all of `flat`.
+        at = send(np.concatenate([index.ravel() for index in places]), self.device)
+        gathered = flat.index_select(0, at).split([index.size for index in places])
+        yield from (rows.view(*index.shape, -1) for rows, index in zip(gathered, places, strict=True))
 
     def _input_embeddings(self, batch: ItemBatch, packed: PackedBatch) -> Tensor:
         """Word embeddings with the projected images put in their places [total, d]."""
@@ -148,13 +161,16 @@ class Embedder(nn.Module):
         return send(np.require(vectors, requirements=["C", "W"]), self.device).float()
 
     def _encode_chunk(
-        self, flat: Tensor, packed: PackedBatch, rows: np.ndarray, position_weights: Tensor | None
+        self,
+        inputs: Tensor,
+        packed: PackedBatch,
+        index: np.ndarray,
+        mask: np.ndarray,
+        position_weights: Tensor | None,
     ) -> Tensor:
-        index, mask = padded_index(packed.offsets, rows)
-        device = flat.device
+        """Return pooled embeddings [b, d] of padded sequences [b, t, d] from the flat positions `index` [b, t]."""
+        device = inputs.device
         positions = send(packed.positions[index] + self._first_position, device)
-        at = send(index, device)
-        inputs = flat[at]
         attention = send(mask, device)
         hidden = self.backbone(
             inputs_embeds=inputs,
@@ -163,10 +179,10 @@ class Embedder(nn.Module):
         ).last_hidden_state.float()
         if self.pooling == "last":
             last = send(mask.sum(axis=1) - 1, device)
-            return hidden[torch.arange(len(rows), device=device), last]
+            return hidden[torch.arange(len(index), device=device), last]
         weights = attention.to(hidden.dtype)
         if position_weights is not None:
-            weights = weights * position_weights[at]
+            weights = weights * position_weights[send(index, device)]
         return (hidden * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 

@@ -76,12 +76,13 @@ def test_lora_trains_adapters_only_and_reopens(tmp_path: Path, golden_dir: Path)
         tokenizer_folder=tmp_path / "tokenizer",
     )
     again, _ = open_model(tmp_path / "m")
+    assert not any("lora" in name or weight.requires_grad for name, weight in again.named_parameters()), "merged"
     with torch.no_grad():
         torch.testing.assert_close(model.embed(_images()), again.embed(_images()))
 
 
 def test_lora_scaling_is_rank_stabilised(golden_dir: Path) -> None:
-    """The update is scaled by alpha / sqrt(rank)."""
+    """The update is scaled by alpha / sqrt(rank); its input is not widened to the adapter's type under autocast."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
@@ -99,6 +100,16 @@ def test_lora_scaling_is_rank_stabilised(golden_dir: Path) -> None:
         for s in m.scaling.values()
     }
     assert scalings == {3.0}
+    wrapped, adapter = (
+        next(module for name, module in network.named_modules() if name.endswith(end))
+        for end in ("q_proj", "A.default")
+    )
+    seen: list[torch.dtype] = []
+    for module in (wrapped, adapter):
+        module.register_forward_pre_hook(lambda _, values: seen.append(values[0].dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(inputs_embeds=torch.ones(1, 3, network.config.hidden_size, dtype=torch.bfloat16))
+    assert seen[0] == seen[1], "no cast on the way to the adapter"
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def _tiny_config(params: BackboneParams, vocab_size: int, max_positions: int) ->
 
 def _add_lora(model: PreTrainedModel, lora: LoraParams) -> PreTrainedModel:
     from peft import LoraConfig, get_peft_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     config = LoraConfig(
         r=lora.rank,
@@ -136,7 +137,7 @@ def _add_lora(model: PreTrainedModel, lora: LoraParams) -> PreTrainedModel:
         bias="none",
     )
     try:
-        return cast("PreTrainedModel", get_peft_model(model, config))
+        adapted = get_peft_model(model, config)
     except ValueError as err:
         raise ConfigError(
             "LoRA found none of its target layers",
@@ -144,3 +145,16 @@ def _add_lora(model: PreTrainedModel, lora: LoraParams) -> PreTrainedModel:
             expected=f"names among {linear_names(model)}",
             remedy="set backbone.lora.targets, or leave it at auto.",
         ) from err
+    for module in adapted.modules():
+        if isinstance(module, BaseTunerLayer):
+            # Autocast brings the adapters' input to the right type; peft would widen it first, on every layer.
+            module.cast_input_dtype_enabled = False  # type: ignore[assignment]
+    return cast("PreTrainedModel", adapted)
+
+
+def merge_adapters(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the network with its adapters added to the weights that they adapt: nothing is left to do beside them.
+
+    In the type of the weights, so merge before a base goes to half precision.
+    """
+    return cast("PreTrainedModel", model.merge_and_unload())

@@ -98,7 +98,7 @@ class TrainingStep:
         self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, Terms]:
         def objective(query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor) -> tuple[torch.Tensor, Terms]:
-            generator = torch_generator(self._seed, "positives", step, device=str(query.device))
+            generator = torch_generator(self._seed, "positives", step)
             return LOSSES[params.name](query, text, prototype, target, params, generator=generator)
 
         params = self._params.objective
