@@ -104,12 +104,14 @@ def test_lora_scaling_is_rank_stabilised(golden_dir: Path) -> None:
         next(module for name, module in network.named_modules() if name.endswith(end))
         for end in ("q_proj", "A.default")
     )
+    for weight in network.parameters():
+        weight.data = weight.data if weight.requires_grad else weight.data.to(torch.bfloat16)  # as on a GPU
     seen: list[torch.dtype] = []
     for module in (wrapped, adapter):
         module.register_forward_pre_hook(lambda _, values: seen.append(values[0].dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         network(inputs_embeds=torch.ones(1, 3, network.config.hidden_size, dtype=torch.bfloat16))
-    assert seen[0] == seen[1], "no cast on the way to the adapter"
+    assert seen == [torch.bfloat16, torch.bfloat16], "no cast on the way to the adapter"
 
 
 @pytest.mark.parametrize(
