@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
-from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
+from vixml.core.seeding import derive_seed, global_stream, numpy_generator, one_thread, torch_generator
 
 
 def test_a_seed_stays_what_it_was() -> None:
@@ -25,3 +28,32 @@ def test_generators_repeat_and_fit_both_libraries() -> None:
     np.testing.assert_array_equal(numpy_generator(5, "x").random(4), numpy_generator(5, "x").random(4))
     one, two = (torch.rand(4, generator=torch_generator(5, "x")) for _ in range(2))
     assert torch.equal(one, two)
+
+
+def test_a_global_stream_is_the_same_in_every_thread_and_leaves_no_trace() -> None:
+    def draw(name: str) -> list[float]:
+        with global_stream(3, name):
+            return [float(torch.rand(())) for _ in range(200)]
+
+    expected = {name: draw(name) for name in "abcd"}
+    assert len({tuple(numbers) for numbers in expected.values()}) == 4
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        for name, numbers in zip("abcd" * 5, pool.map(draw, "abcd" * 5), strict=True):
+            assert numbers == expected[name]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_libraries_are_loaded_by_one_thread_at_a_time() -> None:
+    inside: list[int] = []
+
+    @one_thread()
+    def load(_: int) -> int:
+        inside.append(1)
+        with one_thread():  # what is loaded may load something itself
+            time.sleep(0.002)
+        return len(inside) - (inside.pop() - 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(load, range(20))) == {1}

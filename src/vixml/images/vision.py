@@ -23,7 +23,7 @@ from vixml.core.directories import hash_file
 from vixml.core.errors import ConfigError
 from vixml.core.hub import check_download
 from vixml.core.provenance import fingerprint_json
-from vixml.core.seeding import derive_seed, numpy_generator
+from vixml.core.seeding import global_stream, numpy_generator, one_thread
 from vixml.params.data.vision import TINY, VisionParams
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class VisionEncoder:
         return vectors
 
 
+@one_thread()
 def load_vision(params: VisionParams, seed: int) -> VisionEncoder:
     """Load the vision encoder that `params.model` names.
 
@@ -127,12 +128,10 @@ def _device(wanted: str) -> torch.device:
 def _load_tiny(image_size: int, seed: int) -> tuple[Any, Any]:
     """Build the project's tiny model: seeded random weights, statistics from seeded drawings."""
     import open_clip
-    import torch
 
     with resources.as_file(resources.files("vixml.models") / f"{_TINY_CONFIG}.json") as file:
         open_clip.add_model_config(file)
-    with torch.random.fork_rng(devices=[]), _without_the_warning_of_random_weights():
-        torch.manual_seed(derive_seed(seed, "vision"))
+    with global_stream(seed, "vision"), _without_the_warning_of_random_weights():
         model, _, preprocess = open_clip.create_model_and_transforms(
             _TINY_CONFIG,
             force_image_size=image_size,

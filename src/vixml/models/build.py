@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import ConfigError, StateError
-from vixml.core.seeding import derive_seed
+from vixml.core.seeding import global_stream
 from vixml.models.sequence import InputTemplate
 from vixml.models.text.backbone import backbone_from_config, make_backbone, merge_adapters
 from vixml.models.text.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
@@ -51,14 +51,12 @@ def build_model(
         seed: Seed of the random parts.
         label_side: What stands for a label.
     """
-    import torch
-
-    torch.manual_seed(derive_seed(seed, "model"))
     template = make_template(backbone, model, tokenizer)
     slots = model.max_images if image_dim is not None and model.fusion == "early" else 0
     max_positions = backbone.max_length + slots + template.words
-    network = make_backbone(backbone, tokenizer, max_positions=max_positions)
-    return _assemble(network, backbone, model, template, image_dim, num_labels, chunk_tokens, label_side)
+    with global_stream(seed, "model"):
+        network = make_backbone(backbone, tokenizer, max_positions=max_positions)
+        return _assemble(network, backbone, model, template, image_dim, num_labels, chunk_tokens, label_side)
 
 
 def make_template(backbone: BackboneParams, model: ModelParams, tokenizer: PreTrainedTokenizerFast) -> InputTemplate:
@@ -145,12 +143,13 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
     tokenizer = load_saved_tokenizer(folder / "tokenizer")
     template = make_template(backbone, model, tokenizer)
-    if backbone.lora is None:
-        network = backbone_from_config(folder / _BACKBONE, backbone)
-    else:
-        network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
     shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], label_side)
-    dual = _assemble(network, backbone, model, template, *shape)
+    with global_stream(0, "weights that the saved ones replace"):
+        if backbone.lora is None:
+            network = backbone_from_config(folder / _BACKBONE, backbone)
+        else:
+            network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
+        dual = _assemble(network, backbone, model, template, *shape)
     load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
     if backbone.lora is not None:
         dual.embedder.backbone = merge_adapters(dual.embedder.backbone)

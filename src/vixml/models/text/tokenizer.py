@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import ConfigError, StateError
+from vixml.core.seeding import one_thread
 from vixml.params.model import BackboneParams
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def make_tokenizer(params: BackboneParams, texts: Iterable[str]) -> PreTrainedTo
     return load_tokenizer(params.name)
 
 
+@one_thread()
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerFast:
     """Load a fast tokenizer from a local folder or the hub.
 
@@ -47,6 +49,7 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+@one_thread()
 def load_saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """Load a tokenizer that this project saved (`tokenizer.json` and its settings).
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from vixml.core.seeding import derive_seed, numpy_generator, torch_generator
+from vixml.core.seeding import global_stream, numpy_generator, torch_generator
 from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.models.device import send
@@ -48,11 +48,11 @@ class TrainingStep:
         Returns:
             The loss and its terms, detached scalars.
         """
-        torch.manual_seed(derive_seed(self._seed, "dropout", state.step))
-        pool, target, items = self.gather(state, rows)
-        query, text, prototype, cache = self._forward(state, items, len(rows), pool)
-        loss, terms = self._loss(query, text, prototype, target, state.step)
-        self._backward(state, loss, cache)
+        with global_stream(self._seed, "dropout", state.step, device=state.model.device):
+            pool, target, items = self.gather(state, rows)
+            query, text, prototype, cache = self._forward(state, items, len(rows), pool)
+            loss, terms = self._loss(query, text, prototype, target, state.step)
+            self._backward(state, loss, cache)
         self._update_weights(state)
         self._remember(state, rows, query)
         state.step += 1
