@@ -64,6 +64,21 @@ def test_more_labels_asked_for_than_there_are(kind: str, queries: np.ndarray, la
     assert np.isneginf(scores[0, 3:]).all()
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_a_handful_of_labels(kind: str, count: int, queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    build_index(labels[:count], RetrievalParams(kind=kind, ivf_probes=count)).save(tmp_path)
+    scores, ids = open_index(tmp_path).search(queries[:3], count)
+    assert all(sorted(row) == list(range(count)) for row in ids.tolist())
+    if count == 1:
+        np.testing.assert_allclose(scores[:, 0], queries[:3] @ labels[0], rtol=1e-5)
+
+
+def test_one_label_cannot_be_compressed_and_that_is_said(labels: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    build_index(labels[:1], RetrievalParams(kind="faiss-ivfpq"))
+    assert "the index of this one is flat" in caplog.text
+
+
 def test_compressed_vectors_find_most_and_take_less(queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
     sizes = {}
     for kind in ("faiss-ivf", "faiss-ivfpq"):

@@ -5,6 +5,7 @@ An index is saved as a small folder (`index.json` beside `vectors.npy` or `index
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import ExactSearch
 
 SearchResult = tuple[NDArray[np.float32], NDArray[np.int64]]
+_log = logging.getLogger(__name__)
+_FEWEST_FOR_CODES = 2  # labels; a code book of one bit is learnt from as many vectors
 _FEW = 8  # excluded pairs of a row that are looked for one by one, in blocks of so many numbers
 _NUMBERS_PER_BLOCK = 1 << 21
 
@@ -194,6 +197,9 @@ def open_index(folder: Path, *, device: str | None = None) -> LabelIndex:
 def _empty_faiss_index(size: int, dim: int, params: RetrievalParams) -> Any:
     """Return a faiss index for `size` vectors of width `dim`, without them."""
     faiss = _import_faiss()
+    if params.kind == "faiss-ivfpq" and size < _FEWEST_FOR_CODES:
+        _log.warning("retrieval.kind faiss-ivfpq needs %d labels; the index of this one is flat.", _FEWEST_FOR_CODES)
+        return faiss.IndexFlatIP(dim)
     if params.kind == "faiss-flat":
         return faiss.IndexFlatIP(dim)
     if params.kind == "faiss-hnsw":
@@ -228,7 +234,7 @@ def _subvectors(dim: int, params: RetrievalParams) -> int:
 
 def _faiss_index(index: Any, params: RetrievalParams, device: str | None) -> FaissIndex:
     """Set the search effort; move the index to the GPU if one is wanted, faiss has one, and it knows the kind there."""
-    if params.kind in {"faiss-ivf", "faiss-ivfpq"}:
+    if params.kind in {"faiss-ivf", "faiss-ivfpq"} and hasattr(index, "nlist"):  # else a flat one, for want of labels
         index.nprobe = min(params.ivf_probes, index.nlist)
     faiss = _import_faiss()
     number = getattr(faiss, "get_num_gpus", int)()
