@@ -25,6 +25,16 @@ def test_runs_are_added_and_listed_newest_first_and_the_oldest_go(tmp_path):
     assert archive.preview()["data"][0] == ["2026c", "", 50.0, 0.0, 0.0]
 
 
+def test_a_clock_that_was_set_back_makes_no_run_older_than_those_before(tmp_path, caplog):
+    archive = RunArchiveDataset(filepath=str(tmp_path / "runs"), keep=2)
+    for name in ("20300101T000000.999-aaaaaa", "20261127T120000.000-bbbbbb", "20261127T120001.000-cccccc"):
+        archive.save(built(tmp_path, name))
+    runs = archive.load().runs
+    assert [run.id for run in runs] == ["20300101T000001.001-cccccc", "20300101T000001.000-bbbbbb"]
+    assert [run.path.name for run in runs] == [run.id for run in runs]
+    assert "The clock is behind the newest stored run" in caplog.text
+
+
 def test_a_folder_without_a_seal_does_not_count_and_a_torn_file_is_named(tmp_path):
     archive = RunArchiveDataset(filepath=str(tmp_path / "runs"))
     archive.save(built(tmp_path, "2026a"))

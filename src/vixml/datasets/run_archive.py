@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from vixml.core.directories import Built, is_sealed, publish
-from vixml.evaluation.archive import RunArchive, stored_runs
+from vixml.evaluation.archive import RunArchive, in_order, stored_runs
 
 
 class RunArchiveDataset(AbstractDataset[Built, RunArchive]):
@@ -32,8 +32,9 @@ class RunArchiveDataset(AbstractDataset[Built, RunArchive]):
 
     def save(self, data: Built) -> None:
         """Add a run."""
+        data = in_order(data, max((path.name for path in self._sealed()), default=""))
         publish(data, self._filepath / data.meta["id"])
-        for path in sorted((p for p in self._filepath.iterdir() if is_sealed(p)), reverse=True)[self._keep :]:
+        for path in sorted(self._sealed(), reverse=True)[self._keep :]:
             shutil.rmtree(path)
 
     def load(self) -> RunArchive:
@@ -49,7 +50,10 @@ class RunArchiveDataset(AbstractDataset[Built, RunArchive]):
         return TablePreview({"index": list(range(len(rows))), "columns": ["run", "name", *_SHOWN], "data": rows})
 
     def _exists(self) -> bool:
-        return self._filepath.is_dir() and any(map(is_sealed, self._filepath.iterdir()))
+        return bool(self._sealed())
+
+    def _sealed(self) -> list[Path]:
+        return [path for path in self._filepath.glob("[!.]*") if is_sealed(path)]
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath.as_posix(), "keep": self._keep}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ TRACKER_NOTE = "tracker.json"
 """File that the tracking shell leaves in that part: `run_id`, `git.commit` of the tracker's run."""
 
 _CURVE_RECORDS = 2_000
+_STAMP = "%Y%m%dT%H%M%S.%f"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def archive_run(
     created = datetime.now(UTC)
     key = fingerprint_json([settings, hashlib.sha256(labels.tobytes()).hexdigest(), created.isoformat()])
     document = {
-        "id": f"{created:%Y%m%dT%H%M%S}.{created.microsecond // 1000:03d}-{key[:6]}",
+        "id": _id(created, key[:6]),
         "name": name,
         "mlflow_id": str(tracker.get("run_id", "")),
         "git_commit": str(tracker.get("git.commit", "")),
@@ -164,6 +167,30 @@ def archive_run(
     }
     write_json(folder / "result.json", document)
     return Built(folder, KIND, {"id": document["id"], "name": document["name"]})
+
+
+def in_order(built: Built, newest: str) -> Built:
+    """Return a run whose id sorts behind the newest one's, as ids count as ages: a clock may have been set back.
+
+    Args:
+        built: The run.
+        newest: Id of the newest run that is there.
+    """
+    own = str(built.meta["id"])
+    if own >= newest:
+        return built
+    try:
+        after = datetime.strptime(newest.rpartition("-")[0], _STAMP) + timedelta(milliseconds=1)
+    except ValueError:  # not an id of ours
+        return built
+    later = _id(after, own.rpartition("-")[2])
+    _log.warning("The clock is behind the newest stored run, %s: this run is stored as %s.", newest, later)
+    write_json(built.path / "result.json", {**read_json(built.path / "result.json"), "id": later})
+    return Built(built.path, built.kind, {**built.meta, "id": later})
+
+
+def _id(created: datetime, key: str) -> str:
+    return f"{created:%Y%m%dT%H%M%S}.{created.microsecond // 1000:03d}-{key}"
 
 
 def _take_note(file: Path) -> dict[str, Any]:
