@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.framework.hooks import hook_impl
 
+from vixml.claims import claim as claims
 from vixml.configuration.compose import ALL_VARIANTS, readable_name
 from vixml.core.directories import SealedDirectory, write_json
 from vixml.core.provenance import flatten, library_versions
@@ -26,8 +27,8 @@ from vixml.data.dataset import PARTS, file_name
 from vixml.evaluation import archive
 from vixml.tracking.facts import LIBRARIES, data_fingerprint, git_state, headline, shown_settings
 from vixml.tracking.record import RunRecords, fingerprint_of
-from vixml.tracking.store import Store, use
-from vixml.tracking.sync import CURVE_FILE
+from vixml.tracking.store import PROCESS, Store, use
+from vixml.tracking.sync import CURVE_FILE, process_tag
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -100,6 +101,7 @@ class TrackingHooks:
             "kedro.pipeline": "+".join(names),
             **git_state(self._project),
             **flatten({"version": library_versions(LIBRARIES)}),
+            PROCESS: process_tag(catalog.load(WORK).path / claims.FOLDER),
         }
         if len(self._left) > 1 or compares:
             self._runs.open("+".join(names).strip("_"), self._facts, parent=True)
@@ -213,7 +215,7 @@ class TrackingHooks:
                 self._note(variant, status=status, ended=_now())
             arrived = self._runs.end_all(status, wait=self._wait)
             for variant, (_, run) in self._noted.items():
-                self._note(variant, delivered=arrived and run.complete)
+                self._note(variant, delivered=arrived and run.complete, session=status)
             self._runs = None
         atexit.unregister(self._end)
         if self._old_handler is not None and threading.current_thread() is threading.main_thread():

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 KEY = "vixml.run"
 """Tag with the run's own key: the record on disk and the run in the store find each other by it."""
 
+PROCESS = "vixml.process"
+"""Tag with the process of a run (JSON) and the folder of its claims: a killed one cannot say that its run has ended."""
+
 _ENTRIES = 100  # MLflow's limit on parameters and tags of one request
 _METRICS = 900  # ... and, with some room, on metrics
 _TAG = 5_000  # characters of a tag, the description included
@@ -63,6 +66,19 @@ class Store:
         """Return the id of the run of this key, if the store has it."""
         found = self.client.search_runs([self.experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
         return found[0].info.run_id if found else None
+
+    def open_runs(self) -> dict[str, dict[str, str]]:
+        """Return the tags of every run that has not ended, by the run's id."""
+        found: dict[str, dict[str, str]] = {}
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000, page_token=token
+            )
+            found |= {run.info.run_id: dict(run.data.tags) for run in page}
+            token = page.token
+            if not token:
+                return found
 
     def create(self, record: Mapping[str, Any], parent: str | None = None) -> str:
         """Open a run and return its id.

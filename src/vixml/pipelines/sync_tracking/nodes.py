@@ -14,5 +14,8 @@ def sync_tracking(records: dict[str, Any] | None, metrics: dict[str, Any] | None
 
 
 def gather_reports(*reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the reports of all variants into one."""
-    return [run for report in reports for run in report]
+    """Put the reports of all variants into one, with the runs of killed processes, which are marked as such."""
+    from vixml.tracking.store import current
+    from vixml.tracking.sync import end_lost_runs
+
+    return [*(run for report in reports for run in report), *end_lost_runs(current())]
