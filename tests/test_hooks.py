@@ -58,6 +58,19 @@ def test_raw_to_clean_data_in_the_order_of_a_fresh_user(kedro_run, project):
     assert {"items_train.parquet", "relevance_test.npz", "filter_validation.npz"} <= stored
 
 
+def test_a_comparison_of_nothing_stops_before_the_baselines(kedro_run, project):
+    with pytest.raises(StateError, match=r"`dataset` is not there yet.*pipelines=ingestion"):
+        kedro_run("comparison")
+    kedro_run("fabrication", "ingestion", params=SMALL)
+    for params, said in (
+        ({}, "nothing to compare: no variant has been"),
+        ({"runs": "mine"}, "no stored run is called"),
+    ):
+        with pytest.raises(StateError, match=said):
+            kedro_run("comparison", params={**SMALL, **params})
+    assert not (project / "data/08_reporting/demo/baseline_metrics.json").exists()
+
+
 class TestImagesThatAreNotThere:
     """A model is to read five images of an item, and ingestion kept three."""
 

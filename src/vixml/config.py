@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 from vixml.configuration.choice import AUTO, DEMO, DataFacts, describe_choice
 from vixml.configuration.compose import compose, stack
 from vixml.configuration.origins import Setting, settings_in_force
+from vixml.core.errors import ConfigError
 from vixml.params.data.mapping import MappingParams
 
 
@@ -45,6 +47,23 @@ def raw_folder(store: str, runtime_root: str | None, root: str | None = None) ->
     return str(Path(str(chosen)).expanduser()) if chosen else f"data/01_raw/{store}"
 
 
+def check_environment(conf_source: Path, env: str | None) -> None:
+    """Make sure that an environment exists, where the configuration is a folder.
+
+    Raises:
+        ConfigError: There is none of this name; the nearest is named.
+    """
+    if env is None or not conf_source.is_dir() or (conf_source / env).is_dir():
+        return
+    known = sorted(folder.name for folder in conf_source.iterdir() if folder.is_dir() and folder.name[0] not in "._")
+    nearest = difflib.get_close_matches(env, known, n=1)
+    raise ConfigError(
+        f"there is no environment `{env}`" + (f"; did you mean `--env={nearest[0]}`?" if nearest else ""),
+        expected="a folder in conf/, one of " + ", ".join(known),
+        remedy="`vixml init-data FOLDER --name=NAME` makes one for your own tables.",
+    )
+
+
 class ProjectConfigLoader(OmegaConfigLoader):
     """Kedro's loader, plus three resolvers, recipes, and the composition of variants from families.
 
@@ -56,6 +75,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         parent = Path(conf_source).resolve().parent
         project = parent if (parent / "pyproject.toml").is_file() else find_kedro_project(Path.cwd()) or Path.cwd()
         self._project = project.as_posix()
+        check_environment(Path(conf_source), kwargs.get("env"))
         super().__init__(conf_source, *args, **kwargs)
 
     def __getitem__(self, key: str) -> dict[str, Any]:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
-import sys
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
 from kedro.framework.hooks import hook_impl
 from kedro.io import DatasetError
 
 from vixml.configuration.compose import ALL_VARIANTS, check_keys
 from vixml.core import workspace
 from vixml.core.directories import WorkDirectory
-from vixml.core.errors import StateError, user_error
-from vixml.core.redact import redact
+from vixml.core.errors import StateError
 from vixml.datasets.raw_folder import RawFolderDataset
 from vixml.freshness.origin import why_stale
+from vixml.params.comparison import ComparisonParams
 from vixml.params.variant import VariantParams
 from vixml.pipeline_registry import producer_of
+from vixml.pipelines.comparison.nodes import compare, test_set_of
 from vixml.pipelines.stage import OPTIONAL
 
 if TYPE_CHECKING:
@@ -55,12 +51,11 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Show a user's mistakes as sentences, and refuse misspelt parameters.
+        """Refuse misspelt parameters.
 
         Raises:
             ConfigError: There is no such parameter; the nearest is named.
         """
-        show_errors_briefly(context.project_path / "logs" / "last_error.txt")
         check_keys(context.config_loader["parameters"])
 
     @hook_impl(tryfirst=True)
@@ -85,6 +80,9 @@ class ProjectHooks:
         inputs = (name for name in needed if not name.startswith("params:") and name != "parameters")
         for name in sorted(inputs, key=lambda name: (name != RAW, "." in name, name)):  # in the order they are made
             _check_input(name, pipeline, catalog)
+        for node in nodes:
+            if node.func is compare:
+                _check_comparison(node, pipeline, catalog)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
@@ -150,42 +148,38 @@ def _check_input(name: str, pipeline: Pipeline, catalog: CatalogProtocol) -> Non
     dataset = catalog.get(name)
     if isinstance(dataset, RawFolderDataset):
         raise dataset.missing()
+    raise _not_there(name, catalog)
+
+
+def _not_there(name: str, catalog: CatalogProtocol) -> StateError:
     producer = producer_of(name)
-    raise StateError(
+    return StateError(
         f"`{name}` is not there yet",
-        file=getattr(dataset, "_filepath", None),
+        file=getattr(catalog.get(name), "_filepath", None),
         remedy=f"run `kedro run --pipelines={producer}` first (with the same --params)."
         if producer
         else "run the pipeline that makes it first.",
     )
 
 
-def show_errors_briefly(log_file: Path) -> None:
-    """Let an error that the user can cause end the process with its sentence alone, and exit code 1.
+def _check_comparison(node: Node, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Resolve the runs to compare, where this run makes none itself: baselines take minutes, and come before.
 
-    The traceback goes to `log_file`; any other error keeps its traceback on the terminal. Neither shows a secret.
+    Raises:
+        StateError: There is no such run, or none at all.
     """
-    from kedro.validation.exceptions import ParameterValidationError
+    from vixml.reporting.compare import select
 
-    other = getattr(sys.excepthook, "other", sys.excepthook)
-
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        shown = user_error(error, ParameterValidationError)
-        whole = "".join(traceback.format_exception(kind, error, trace))
-        clean = redact(whole)
-        if shown is None:
-            if clean == whole:
-                other(kind, error, trace)
-            else:
-                click.echo(clean, err=True)
-            return
-        click.secho(redact(f"Error: {shown}"), err=True, fg="red")
-        try:
-            log_file.parent.mkdir(parents=True, exist_ok=True)
-            log_file.write_text(clean, encoding="utf-8", errors="backslashreplace")
-            click.echo(f"(traceback: {log_file})", err=True)
-        except OSError:  # the disk is full, for one
-            pass
-
-    show.other = other  # type: ignore[attr-defined]
-    sys.excepthook = show
+    params, references, _, _, _, dataset, *archives = node.inputs
+    if pipeline.all_outputs() & {dataset, *archives}:
+        return
+    if not catalog.exists(dataset):
+        raise _not_there(dataset, catalog)
+    found = {archive.variant: archive.runs for archive in map(catalog.load, archives)}
+    comparison = ComparisonParams.model_validate(catalog.load(params))
+    said_later = logging.getLogger(select.__module__.replace("compare", "selection"))
+    said_later.disabled = True
+    try:
+        select(found, catalog.load(references), comparison, test_set_of(catalog.load(dataset)))
+    finally:
+        said_later.disabled = False

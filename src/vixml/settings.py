@@ -4,9 +4,9 @@ import os
 
 from vixml.config import ProjectConfigLoader
 from vixml.freshness.hooks import FreshnessHooks
-from vixml.freshness.runner import ProjectSession
 from vixml.hooks import ProjectHooks, WorkHooks
 from vixml.preflight import PreflightHooks
+from vixml.session import EXCLUSIVE, ProjectSession
 from vixml.status import StatusHooks
 from vixml.tracking.hooks import TrackingHooks
 
@@ -16,7 +16,7 @@ from vixml.tracking.hooks import TrackingHooks
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 # The last one registered is called first: a run that the checks refuse must not open an MLflow run.
-HOOKS = (TrackingHooks(), StatusHooks(), FreshnessHooks(), PreflightHooks(), ProjectHooks(), WorkHooks())
+HOOKS = (TrackingHooks(), StatusHooks(), FreshnessHooks(), PreflightHooks(), ProjectHooks(), WorkHooks(), EXCLUSIVE)
 SESSION_CLASS = ProjectSession
 # kedro-mlflow asks the server at every start, so a dead one would end it; vixml.tracking reads its settings instead
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow")

@@ -35,16 +35,16 @@ def test_key_unknown(at):
     at.fixture("kedro_run")("encoder_text", params={"encoder_text": {"training": {"epoch": 5}}})
 
 
-@error("type-wrong", by_kedro=True)
+@error("type-wrong")
 def test_type_wrong(at):
     at.fixture("kedro_run")("encoder_text", params={"encoder_text": {"training": {"epochs": "many"}}})
 
 
-@error("value-out-of-range", by_kedro=True)
+@error("value-out-of-range")
 def test_value_out_of_range(at):
     at.fixture("kedro_run")("ingestion", params={"data": {"validation_fraction": 1.5}})
 
 
-@error("settings-contradict", by_kedro=True)
+@error("settings-contradict")
 def test_settings_contradict(at):
     at.fixture("kedro_run")("encoder_text", params={"encoder": {"batching": {"mined_per_query": 60}}})

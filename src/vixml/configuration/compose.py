@@ -242,5 +242,5 @@ def _check_stages(variant: str, values: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"the second training stage of {variant} would begin behind its last epoch",
             found=f"batching.start_epoch {start}, training.epochs {epochs}",
-            remedy="lower batching.start_epoch or raise training.epochs.",
+            remedy=f"set {variant}.batching.start_epoch={epochs // 3} (or the family's), or raise training.epochs.",
         )

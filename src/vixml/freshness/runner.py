@@ -6,10 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.framework.session import KedroSession
 from kedro.runner import SequentialRunner, Task
 
-from vixml.core.errors import ConfigError
 from vixml.core.storage import storage_error
 from vixml.freshness.contents import path_of
 from vixml.freshness.origin import why_stale
@@ -84,35 +82,6 @@ class FreshRunner(SequentialRunner):
                 catalog.release(name)
         if skipped:
             _log.info("%d of %d nodes were up to date and did not run.", skipped, len(nodes))
-
-
-class ProjectSession(KedroSession):
-    """Kedro's session; its default runner is `FreshRunner`."""
-
-    def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run pipelines, see `KedroSession.run`.
-
-        Raises:
-            ConfigError: There is no such pipeline, node or namespace.
-        """
-        runner = kwargs.get("runner")
-        if runner is None or (type(runner) is SequentialRunner and not runner._is_async):
-            kwargs["runner"] = FreshRunner()
-        elif kwargs.get("only_missing_outputs") and not isinstance(runner, FreshRunner):
-            _log.warning(
-                "%s goes by existence alone: outputs that are out of date stay. The default runner knows better.",
-                type(runner).__name__,
-            )
-        try:
-            result: dict[str, Any] = super().run(*args, **kwargs)
-        except ValueError as err:
-            if type(err) is not ValueError or getattr(kwargs["runner"], "began", True):
-                raise
-            raise ConfigError(  # Kedro's own, which it raises where it finds nothing of the name that was typed
-                " ".join(str(err).split()),
-                remedy="`kedro registry list` names all pipelines, `kedro registry describe NAME` the nodes of one.",
-            ) from err
-        return result
 
 
 def _place(node: Node, catalog: CatalogProtocol) -> Path | None:

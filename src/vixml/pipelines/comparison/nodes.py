@@ -60,7 +60,7 @@ def compare(
         {archive.variant: archive.runs for archive in archives},
         runs,
         params,
-        data=_test_set(dataset),
+        data=test_set_of(dataset),
         baselines=baselines,
         dataset=name,
         seed=seed,
@@ -98,7 +98,7 @@ def write_report(
     from vixml.reporting.selection import compared_runs
 
     chosen = compared_runs({archive.variant: archive.runs for archive in archives}, report)
-    gallery = build_gallery(chosen, _test_set(dataset), params, root=raw, seed=seed)
+    gallery = build_gallery(chosen, test_set_of(dataset), params, root=raw, seed=seed)
     return render(report, table, data_report, gallery)
 
 
@@ -109,7 +109,8 @@ def check_regression(report: dict[str, Any], report_html: str) -> dict[str, Any]
     return require_no_regression(report)
 
 
-def _test_set(dataset: Dataset) -> TestSet:
+def test_set_of(dataset: Dataset) -> TestSet:
+    """Return what runs of this data set are measured on."""
     from vixml.reporting.compare import TestSet
 
     return TestSet(

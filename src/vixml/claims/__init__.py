@@ -1,0 +1,1 @@
+"""Who writes what: two runs that write the same outputs do not meet."""
