@@ -1,6 +1,6 @@
 """The command `vixml`: `run`, `init-data` and what else one types, each a thin shell over a library function.
 
-(Not `vixml/cli.py`: Kedro takes a module of that name for an extension of its own command line.)
+(Not `vixml/cli.py`: a module of that name extends Kedro's own command line.)
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ def _commands() -> None:
 def run(context: typer.Context) -> None:
     """Run pipelines: the same as `kedro run`, with the same options (`vixml run --help`)."""
     from kedro.framework.cli.utils import find_run_command
+    from kedro.framework.project import configure_project
     from kedro.framework.startup import bootstrap_project
 
-    bootstrap_project(project_folder())
+    if any(word.startswith("--conf-source") for word in context.args) and find_project() is None:
+        configure_project("vixml")  # an installed package; results go below the current folder
+    else:
+        bootstrap_project(project_folder())
     with clear_errors():
         find_run_command("vixml")(args=list(context.args), prog_name="vixml run")
 
@@ -152,8 +156,8 @@ def _settings_in_force(
         ConfigError: There is no such section, or a setting is wrong; the nearest is named.
     """
     import click
-    from kedro.framework.cli.utils import _split_params
 
+    from vixml.cli import read_params
     from vixml.config import ProjectConfigLoader
     from vixml.configuration.compose import ABLATION, check_keys
     from vixml.configuration.recipes import FAMILIES
@@ -161,7 +165,7 @@ def _settings_in_force(
     from vixml.settings import CONFIG_LOADER_ARGS
 
     try:
-        runtime = dict(_split_params(click.Context(click.Command("settings")), click.Option(["--params"]), params))
+        runtime = read_params(params)
     except click.UsageError as err:
         raise ConfigError("`--params` cannot be read", found=params, expected=err.message) from err
     loader = ProjectConfigLoader(project / "conf", env=env, runtime_params=runtime, **CONFIG_LOADER_ARGS)
@@ -191,12 +195,29 @@ def project_folder() -> Path:
     Raises:
         SystemExit: It belongs to none.
     """
+    project = find_project()
+    if project is None:
+        sys.exit(
+            "vixml: run this inside the project's folder (the one with pyproject.toml and conf/), or name its "
+            "configuration: `vixml run --conf-source=FOLDER`."
+        )
+    return project
+
+
+def find_project() -> Path | None:
+    """Return the folder of the Kedro project that the current directory belongs to, None where it belongs to none.
+
+    Raises:
+        SystemExit: The current directory was removed.
+    """
     from kedro.utils import find_kedro_project
 
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        sys.exit("vixml: run this inside the project's folder (the one with pyproject.toml and conf/).")
-    return Path(project)
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError:
+        sys.exit("vixml: the current folder was removed; change to another one.")
+    project = find_kedro_project(folder)
+    return None if project is None else Path(project)
 
 
 @app.command()
