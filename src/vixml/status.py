@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -112,6 +114,18 @@ class StatusHooks:
             _log.debug("The status file was not written: %s", err)
 
 
+class _LogFile(RotatingFileHandler):
+    """A log file that gives up at the first error; logging's own would print a traceback for every message."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Stop writing to the file, and say so once."""
+        error = sys.exception()
+        logging.getLogger().removeHandler(self)
+        with suppress(OSError):
+            self.close()
+        _log.warning("The log file ends here: %s", error)
+
+
 def _open_log(file: Path) -> None:
     """Let the project's log file take what the terminal gets, once a process and project."""
     root = logging.getLogger()
@@ -122,7 +136,7 @@ def _open_log(file: Path) -> None:
         handler.close()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(file.resolve(), maxBytes=5_000_000, backupCount=4, encoding="utf-8", delay=True)
+        handler = _LogFile(file.resolve(), maxBytes=5_000_000, backupCount=4, encoding="utf-8")
     except OSError as err:
         _log.warning("There is no log file: %s", err)
         return

@@ -10,7 +10,7 @@ import pytest
 
 from vixml.core.errors import StateError
 from vixml.core.redact import RedactingFilter, guard_logging, is_secret, redact, redact_document
-from vixml.hooks import show_errors_briefly
+from vixml.session import show_errors_briefly
 
 
 @pytest.mark.parametrize("name", ["token", "hub.token", "server.password", "api_key", "x.aws_secret", "auth", "apikey"])
