@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from vixml.configuration.choice import DataFacts
 from vixml.configuration.compose import (
     ABLATION,
     ALL_VARIANTS,
@@ -55,6 +56,14 @@ def test_sections_are_complete_and_valid_with_nothing_set():
         assert (variant.backbone.family, variant.model.use_images) == (family, uses_images(name))
         assert variant.backbone.name == PROJECT_DEFAULTS[family]["backbone"]["name"]
     assert composed["vision"]["model"] == PROJECT_DEFAULTS["vision"]["model"]
+    assert composed["data"]["validation_fraction"] == "auto"
+
+
+def test_the_demo_sets_no_validation_queries_aside_unless_asked():
+    demo = DataFacts(demo=True, count=lambda: None, gpu=False)
+    assert compose({}, facts=demo)["data"]["validation_fraction"] == 0
+    asked = {"data": {"validation_fraction": 0.1}}
+    assert compose(asked, asked, facts=demo)["data"]["validation_fraction"] == 0.1
 
 
 def test_composing_twice_changes_nothing():

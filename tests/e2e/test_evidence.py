@@ -29,10 +29,11 @@ def test_predictions_have_the_scores_of_the_evaluation(kedro_run, tiny, project:
     raw = project / "data" / "01_raw" / store
     images = [[raw / name for name in names] for names in items["images"]]
     pairs = Dataset(open_sealed(project / "data" / "03_primary" / store / "dataset")).filter("test")
-    rows = np.flatnonzero(np.diff(pairs.indptr) == 0)[:20]  # excluded pairs change how mass is divided
+    rows = np.append(np.flatnonzero(np.diff(pairs.indptr) == 0)[:10], np.flatnonzero(np.diff(pairs.indptr))[:10])
     texts = items["text"].tolist()
     answers = predictor.predict([texts[row] for row in rows], images=[images[row] for row in rows], k=5)
     for query, answer in zip(rows, answers, strict=True):
         expected = {int(row): float(score) for row, score in zip(labels[query], scores[query], strict=True) if row >= 0}
+        excluded = set(pairs[query].indices)
         for row, score in zip(answer.rows, answer.scores, strict=True):
-            assert score == pytest.approx(expected[row], rel=2e-2, abs=1e-3)
+            assert row in excluded or score == pytest.approx(expected[row], rel=1e-3)

@@ -70,6 +70,19 @@ def test_the_label_file_alone_fixes_the_width(tmp_path):
         assert matrix.has_canonical_format
 
 
+def test_an_automatic_validation_split_follows_the_groups(tmp_path):
+    points = [
+        {"uid": f"p{i}", "title": f"t{i}", "content": "", "target_ind": [i % 3], "target_rel": [1.0]} for i in range(40)
+    ]
+    raw = write_raw(tmp_path, points)
+    (raw / "groups.csv").write_text(
+        "uid,split,group\n" + "".join(f"p{i},trn,{i // 5}\n" for i in range(40)), encoding="utf-8"
+    )
+    found = ingest(raw, DataParams(validation_fraction="auto"), 0)
+    assert len(found.items_validation) == 10, "a quarter, for a tenth would be few"
+    assert len({int(uid[1:]) // 5 for uid in found.items_validation["uid"]}) == 2
+
+
 def test_validation_takes_items_relevance_and_filters_along(tmp_path):
     points = [
         {"uid": f"p{i}", "title": f"t{i}", "content": "", "target_ind": [i % 3], "target_rel": [1.0]} for i in range(20)

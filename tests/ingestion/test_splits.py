@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vixml.core.errors import ConfigError
-from vixml.ingestion.splits import carve_validation
+from vixml.ingestion.splits import automatic_fraction, carve_validation
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,3 +56,10 @@ def test_small_groups_fill_the_share():
 def test_an_impossible_share_is_an_error(num, fraction, groups):
     with pytest.raises(ConfigError, match="validation_fraction"):
         carve_validation(num, fraction, 0, None if groups is None else np.array(groups))
+
+
+@pytest.mark.parametrize(
+    ("num_points", "set_aside"), [(0, 0), (3, 0), (40, 10), (600, 100), (9_960, 996), (43_647, 2_000), (10**6, 2_000)]
+)
+def test_what_auto_sets_aside(num_points: int, set_aside: int):
+    assert round(num_points * automatic_fraction(num_points)) == set_aside

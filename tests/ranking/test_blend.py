@@ -128,6 +128,33 @@ def test_a_blend_that_does_not_hold_on_other_queries_is_not_taken(monkeypatch: p
     assert report["metrics"] == report["parts"]["a"]["alone"]
 
 
+def test_rare_labels_are_not_bought_with_first_places() -> None:
+    """A part that knows the rare labels only is a large gain of PSP; what it costs at the top counts for more."""
+    generator = np.random.default_rng(0)
+    truth = np.zeros((300, 60), dtype=np.float32)
+    truth[np.arange(300), generator.integers(0, 5, 300)] = 1
+    truth[np.arange(300), generator.integers(5, 60, 300)] = 1
+    weights = np.where(np.arange(60) < 5, 1.0, 20.0)
+    head, tail = truth.copy(), truth.copy()
+    head[:, 5:] = 0
+    tail[:, :5] = 0
+    wrong = generator.random(300) < 0.6
+    tail[wrong] = np.roll(tail[wrong], 7, axis=1)
+    tail[:, :5] = 0
+    parts = {name: Evidence(sp.csr_matrix(block)) for name, block in (("head", head), ("tail", tail))}
+    _, report = fit_blend(parts, sp.csr_matrix(truth), weights, BlendFitParams())
+    assert report["metrics"]["P@1"] == 1
+    assert report["metrics"]["PSP@5"] > report["parts"]["head"]["alone"]["PSP@5"] + 0.1
+
+
+def test_an_excluded_pair_is_not_ranked_while_the_blend_is_fitted() -> None:
+    truth = sp.csr_matrix(np.array([[0, 1, 0], [0, 0, 1]], dtype=np.float32))
+    part = Evidence(sp.csr_matrix(np.array([[0.9, 0.1, 0], [0.9, 0, 0.1]], dtype=np.float32)), mass=True)
+    first = sp.csr_matrix(np.array([[1, 0, 0], [1, 0, 0]], dtype=np.float32))
+    assert fit_blend({"only": part}, truth, np.ones(3), QUICK)[1]["metrics"]["P@1"] == 0
+    assert fit_blend({"only": part}, truth, np.ones(3), QUICK, exclude=first)[1]["metrics"]["P@1"] == 1
+
+
 def test_one_query_and_one_part_are_enough() -> None:
     truth = sp.csr_matrix(np.array([[0, 1, 0]], dtype=np.float32))
     part = Evidence(sp.csr_matrix(np.array([[0.2, 0.1, 0]], dtype=np.float32)))

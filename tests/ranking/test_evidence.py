@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from vixml.core.errors import StateError
 from vixml.metrics.ranking import ranking_metrics
 from vixml.params.classifier import ClassifierParams
-from vixml.params.ranking import BlendFitParams, EvidenceParams, SpaceFitParams
+from vixml.params.ranking import BlendFitParams, BlendParams, EvidenceParams, PartParams, SpaceFitParams
 from vixml.params.retrieval import RetrievalParams
 from vixml.ranking.evidence import EvidenceRanker
 from vixml.ranking.features import Described, FeatureMaps, ImageRows
@@ -105,6 +105,30 @@ def test_excluded_labels_are_not_returned_and_lists_are_padded() -> None:
     assert not (top == truth[:, None]).any()
     assert (top[:, -1] == -1).all()
     assert len(set(top[0][top[0] >= 0])) == (top[0] >= 0).sum()
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_scores_of_other_labels_do_not_depend_on_excluded_ones(many: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a prediction would not have the scores of the evaluation, which leaves out pairs; but for many of them."""
+    monkeypatch.setattr("vixml.ranking.evidence._FEW", 0 if many else 2)
+    prototypes = ExactIndex(np.eye(15, 8, dtype=np.float32), PARAMS_OF_INDEX)
+    ranker, _ = _fit(prototypes=prototypes)
+    mixed = {name: PartParams(weight=1.0) for name in ranker.available}
+    ranker, queries = ranker.tuned(params=BlendParams(parts=mixed)), _catalogue(30, 3)
+    scores, labels = ranker.search(queries.items, 15)
+    taken = sp.csr_matrix((np.ones(30), (np.arange(30), labels[:, 0])), shape=(30, 15))
+    without, rest = ranker.search(queries.items, 14, exclude=taken)
+    assert (rest[:, 0] == labels[:, 1]).mean() > 0.9
+    assert np.allclose(without, scores[:, 1:], rtol=1e-5) != many
+
+
+def test_the_queries_that_weights_were_fitted_on_are_known_afterwards() -> None:
+    ranker, _ = _fit()
+    assert {block.shape[0] for block in ranker.keys.values()} == {380}
+    assert ranker.side.relevance.shape == (380, 15)
+    assert ranker.side.prior.sum() == pytest.approx(1)
+    _, top = ranker.search(_catalogue(80, 1).items, 1)
+    assert (top[:, 0] == _catalogue(80, 1).relevance.indices).mean() > 0.9
 
 
 def test_a_query_without_an_image_is_ranked_by_its_text() -> None:

@@ -123,6 +123,7 @@ def stack(
         defaults[section].append(_default(section, values))
     if facts is not None and facts.demo:
         defaults["vision"].append(Layer("recipe", DEMO, {"model": TINY}))
+        defaults["data"].append(Layer("recipe", DEMO, {"validation_fraction": 0.0}))
 
     def given(*names: str) -> list[Layer]:
         """Layers of the files and of the command line: of the family, then of the variant."""

@@ -16,11 +16,13 @@ PROJECT_DEFAULTS: dict[str, dict[str, Any]] = {
     "encoder": {"backbone": {"name": "sentence-transformers/all-MiniLM-L6-v2"}},
     # a quarter of the weights of Qwen2.5-0.5B, the published recipes' smallest: a laptop without a GPU trains it
     "decoder": {"backbone": {"family": "decoder", "name": "HuggingFaceTB/SmolLM2-135M-Instruct"}},
+    # rankings are fitted on validation queries
+    "data": {"validation_fraction": "auto"},
     # of the paper's own family, SigLIP2, the one that encodes fastest
     "vision": {"model": "ViT-B-32-SigLIP2-256"},
 }
-"""Defaults of a run that the models do not have: pretrained networks that fit a laptop. A parameter model by itself
-needs neither a network nor a download, so it defaults to `tiny`."""
+"""Defaults of a run that the models do not have: pretrained networks that fit a laptop, and a validation split. A
+parameter model by itself needs neither a network nor a download, so it defaults to `tiny`."""
 
 
 def sections() -> dict[str, type[Params]]:

@@ -23,7 +23,7 @@ from vixml.ingestion.benchmark.text_lines import read_sparse_layout
 from vixml.ingestion.manifests import read_groups, read_images
 from vixml.ingestion.report import build_report
 from vixml.ingestion.source import RawSide, Source
-from vixml.ingestion.splits import carve_validation
+from vixml.ingestion.splits import automatic_fraction, carve_validation
 from vixml.ingestion.tables.read import read_tabular
 from vixml.params.data.ingestion import DataParams
 
@@ -135,15 +135,17 @@ def _read_tables(raw: Path, params: DataParams) -> Source:
 
 def _split(raw: Path, source: Source, params: DataParams, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of training and of validation: as the files say, or carved by `validation_fraction`."""
-    points = source.sides[Side.TRAIN]
+    points, fraction = source.sides[Side.TRAIN], params.validation_fraction
     if source.validation is None:
-        groups = read_groups(raw, Side.TRAIN, points.uids) if params.validation_fraction > 0 else None
-        return carve_validation(len(points), params.validation_fraction, seed, groups)
-    if params.validation_fraction > 0:
+        if fraction == "auto":
+            fraction = automatic_fraction(len(points))
+        groups = read_groups(raw, Side.TRAIN, points.uids) if fraction > 0 else None
+        return carve_validation(len(points), fraction, seed, groups)
+    if fraction != "auto" and fraction > 0:
         raise ConfigError(
             "the tables already set validation queries aside",
             file=raw,
-            found=f"{len(source.validation)} of them, and data.validation_fraction {params.validation_fraction}",
+            found=f"{len(source.validation)} of them, and data.validation_fraction {fraction}",
             remedy="set `data.validation_fraction: 0`, or rename the split in the tables.",
         )
     return np.setdiff1d(np.arange(len(points)), source.validation), source.validation

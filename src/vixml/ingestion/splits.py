@@ -8,6 +8,20 @@ from numpy.typing import NDArray
 from vixml.core.errors import ConfigError
 from vixml.core.seeding import numpy_generator
 
+_SHARE, _LEAST, _MOST, _LARGEST_SHARE = 0.1, 100, 2_000, 0.25
+
+
+def automatic_fraction(num_points: int) -> float:
+    """Return the share of training points that `auto` sets aside.
+
+    Few of them choose weights badly; many are missed in training.
+
+    Args:
+        num_points: Number of training points.
+    """
+    wanted = min(max(_SHARE * num_points, _LEAST), _MOST, _LARGEST_SHARE * num_points)
+    return wanted / num_points if wanted >= 1 else 0.0  # too few to part with any
+
 
 def carve_validation(
     num_points: int, fraction: float, seed: int, groups: NDArray[np.int64] | None = None

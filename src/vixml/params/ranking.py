@@ -46,15 +46,19 @@ class BlendFitParams(Params):
     """How a blend is fitted on validation queries."""
 
     metrics: tuple[str, ...] = ("P@1", "P@5", "PSP@5", "R@10")
-    """What is improved: the mean of these, each relative to the best single part's."""
+    """What is improved: the mean gain of these over the best single part's, as a fraction of it."""
+    most_gain: float = Field(0.05, gt=0)
+    """Largest gain of a metric that counts: without a limit, rare labels (PSP) are bought with the first places."""
+    margin: float = Field(0.01, ge=0)
+    """Gain up to which a metric counts as not clearly ahead."""
     weights: tuple[float, ...] = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0)
     """Weights tried for each part."""
     sharpness: tuple[float, ...] = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)
     """Exponents tried for each part."""
     tails: tuple[float, ...] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
     """Exponents of the inverse propensity tried, for all parts together and for each."""
-    shortfall: float = Field(2.0, ge=0)
-    """What it costs when a metric falls below the best single part's, beside what an equal gain brings."""
+    shortfall: float = Field(5.0, ge=0)
+    """What it costs when a metric stays below `margin`, beside what an equal gain brings."""
     min_gain: float = Field(5e-4, ge=0)
     """A part enters, and stays, only where it gains more than this fraction."""
     rounds: int = Field(4, ge=1)

@@ -12,7 +12,7 @@ Parts (their names are those of the blend's weights):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -29,12 +29,14 @@ from vixml.ranking.blend import DEPTH, Evidence, blend
 from vixml.ranking.features import IMAGES, Described, FeatureMaps
 from vixml.ranking.neighbours import neighbour_scores
 from vixml.ranking.similarity import Blocks, Items, most_similar
-from vixml.retrieval.augmentation import sparse_top_k
+from vixml.retrieval.augmentation import sparse_top_k, without_pairs
 from vixml.retrieval.exact import top_k
 from vixml.retrieval.index import LabelIndex, SearchResult
 
-_Source = Callable[[Described, Blocks, sp.csr_matrix | None], Evidence]
-"""Queries, their feature spaces and excluded pairs in, evidence out."""
+_Source = Callable[[Described, Blocks, int], Evidence]
+"""Queries, their feature spaces, and how many labels of each are wanted in, evidence out."""
+_FEW = DEPTH // 2
+"""Excluded labels of a query that are taken out of its ranking in the end; with more, all parts look deeper."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class EvidenceRanker:
             queries: n queries; the ranking of one does not depend on the others. Bare embeddings [n, d] are queries
                 without text and images.
             k: Labels wanted.
-            exclude: Pairs left out, CSR [n, L].
+            exclude: Pairs left out, CSR [n, L]; the scores of the others are what they are without any.
             imageless: Not looked at: a query tells by itself whether it has an image.
         """
         if isinstance(queries, np.ndarray):
@@ -143,10 +145,10 @@ class EvidenceRanker:
         used = [name for name, part in self.params.parts.items() if part.weight > 0]
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         labels = np.full((len(queries), k), -1, dtype=np.int64)
-        for begin in range(0, len(queries), self.block):
-            rows = slice(begin, begin + self.block)
-            parts = self.gather(queries[rows], used, exclude=None if exclude is None else exclude[rows])
-            scores[rows], labels[rows] = sparse_top_k(blend(parts, self.params, self.side.inverse_propensity), k)
+        for rows, parts in self.gather(queries, used, exclude=exclude):
+            blended = blend(parts, self.params, self.side.inverse_propensity)
+            pairs = None if exclude is None else sp.csr_matrix(exclude[rows])
+            scores[rows], labels[rows] = sparse_top_k(without_pairs(blended, pairs), k)
         return scores, labels
 
     @property
@@ -156,14 +158,33 @@ class EvidenceRanker:
 
     def gather(
         self, queries: Described, names: Collection[str], *, exclude: sp.csr_matrix | None = None
-    ) -> dict[str, Evidence]:
-        """Return the evidence of the named parts about one block of queries, without excluded pairs."""
-        blocks, sources = self.maps.apply(queries), self._sources()
-        return {
-            name: source(queries, blocks, exclude).without(exclude).strongest(DEPTH)
-            for name, source in sources.items()
-            if name in names
-        }
+    ) -> Iterator[tuple[NDArray[np.int64], dict[str, Evidence]]]:
+        """Yield rows of queries, block by block, and the evidence of the named parts about them.
+
+        What a part says of a label does not depend on the excluded ones, which are still among its evidence; only a
+        query with many of them is asked about the others alone, for it would be left with too few.
+
+        Args:
+            queries: n queries.
+            names: Parts wanted.
+            exclude: Pairs that are taken out afterwards, CSR [n, L].
+        """
+        sources = {name: source for name, source in self._sources().items() if name in names}
+        counts = np.zeros(len(queries), dtype=np.int64) if exclude is None else np.diff(exclude.indptr)
+        for group in (np.flatnonzero(counts <= _FEW), np.flatnonzero(counts > _FEW)):
+            for begin in range(0, len(group), self.block):
+                rows = group[begin : begin + self.block]
+                asked = queries.take(rows)
+                pairs = exclude[rows] if exclude is not None and counts[rows[0]] > _FEW else None
+                depth = DEPTH if pairs is None else DEPTH + int(counts[rows].max())
+                blocks = self.maps.apply(asked)
+                yield (
+                    rows,
+                    {
+                        name: source(asked, blocks, depth).without(pairs).strongest(DEPTH)
+                        for name, source in sources.items()
+                    },
+                )
 
     def tuned(self, spaces: dict[str, float] | None = None, params: BlendParams | None = None) -> EvidenceRanker:
         """Return the ranking with other weights."""
@@ -197,25 +218,20 @@ class EvidenceRanker:
             self._joined[name] = Items.join(blocks, weights)
         return self._joined[name]
 
-    def _search(self, index: LabelIndex, queries: Described, _: Blocks, exclude: sp.csr_matrix | None) -> Evidence:
-        return Evidence.of_similarities(index.search(queries.vectors, DEPTH, exclude=exclude), self.size)
+    def _search(self, index: LabelIndex, queries: Described, _: Blocks, depth: int) -> Evidence:
+        return Evidence.of_similarities(index.search(queries.vectors, depth), self.size)
 
-    def _classify(
-        self, weights: NDArray[np.floating], _: Described, blocks: Blocks, exclude: sp.csr_matrix | None
-    ) -> Evidence:
-        features = classifier_features(blocks, self.classifier)
-        return Evidence.of_scores(top_k(features, weights, DEPTH, exclude=exclude), self.size)
+    def _classify(self, weights: NDArray[np.floating], _: Described, blocks: Blocks, depth: int) -> Evidence:
+        return Evidence.of_scores(top_k(classifier_features(blocks, self.classifier), weights, depth), self.size)
 
-    def _words(self, _: Described, blocks: Blocks, __: sp.csr_matrix | None) -> Evidence:
+    def _words(self, _: Described, blocks: Blocks, depth: int) -> Evidence:
         equal = dict.fromkeys(self.side.terms, 1.0)
         shared = {name: blocks[name] for name in self.side.terms}
         labels = self._join("label_words", self.side.terms, equal)
-        found = most_similar(Items.join(shared, equal), labels, 2 * DEPTH)
-        return Evidence.of_scores(found, self.size)
+        return Evidence.of_scores(most_similar(Items.join(shared, equal), labels, depth), self.size)
 
-    def _frequency(self, queries: Described, _: Blocks, exclude: sp.csr_matrix | None) -> Evidence:
-        extra = 0 if exclude is None else int(np.diff(exclude.indptr).max(initial=0))
-        order = np.argsort(-self.side.prior, kind="stable")[: DEPTH + extra]
+    def _frequency(self, queries: Described, _: Blocks, depth: int) -> Evidence:
+        order = np.argsort(-self.side.prior, kind="stable")[:depth]
         shape = (len(queries), len(order))
         return Evidence.of_scores(
             (np.broadcast_to(self.side.prior[order], shape), np.broadcast_to(order, shape)), self.size

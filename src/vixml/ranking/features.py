@@ -42,6 +42,13 @@ class ImageRows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def take(self, rows: NDArray[np.int64]) -> ImageRows:
+        """Return the rows of some items."""
+        lengths = np.diff(self.offsets)[rows]
+        offsets = offsets_of(lengths)
+        kept = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return ImageRows(self.vectors[kept], offsets)
+
 
 @dataclass(frozen=True)
 class Described:
@@ -67,6 +74,20 @@ class Described:
             at = images.offsets[begin : end + 1]
             images = ImageRows(images.vectors[at[0] : at[-1]], at - at[0])
         return Described(self.texts[begin:end], self.vectors[begin:end], images)
+
+    def take(self, rows: NDArray[np.int64]) -> Described:
+        """Return some of the items."""
+        images = None if self.images is None else self.images.take(rows)
+        return Described([self.texts[row] for row in rows], self.vectors[rows], images)
+
+    @classmethod
+    def join(cls, one: Described, other: Described) -> Described:
+        """Return the items of both."""
+        images = None
+        if one.images is not None and other.images is not None:
+            images = ImageRows.join([one.images, other.images])
+        vectors = np.concatenate([one.vectors, other.vectors])
+        return cls([*one.texts, *other.texts], vectors, images)
 
 
 @dataclass(frozen=True)

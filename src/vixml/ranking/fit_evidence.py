@@ -18,7 +18,7 @@ from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, EvidenceParams, PartParams
 from vixml.ranking.blend import Evidence
 from vixml.ranking.evidence import EvidenceRanker, label_side
-from vixml.ranking.features import Described, FeatureMaps, ImageRows
+from vixml.ranking.features import Described, FeatureMaps
 from vixml.ranking.fitting import changed, fit_blend
 from vixml.ranking.spaces import fit_space_weights
 from vixml.retrieval.index import LabelIndex
@@ -43,14 +43,16 @@ class Labelled:
 
     def take(self, rows: NDArray[np.int64]) -> Labelled:
         """Return some of the queries."""
-        images = self.items.images
-        if images is not None:
-            lengths = np.diff(images.offsets)
-            kept = np.concatenate([np.arange(images.offsets[row], images.offsets[row + 1]) for row in rows])
-            offsets = np.append(0, np.cumsum(lengths[rows]))
-            images = ImageRows(images.vectors[kept.astype(np.int64)], offsets)
-        items = Described([self.items.texts[row] for row in rows], self.items.vectors[rows], images)
-        return Labelled(items, sp.csr_matrix(self.relevance[rows]), sp.csr_matrix(self.exclude[rows]))
+        return Labelled(self.items.take(rows), sp.csr_matrix(self.relevance[rows]), sp.csr_matrix(self.exclude[rows]))
+
+    @classmethod
+    def join(cls, one: Labelled, other: Labelled) -> Labelled:
+        """Return the queries of both."""
+        relevance, exclude = (
+            sp.csr_matrix(sp.vstack([getattr(side, name) for side in (one, other)]), dtype=np.float32)
+            for name in ("relevance", "exclude")
+        )
+        return cls(Described.join(one.items, other.items), relevance, exclude)
 
 
 def fit_evidence(
@@ -66,6 +68,8 @@ def fit_evidence(
 ) -> tuple[EvidenceRanker, dict[str, Any]]:
     """Return a ranking whose weights are fitted, and a report of the fit.
 
+    Once the weights stand, the queries that they were fitted on are neighbours and examples as all others.
+
     Args:
         train: Training queries.
         validation: Validation queries, which no part has seen; None or none at all: training queries stand in.
@@ -77,8 +81,9 @@ def fit_evidence(
         work: Folder in which a killed training of the classifiers goes on.
     """
     if validation is not None and len(validation):
-        ranker = _untuned(train, label_texts, weights, params, prototypes, texts, work)
-        return _tune(ranker, validation, params)
+        ranker = _untuned(train, label_texts, weights, params, prototypes, texts, None)
+        tuned, report = _tune(ranker, validation, params)
+        return _with_all(tuned, validation, params, work), report
     rows = np.arange(len(train))
     count = min(params.held_out, len(train) // 10)
     if count < 2:
@@ -105,12 +110,38 @@ def _untuned(
     maps = FeatureMaps.fit(train.items)
     keys = {name: block if sp.issparse(block) else _stored(block) for name, block in maps.apply(train.items).items()}
     side = replace(label_side(maps, label_texts, train.relevance, weights), prototypes=prototypes, texts=texts)
-    if params.classifier is not None:
-        features = classifier_features(keys, params.classifier)
-        trained = train_classifiers(features, train.relevance, params.classifier, work=work)
-        side = replace(side, classifiers=_stored(trained))
     equal, classifier = dict.fromkeys(keys, 1.0), params.classifier or ClassifierParams()
-    return EvidenceRanker(maps, keys, side, equal, _only_neighbours(), params.neighbours, classifier)
+    ranker = EvidenceRanker(maps, keys, side, equal, _only_neighbours(), params.neighbours, classifier)
+    return _with_classifiers(ranker, params, work)
+
+
+def _with_classifiers(ranker: EvidenceRanker, params: EvidenceParams, work: Path | None) -> EvidenceRanker:
+    """Train the classifiers, if there are to be any, on all queries that the ranking knows."""
+    if params.classifier is None:
+        return ranker
+    features = classifier_features(ranker.keys, params.classifier)
+    trained = train_classifiers(features, ranker.side.relevance, params.classifier, work=work)
+    return replace(ranker, side=replace(ranker.side, classifiers=_stored(trained)))
+
+
+def _with_all(
+    ranker: EvidenceRanker, validation: Labelled, params: EvidenceParams, work: Path | None
+) -> EvidenceRanker:
+    """Return the ranking with the validation queries among those that it knows."""
+    keys: dict[str, Any] = {}
+    for name, more in ranker.maps.apply(validation.items).items():
+        sparse = sp.issparse(more)
+        keys[name] = (
+            sp.csr_matrix(sp.vstack([ranker.keys[name], more]))
+            if sparse
+            else np.concatenate([ranker.keys[name], _stored(more)])
+        )
+    relevance = sp.csr_matrix(sp.vstack([ranker.side.relevance, validation.relevance]), dtype=np.float32)
+    prior = (np.bincount(relevance.indices, minlength=relevance.shape[1]) / relevance.shape[0]).astype(np.float32)
+    side = replace(ranker.side, relevance=relevance, prior=prior, classifiers=None)
+    known = replace(ranker, keys=keys, side=side)
+    used = any(name == "classifiers" and part.weight for name, part in ranker.params.parts.items())
+    return _with_classifiers(known, params, work) if used else known
 
 
 def _tune(
@@ -130,17 +161,13 @@ def _tune(
         params=params.spaces,
     )
     ranker = ranker.tuned(spaces=spaces)
-    blocks = [
-        ranker.gather(
-            chosen.items[at : at + ranker.block], ranker.available, exclude=chosen.exclude[at : at + ranker.block]
-        )
-        for at in range(0, len(chosen), ranker.block)
-    ]
+    gathered = list(ranker.gather(chosen.items, ranker.available, exclude=chosen.exclude))
+    order = np.argsort(np.concatenate([rows for rows, _ in gathered]), kind="stable")
     parts = {
-        name: Evidence(sp.vstack([block[name].scores for block in blocks], format="csr"), blocks[0][name].mass)
-        for name in ranker.available
+        name: Evidence(sp.vstack([block[name].scores for _, block in gathered], format="csr")[order], first.mass)
+        for name, first in gathered[0][1].items()
     }
-    blend, report = fit_blend(parts, chosen.relevance, side.inverse_propensity, params.blend)
+    blend, report = fit_blend(parts, chosen.relevance, side.inverse_propensity, params.blend, exclude=chosen.exclude)
     report |= {"spaces": spaces, "spaces_tried": tried, "seconds": time.perf_counter() - started}
     return ranker.tuned(params=blend), report
 

@@ -2,8 +2,10 @@
 
 It starts from the best single part and accepts only what improves the objective, so on the queries it was fitted on the
 blend is never below that part. What a part adds to the others decides whether it is in: a part that adds nothing gets
-weight 0. A second fit on each half of the queries, measured on the other half, tells what to expect on new ones; where
-the blend does not beat the best part there, the best part alone is the ranking.
+weight 0. The objective counts the gain of each metric over the best part up to a limit, and a metric that is not
+clearly ahead costs much: else a large gain of rare labels would pay for losses at the top. A second fit on each half of
+the queries, measured on the other half, tells what to expect on new ones; where the blend does not beat the best part
+there, the best part alone is the ranking.
 """
 
 from __future__ import annotations
@@ -29,14 +31,17 @@ def fit_blend(
     relevance: sp.csr_matrix,
     inverse_propensity: NDArray[np.float64],
     params: BlendFitParams,
+    *,
+    exclude: sp.csr_matrix | None = None,
 ) -> tuple[BlendParams, dict[str, Any]]:
     """Choose weights, sharpness and tail on validation queries; the same result at every run.
 
     Args:
-        parts: Evidence of every part about the validation queries, excluded pairs already taken out.
+        parts: Evidence of every part about the validation queries.
         relevance: Their labels, CSR [n, L], n > 0.
         inverse_propensity: Weight of each label float64 [L].
         params: What is tried.
+        exclude: Pairs left out of the ranking, CSR [n, L].
 
     Returns:
         The blend, and a report: `metrics` of the blend, `parts` with the metrics of each alone and its `worth` (what
@@ -44,7 +49,8 @@ def fit_blend(
         (blend and best part on queries that neither was chosen on; with at least 4 queries).
     """
     rows = np.linspace(0, relevance.shape[0] - 1, min(relevance.shape[0], params.max_queries)).astype(np.int64)
-    table = _Table.of({name: _rows(part, rows) for name, part in parts.items()}, relevance[rows], inverse_propensity)
+    some = {name: _rows(part, rows) for name, part in parts.items()}
+    table = _Table.of(some, relevance[rows], inverse_propensity, None if exclude is None else exclude[rows])
     blend, fit = _fit(table, params)
     report: dict[str, Any] = {"queries": len(rows), "expected": None}
     if len(rows) >= 4 and sum(part.weight > 0 for part in blend.parts.values()) > 1:
@@ -65,8 +71,17 @@ def _expected(table: _Table, params: BlendFitParams) -> dict[str, Any]:
         best.append(other.measure(fit.alone(fit.best_part), params.metrics))
     mean = {name: float(np.mean([half[name] for half in blended])) for name in params.metrics}
     alone = {name: float(np.mean([half[name] for half in best])) for name in params.metrics}
-    gain = float(np.mean([mean[name] / max(alone[name], 1e-9) for name in params.metrics])) - 1
+    gain = _value(mean, alone, params)
     return {"blend": mean, "best_part": alone, "gain": gain}
+
+
+def _gain(metrics: Metrics, beside: Metrics, name: str) -> float:
+    return metrics[name] / max(beside[name], 1e-9) - 1
+
+
+def _value(metrics: Metrics, beside: Metrics, params: BlendFitParams) -> float:
+    """Return the mean of the metrics' gains, each up to the largest that counts."""
+    return float(np.mean([min(_gain(metrics, beside, name), params.most_gain) for name in params.metrics]))
 
 
 @dataclass
@@ -90,9 +105,12 @@ class _Fit:
         return BlendParams(parts={name: PartParams(weight=float(name == part), scale=scales[name]) for name in scales})
 
     def objective(self, metrics: Metrics) -> float:
-        """Return the mean of the metrics relative to the best of any part; falling below one costs more."""
-        ratios = np.array([metrics[name] / max(self.best_of_any[name], 1e-9) for name in self.params.metrics])
-        return float(np.mean(ratios - self.params.shortfall * np.maximum(1 - ratios, 0)))
+        """Return the mean gain over the best of any part in each metric, with more weight on losses."""
+        return _value(metrics, self.best_of_any, self.params) - self.params.shortfall * float(
+            np.mean(
+                [max(0.0, self.params.margin - _gain(metrics, self.best_of_any, name)) for name in self.params.metrics]
+            )
+        )
 
     def try_each(self, blends: Iterable[BlendParams]) -> bool:
         """Take the best of the blends if it gains enough; of equal ones the first."""
@@ -183,6 +201,7 @@ class _Table:
         values: Part -> its scores divided by its scale, float32 [n, C]; 0 where it does not name the label.
         mass: Parts whose contributions sum to 1 for each query.
         scales: Part -> mean of its best scores.
+        allowed: Whether a label may be ranked bool [n, C].
         relevance: CSR [n, L].
         inverse_propensity: float64 [L].
     """
@@ -191,12 +210,17 @@ class _Table:
     values: dict[str, NDArray[np.float32]]
     mass: frozenset[str]
     scales: dict[str, float]
+    allowed: NDArray[np.bool_]
     relevance: sp.csr_matrix
     inverse_propensity: NDArray[np.float64]
 
     @classmethod
     def of(
-        cls, parts: Mapping[str, Evidence], relevance: sp.csr_matrix, inverse_propensity: NDArray[np.float64]
+        cls,
+        parts: Mapping[str, Evidence],
+        relevance: sp.csr_matrix,
+        inverse_propensity: NDArray[np.float64],
+        exclude: sp.csr_matrix | None = None,
     ) -> _Table:
         """Lay out the best labels of all parts."""
         if not parts:
@@ -208,8 +232,12 @@ class _Table:
         inside = np.arange(counts.max(initial=1)) < counts[:, None]
         labels = np.full(inside.shape, -1, dtype=np.int64)
         labels[inside] = named.indices
-        row = np.repeat(np.arange(len(counts)), counts)
+        row = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
         key = row * relevance.shape[1] + named.indices
+        allowed = inside.copy()
+        if exclude is not None:
+            taken = sp.coo_matrix(exclude)
+            allowed[inside] = ~np.isin(key, taken.row.astype(np.int64) * relevance.shape[1] + taken.col)
         values, scales = {}, {}
         for name, part in short.items():
             scales[name] = float(part.top().mean()) or 1.0
@@ -220,7 +248,7 @@ class _Table:
             values[name] = np.zeros(inside.shape, dtype=np.float32)
             values[name][inside] = flat
         mass = frozenset(name for name, part in parts.items() if part.mass)
-        return cls(labels, values, mass, scales, sp.csr_matrix(relevance), inverse_propensity)
+        return cls(labels, values, mass, scales, allowed, sp.csr_matrix(relevance), inverse_propensity)
 
     @property
     def relevance_rows(self) -> NDArray[np.int64]:
@@ -230,7 +258,8 @@ class _Table:
     def take(self, rows: NDArray[np.int64]) -> _Table:
         """Return the table of some queries."""
         values = {name: array[rows] for name, array in self.values.items()}
-        return _Table(self.labels[rows], values, self.mass, self.scales, self.relevance[rows], self.inverse_propensity)
+        kept = self.labels[rows], values, self.mass, self.scales, self.allowed[rows], self.relevance[rows]
+        return _Table(*kept, self.inverse_propensity)
 
     def measure(self, blend: BlendParams, names: tuple[str, ...]) -> Metrics:
         """Return the metrics of a blend."""
@@ -245,6 +274,7 @@ class _Table:
                 if part.tail:
                     share = share * (self.inverse_propensity**part.tail).astype(np.float32)[self.labels]
                 total += share * values
+        total *= self.allowed
         depth = min(depths[-1], self.labels.shape[1])
         best = np.sort(np.argpartition(-total, depth - 1, axis=1)[:, :depth], axis=1)
         score = np.take_along_axis(total, best, axis=1)
