@@ -77,6 +77,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     split_by: Annotated[str | None, typer.Option(metavar="hash|last|column")] = None,
     split_column: Column = None,
     test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
+    max_lost: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of a file that may be lost.")] = 0.01,
     delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of all CSV.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of all CSV, for instance cp1252.")] = None,
     quoting: Annotated[str | None, typer.Option(metavar="csv|none", help="Whether CSV's quote marks are.")] = None,
@@ -86,6 +87,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
     """
     from vixml.ingestion.ingest import ingest
+    from vixml.ingestion.ledger import check_losses, ledger_rows
     from vixml.ingestion.tables.environment import check_name, describe, findings, write_environment
     from vixml.ingestion.tables.infer import CHOICES, propose
     from vixml.params.data.ingestion import DataParams
@@ -95,14 +97,17 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         target = check_name(project / "conf", name, overwrite=overwrite or dry_run)
         mapping = propose(folder, {choice: context.params[choice] for choice in CHOICES})
         _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), describe(mapping))
-        report = ingest(folder, DataParams(mapping=mapping), seed=0).report
+        report = ingest(folder, DataParams(mapping=mapping, max_lost=1.0), seed=0).report
+        rows = ledger_rows(report["ledger"])
+        _print_table("Files: what is taken, and what was guessed", ("file", "what", "change it with"), rows)
         _print_table("Found", ("what", "how many"), findings(report))
+        check_losses(report["ledger"], max_lost)
         if dry_run:
             return
         root = folder.resolve()
         inside = root.is_relative_to(project.resolve())
         place = root.relative_to(project.resolve()) if inside else root
-        write_environment(target, place.as_posix(), mapping, report)
+        write_environment(target, place.as_posix(), mapping, report, max_lost=max_lost)
         typer.echo(f"Wrote conf/{name}/. Look it over, then:")
         if report["repairs"].get("image_urls_not_downloaded"):
             typer.echo(f"kedro run --env={name} --pipeline=image_download")

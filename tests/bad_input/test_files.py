@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bad_input.files import repairs, write_raw
+from tests.bad_input.files import POINTS, repairs, write_raw
 from tests.bad_input.rows import error, repair, works
 
 from vixml.core.directories import WorkDirectory
@@ -50,7 +50,32 @@ def test_manifest_column(at):
 @repair("manifest-row-without-item")
 def test_manifest_row_without_item(at):
     (write_raw(at.path) / "images.csv").write_text("split,uid,file\ntrn,nobody,a.png\n")
-    return repairs(at.path)
+    return repairs(at.path, max_lost=1.0)
+
+
+@error("rows-lost")
+def test_rows_lost(at):
+    (write_raw(at.path) / "images.csv").write_text("split,uid,file\ntrn,nobody,a.png\n")
+    repairs(at.path)
+
+
+@error("quote-ambiguous")
+def test_quote_ambiguous(at):
+    file = at.path / "images.csv"
+    file.write_text('split,uid,file\ntrn,p0,"a.png\ntrn,p1,"b, c.png"\n')
+    write_raw(at.path)
+    repairs(at.path)
+
+
+@error("csv-not-text")
+def test_csv_not_text(at):
+    (write_raw(at.path) / "images.csv").write_bytes(b"split,uid,file\ntrn,p0,a\0.png\n")
+    repairs(at.path)
+
+
+@error("field-twice")
+def test_field_twice(at):
+    repairs(write_raw(at.path, trn=[POINTS[0], '{"uid": "p1", "title": "a", "title": "b"}']))
 
 
 @error("manifest-path-leaves")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,12 +21,15 @@ from vixml.images.precomputed import read_embedding_rows
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
 from vixml.ingestion.benchmark.layouts import find_file, find_raw_file, layout_of
 from vixml.ingestion.benchmark.text_lines import read_sparse_layout
+from vixml.ingestion.ledger import Ledger, check_losses
 from vixml.ingestion.manifests import read_groups, read_images
 from vixml.ingestion.report import build_report
 from vixml.ingestion.source import RawSide, Source
 from vixml.ingestion.splits import automatic_fraction, carve_validation
 from vixml.ingestion.tables.read import read_tabular
 from vixml.params.data.ingestion import DataParams
+
+_log = logging.getLogger(__name__)
 
 MOST_CHARACTERS = 20_000
 """Longer texts are cut: an encoder reads a few hundred words, and a file in a title must not fill the memory."""
@@ -76,6 +80,9 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
         relevance[side], found = relevance_matrix(sides[side], len(sides[Side.LABEL]))
         repairs.update(found)
     train, validation = _split(raw, source, params, seed)
+    source.ledger.balance()
+    ledger = source.ledger.report()
+    check_losses(ledger, params.max_lost)
     ingested = Ingested(
         items_train=items[Side.TRAIN].iloc[train].reset_index(drop=True),
         items_validation=items[Side.TRAIN].iloc[validation].reset_index(drop=True),
@@ -89,17 +96,35 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
         filter_test=filters[Side.TEST],
         report={},
     )
-    return replace(ingested, report={**_report(ingested, repairs), **source.facts})
+    _warn_of_nothing_to_measure(ingested)
+    return replace(ingested, report={**_report(ingested, repairs), **source.facts, "ledger": ledger})
+
+
+def _warn_of_nothing_to_measure(ingested: Ingested) -> None:
+    """Say loudly where every metric will be 0: no query of a side has a label."""
+    for side, relevance in (("test", ingested.relevance_test), ("validation", ingested.relevance_validation)):
+        if relevance.shape[0] and not relevance.nnz:
+            _log.warning(
+                "NO %s QUERY HAS A LABEL: every metric of the %s side will be 0. Do its pairs name other ids than its "
+                "queries? See `points_without_labels` and `ledger` in the data report.",
+                side.upper(),
+                side,
+            )
 
 
 def _read_benchmark(raw: Path, params: DataParams) -> Source:
     """Read the sides in whatever layout they come, the filter files, and the image manifest or embeddings."""
     repairs: Counter[str] = Counter()
+    ledger, with_content = Ledger(raw), params.text_fields == "title+content"
     if layout_of(raw) == "sparse":
-        sides = read_sparse_layout(raw, repairs)
+        sides = read_sparse_layout(raw, repairs, ledger)
     else:
-        sides = {side: read_side(find_raw_file(raw, side), with_targets=side != Side.LABEL) for side in SHORT_NAMES}
-    if params.text_fields == "title+content" and all(side.num_without_content == len(side) for side in sides.values()):
+        files = {side: find_raw_file(raw, side) for side in SHORT_NAMES}
+        sides = {
+            side: read_side(file, with_targets=side != Side.LABEL, with_content=with_content, entry=ledger.entry(file))
+            for side, file in files.items()
+        }
+    if with_content and all(side.num_without_content == len(side) for side in sides.values()):
         raise DataError(
             "no line of any file has the field `content`",
             file=raw,
@@ -108,18 +133,24 @@ def _read_benchmark(raw: Path, params: DataParams) -> Source:
         )
     most, filters = params.max_images_per_item, {}
     if params.image_embeddings is None:
-        images, found = read_images(raw, {name: side.uids for name, side in sides.items()}, most=most)
+        uids = {name: side.uids for name, side in sides.items()}
+        images, found = read_images(raw, uids, most=most, ledger=ledger)
     else:
         counts = {name: len(side) for name, side in sides.items()}
         images, found = read_embedding_rows(raw, params.image_embeddings, counts, most=most)
+        ledger.use(*(path for path in (raw / params.image_embeddings).rglob("*") if path.suffix in (".npy", ".pkl")))
     repairs.update(found)
     for side in (Side.TRAIN, Side.TEST):
         name = f"filter_labels_{side}.txt"
+        file = find_file(raw, [name])
         filters[side], found = read_filter(
-            find_file(raw, [name]) or raw / name, len(sides[side]), len(sides[Side.LABEL])
+            file or raw / name,
+            len(sides[side]),
+            len(sides[Side.LABEL]),
+            entry=None if file is None else ledger.entry(file, "pairs"),
         )
         repairs.update(found)
-    return Source(sides, images, filters, repairs)
+    return Source(sides, images, filters, repairs, ledger=ledger)
 
 
 def _read_tables(raw: Path, params: DataParams) -> Source:
@@ -139,7 +170,7 @@ def _split(raw: Path, source: Source, params: DataParams, seed: int) -> tuple[ND
     if source.validation is None:
         if fraction == "auto":
             fraction = automatic_fraction(len(points))
-        groups = read_groups(raw, Side.TRAIN, points.uids) if fraction > 0 else None
+        groups = read_groups(raw, Side.TRAIN, points.uids, ledger=source.ledger) if fraction > 0 else None
         return carve_validation(len(points), fraction, seed, groups)
     if fraction != "auto" and fraction > 0:
         raise ConfigError(

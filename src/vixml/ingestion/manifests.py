@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from vixml.core.errors import DataError
 from vixml.data.ids import IdIndex
 from vixml.data.sides import SHORT_NAMES, Side
+from vixml.ingestion.ledger import Ledger
+from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.files import read_table
 from vixml.ingestion.tables.table import Table
 
 
 def read_images(
-    root: Path, uids: Mapping[Side, Sequence[str]], *, most: int
+    root: Path, uids: Mapping[Side, Sequence[str]], *, most: int, ledger: Ledger | None = None
 ) -> tuple[dict[Side, list[list[str]]], dict[str, int]]:
     """Read `images.parquet` or `images.csv` (columns split, uid, file); without one no item has an image.
 
@@ -27,6 +29,7 @@ def read_images(
         root: Raw root.
         uids: The uids of each side, in raw order.
         most: Images of an item that are kept, the first of the manifest.
+        ledger: Gets what the manifest holds.
 
     Returns:
         For each side the images of every item, POSIX paths relative to `root`; and counts of what was left out.
@@ -45,12 +48,15 @@ def read_images(
     if file is None:
         return images, counts
     table, (sides, owners, names) = _read_columns(file, ("split", "uid", "file"))
+    entry = (ledger or Ledger(root)).entry(file)
+    account_table(entry, table, ("split", "uid", "file"))
     rows_of = {side: IdIndex({uid: row for row, uid in enumerate(rows)}) for side, rows in uids.items()}
     located: dict[str, str] = {}
     for number, (side, uid, name) in enumerate(zip(_sides(table, sides), owners, names, strict=True)):
         row = rows_of[side].find(uid) if side in rows_of else None
         if row is None:
             counts["image_rows_without_item"] += 1
+            entry.move("of an unknown item", 1)
             continue
         if name not in located:
             located[name], present = locate_image(root, table, number, name)
@@ -58,20 +64,25 @@ def read_images(
         kept = images[side][row]
         if located[name] in kept:
             counts["duplicate_image_rows"] += 1
+            entry.move("listed again", 1)
         elif len(kept) >= most:
             counts["images_beyond_limit"] += 1
+            entry.move("beyond data.max_images_per_item", 1)
         else:
             kept.append(located[name])
     return images, counts
 
 
-def read_groups(root: Path, side: Side, uids: Sequence[str]) -> NDArray[np.int64] | None:
+def read_groups(
+    root: Path, side: Side, uids: Sequence[str], *, ledger: Ledger | None = None
+) -> NDArray[np.int64] | None:
     """Read the groups of one side from `groups.csv` or `groups.csv.gz` (columns uid, split, group).
 
     Args:
         root: Raw root.
         side: Which one.
         uids: Its uids.
+        ledger: Gets what the file holds.
 
     Returns:
         int64 [n], equal numbers for items of one group; an item without a group is alone. None without a file.
@@ -83,14 +94,18 @@ def read_groups(root: Path, side: Side, uids: Sequence[str]) -> NDArray[np.int64
     if file is None:
         return None
     table, (owners, splits, groups) = _read_columns(file, ("uid", "split", "group"))
+    entry = (ledger or Ledger(root)).entry(file)
+    account_table(entry, table, ("uid", "split", "group"))
     codes: dict[str, int] = {}
-    group_of = {
-        uid: codes.setdefault(group, len(codes))
-        for uid, own, group in zip(owners, _sides(table, splits), groups, strict=True)
-        if own == side
-    }
-    alone = len(group_of)  # above every code
-    return np.array([group_of.get(uid, alone + row) for row, uid in enumerate(uids)], dtype=np.int64)
+    row_of = IdIndex({uid: row for row, uid in enumerate(uids)})
+    found = np.arange(len(uids)) + len(table)  # above every code: an item without a group is alone
+    for uid, own, group in zip(owners, _sides(table, splits), groups, strict=True):
+        row = row_of.find(uid) if own == side else None
+        if row is not None:
+            found[row] = codes.setdefault(group, len(codes))
+        else:
+            entry.move("of another split" if own != side else "of an unknown item", 1)
+    return found.astype(np.int64)
 
 
 def _first_file(root: Path, names: Sequence[str]) -> Path | None:

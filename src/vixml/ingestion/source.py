@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vixml.data.sides import Side
+from vixml.ingestion.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Source:
         repairs: What was repaired or left out, by name.
         validation: Training rows that the files themselves set aside for validation, int64; None where they do not.
         facts: What else was found, for the report.
+        ledger: What the files hold and what is taken of it.
     """
 
     sides: dict[Side, RawSide]
@@ -66,3 +68,4 @@ class Source:
     repairs: dict[str, int]
     validation: NDArray[np.int64] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)

@@ -48,6 +48,9 @@ _PROJECT_PARAMETERS = ("seed", "data", "vision", "evaluation")
 TRAINING = "training_work"
 """Folder of the nodes that write the learning curve."""
 
+DATA_REPORT = "data_report"
+"""Data set with what ingestion took of the raw files, the ledger among it."""
+
 REPORT = "report_html"
 """Data set with the HTML report of a comparison; a run that makes it is tracked though it trains nothing."""
 
@@ -117,6 +120,8 @@ class TrackingHooks:
             run = self._runs.open(
                 variant, self._tags(variant, catalog), _params(variant, catalog), title=_title(variant, catalog)
             )
+            if DATA_REPORT in catalog and catalog.exists(DATA_REPORT):
+                self._runs.document(variant, catalog.load(DATA_REPORT), f"reports/{DATA_REPORT}.json")
             file = _file_of(f"{variant}.{RECORDS}", catalog)
             if file is not None:
                 self._noted[variant] = (RunRecords(file), run)

@@ -29,7 +29,7 @@ def test_round_trip(tmp_path, rows, packed, end):
     matrix, counts = read_sparse_text(file, num_rows=len(rows), num_columns=9)
     np.testing.assert_array_equal(matrix.toarray(), expected)
     assert matrix.has_canonical_format
-    assert counts == {"duplicate_entries": 0, "zero_entries": 0}
+    assert counts == {"duplicate_entries": 0, "zero_entries": 0, "entries": sum(map(len, rows))}
 
 
 def test_duplicates_merge_and_zeros_are_not_stored(tmp_path):
@@ -37,7 +37,7 @@ def test_duplicates_merge_and_zeros_are_not_stored(tmp_path):
     matrix, counts = read_sparse_text(tmp_path / "f")
     assert matrix.toarray().tolist() == [[0, 0, 4], [0, 0, 0]]
     assert matrix.nnz == 1
-    assert counts == {"duplicate_entries": 1, "zero_entries": 1}
+    assert counts == {"duplicate_entries": 1, "zero_entries": 1, "entries": 3}
 
 
 @pytest.mark.parametrize(

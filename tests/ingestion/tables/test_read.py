@@ -53,7 +53,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def test_the_three_tables_become_items_and_pairs_and_everything_odd_is_counted(shop):
-    found = ingest(shop, DataParams(mapping=MappingParams.model_validate(MAPPING)), 0)
+    found = ingest(shop, DataParams(mapping=MappingParams.model_validate(MAPPING), max_lost=1.0), 0)
     assert found.items_train["uid"].tolist() == ["007", "008"]
     assert found.items_test["uid"].tolist() == ["010"]
     assert found.items_label["text"].tolist() == ["Schuh", "Hut", "Tasche"]
@@ -161,7 +161,7 @@ def test_a_split_column_of_the_queries_with_validation(shop):
     rows = [f"{line};{split}" for line, split in zip(QUERIES, ("fold", "Train", "dev", "TEST"), strict=True)]
     write(shop, q=rows)
     mapping = {**MAPPING, "split": {"by": "column", "column": "fold"}}
-    found = ingest(shop, DataParams(mapping=MappingParams.model_validate(mapping)), 0)
+    found = ingest(shop, DataParams(mapping=MappingParams.model_validate(mapping), max_lost=1.0), 0)
     assert [found.items_train["uid"][0], found.items_validation["uid"][0], found.items_test["uid"][0]] == [
         "007",
         "008",

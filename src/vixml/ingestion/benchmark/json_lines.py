@@ -21,6 +21,7 @@ from scipy.sparse import csr_matrix
 from vixml.core.errors import DataError
 from vixml.data.ragged import offsets_of
 from vixml.ingestion.encoding import mark_of, open_bytes
+from vixml.ingestion.ledger import Entry
 from vixml.ingestion.source import RawSide
 
 _MORE = "correct the line, or write the file again."
@@ -29,12 +30,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_side(file: Path, *, with_targets: bool) -> RawSide:
+def read_side(file: Path, *, with_targets: bool, with_content: bool = True, entry: Entry | None = None) -> RawSide:
     """Read products or labels, gzipped or plain, one JSON object a line; blank lines are skipped.
 
     Args:
         file: JSON lines with uid, title, optionally content, and for points target_ind and target_rel.
         with_targets: Whether target_ind and target_rel are read (points) or ignored (labels).
+        with_content: Whether the content is wanted; for the entry.
+        entry: The ledger's entry of the file.
 
     Raises:
         DataError: Broken gzip or JSON, not UTF-8, a missing or mistyped field, lists of different lengths, a relevance
@@ -45,7 +48,10 @@ def read_side(file: Path, *, with_targets: bool) -> RawSide:
     contents: list[str] = []
     lines, lengths, targets, relevance = array("q"), array("q"), array("q"), array("d")
     num_without_content = 0
-    for number, item in read_json_lines(file):
+    entry, fields = entry or Entry(file.name), dict[str, None]()
+    for number, item in read_json_lines(file, entry):
+        if item.keys() != fields.keys():
+            fields.update(dict.fromkeys(item))
         uid = _uid(file, number, item)
         if first_line.setdefault(uid, number) != number:
             raise DataError(
@@ -64,6 +70,9 @@ def read_side(file: Path, *, with_targets: bool) -> RawSide:
             lengths.append(_append_targets(file, number, item, targets, relevance))
     if not first_line:
         raise DataError("the file holds no item", file=file, expected="at least one JSON object", remedy=_MORE)
+    entry.taken = len(first_line)
+    used = ("uid", "title", *(("content",) * with_content), *(("target_ind", "target_rel") * with_targets))
+    entry.names(fields, [name for name in used if name in fields])
     weights = np.array(relevance, dtype=np.float64)
     side = RawSide(
         file=file,
@@ -127,7 +136,9 @@ def relevance_matrix(side: RawSide, num_labels: int) -> tuple[csr_matrix, dict[s
     return matrix, {"duplicate_targets": int((~first).sum()), "zero_relevance_targets": int((~positive).sum())}
 
 
-def read_filter(file: Path, num_points: int, num_labels: int) -> tuple[csr_matrix, dict[str, int]]:
+def read_filter(
+    file: Path, num_points: int, num_labels: int, *, entry: Entry | None = None
+) -> tuple[csr_matrix, dict[str, int]]:
     """Read pairs "row label" (0-based) that are removed from predictions; a missing or empty file has none.
 
     Returns:
@@ -146,6 +157,9 @@ def read_filter(file: Path, num_points: int, num_labels: int) -> tuple[csr_matri
     if not valid or len(pairs) != sum(bool(line.strip()) for line in text.splitlines()):
         raise _filter_error(file, text, num_points, num_labels)
     keys = np.unique(pairs[:, 0] * num_labels + pairs[:, 1])
+    if entry is not None:
+        entry.held, entry.taken = len(pairs), len(keys)
+        entry.left_out["pair again"] = len(pairs) - len(keys)
     offsets = offsets_of(np.bincount(keys // num_labels, minlength=num_points))
     matrix = csr_matrix(
         (np.ones(len(keys), dtype=np.float32), keys % num_labels, offsets), shape=(num_points, num_labels)
@@ -175,11 +189,22 @@ def _filter_error(file: Path, text: bytes, num_points: int, num_labels: int) -> 
     )
 
 
-def read_json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line, object) of every line of JSON lines, gzipped or plain, that is not blank."""
+def read_json_lines(file: Path, entry: Entry | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (1-based line, object) of every line of JSON lines, gzipped or plain, that is not blank.
+
+    Args:
+        file: The file.
+        entry: The ledger's entry of the file; its lines are counted as held, blank ones as left out.
+    """
+    number = blank = 0
     for number, line in read_lines(file):
         if line and not line.isspace():
             yield number, _parse(file, number, line)
+        else:
+            blank += 1
+    if entry is not None:
+        entry.unit, entry.held = "lines", number
+        entry.left_out["blank line"] += blank
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:

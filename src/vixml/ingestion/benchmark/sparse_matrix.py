@@ -54,7 +54,7 @@ def read_sparse_text(
                 remedy=_REMEDY,
             )
     indices, values, lengths = array("q"), array("d"), array("q")
-    counts = {"duplicate_entries": 0, "zero_entries": 0}
+    counts = {"duplicate_entries": 0, "zero_entries": 0, "entries": 0}
     for number, line in lines:
         if len(lengths) == rows:
             if not line.isspace():
@@ -90,7 +90,9 @@ def _header(file: Path, line: bytes) -> tuple[int, int]:
 def _entries(file: Path, number: int, line: bytes, columns: int, counts: dict[str, int]) -> dict[int, float]:
     """Return the row's values by ascending column."""
     entries: dict[int, float] = {}
-    for pair in line.split():
+    pairs = line.split()
+    counts["entries"] += len(pairs)
+    for pair in pairs:
         left, colon, right = pair.partition(b":")
         column = int(left) if left.isdigit() and len(left) < 19 else -1
         try:
@@ -107,7 +109,7 @@ def _entries(file: Path, number: int, line: bytes, columns: int, counts: dict[st
                 remedy=_REMEDY,
             )
         counts["duplicate_entries"] += column in entries
-        counts["zero_entries"] += value <= _ZERO
+        counts["zero_entries"] += value <= _ZERO and column not in entries
         if value > _ZERO:
             entries[column] = max(value, entries.get(column, 0.0))
     return dict(sorted(entries.items()))

@@ -17,6 +17,7 @@ from vixml.ingestion.benchmark.json_lines import read_lines
 from vixml.ingestion.benchmark.layouts import find_matrix, find_texts
 from vixml.ingestion.benchmark.sparse_matrix import read_sparse_text
 from vixml.ingestion.encoding import as_text
+from vixml.ingestion.ledger import Ledger
 from vixml.ingestion.source import RawSide
 
 _ARROW = b"->"
@@ -77,12 +78,13 @@ def read_ids(root: Path, side: Side) -> list[str]:
     return [] if file is None else read_texts(file, Counter())[0]
 
 
-def read_sparse_layout(root: Path, repairs: Counter[str]) -> dict[Side, RawSide]:
+def read_sparse_layout(root: Path, repairs: Counter[str], ledger: Ledger) -> dict[Side, RawSide]:
     """Read training, test and labels of the layout of text lines and sparse matrices.
 
     Args:
         root: Raw folder.
         repairs: Gets what was repaired.
+        ledger: Gets what the files hold.
 
     Returns:
         The same structure that JSON lines give; the text of an item is its title.
@@ -97,10 +99,17 @@ def read_sparse_layout(root: Path, repairs: Counter[str]) -> dict[Side, RawSide]
     for side, (uids, texts) in read.items():
         file = files[side]
         assert file is not None  # `layout_of` has found all three
+        entry = ledger.entry(file, "lines")
+        entry.held = entry.taken = len(texts)
         offsets, targets = np.zeros(len(uids) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
         relevance = np.zeros(0, dtype=np.float32)
         if side != Side.LABEL:
-            matrix, found = read_sparse_text(find_matrix(root, side), num_rows=len(uids), num_columns=num_labels)
+            relevant = find_matrix(root, side)
+            matrix, found = read_sparse_text(relevant, num_rows=len(uids), num_columns=num_labels)
+            entry = ledger.entry(relevant, "pairs")
+            entry.taken = matrix.nnz
+            entry.left_out.update({"pair again": found["duplicate_entries"], "of value 0": found["zero_entries"]})
+            entry.held = found["entries"]
             offsets, targets, relevance = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data
             repairs["duplicate_targets"] += found["duplicate_entries"]
             repairs["zero_relevance_targets"] += found["zero_entries"]

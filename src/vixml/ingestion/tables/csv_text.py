@@ -191,8 +191,8 @@ def _read(reader: Any, size: int | None, how: CsvSettled, *, guessed: bool) -> I
         spans = reader.line_num - before != len(rows)
         kept, lines = _clean(rows, line, block, watch, spans=spans)
         block.first_line.append((count, line, lines))
-        for column, cells in zip(block.columns, zip(*kept, strict=True), strict=True):
-            column.extend(cells)
+        for column, cells in zip(block.columns, zip(*kept, strict=True) if kept else block.columns, strict=True):
+            column.extend(cells if kept else ())
         count += len(kept)
         before, line = reader.line_num, reader.line_num + 1
         if size is not None and count >= size:

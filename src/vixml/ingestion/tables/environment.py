@@ -16,6 +16,7 @@ from vixml.configuration.sections import PROJECT_DEFAULTS
 from vixml.core.accelerator import has_gpu
 from vixml.core.directories import atomic_file
 from vixml.core.errors import ConfigError
+from vixml.params.data.ingestion import DataParams
 from vixml.params.data.mapping import MappingParams
 
 _NOT_SHOWN = ("file", "delimiter", "encoding", "quoting", "image_folder", "separators", "label_separators")
@@ -30,15 +31,7 @@ def describe(mapping: MappingParams) -> list[tuple[str, str, str]]:
         rows.append((name, table.file if table else _absent(name), f"--{name} FILE"))
         singular = {"queries": "query", "labels": "label", "pairs": "pair"}[name]
         for field, value in table.model_dump().items() if table else ():
-            if field not in (
-                "file",
-                "delimiter",
-                "encoding",
-                "quoting",
-                "image_folder",
-                "separators",
-                "label_separators",
-            ):
+            if field not in _NOT_SHOWN:
                 option = "--test-queries FILE" if field == "test_file" else f"--{singular}-{field} COLUMN"
                 shown = ", ".join(value) if isinstance(value, list) else value
                 rows.append((f"  {field}", shown or "(none)", option))
@@ -86,7 +79,9 @@ def check_name(conf: Path, name: str, *, overwrite: bool) -> Path:
     return folder
 
 
-def write_environment(folder: Path, data_root: str, mapping: MappingParams, report: Mapping[str, Any]) -> None:
+def write_environment(
+    folder: Path, data_root: str, mapping: MappingParams, report: Mapping[str, Any], *, max_lost: float | None = None
+) -> None:
     """Write `globals.yml` and `parameters.yml` of an environment.
 
     Args:
@@ -94,6 +89,7 @@ def write_environment(folder: Path, data_root: str, mapping: MappingParams, repo
         data_root: The folder of the tables, absolute or relative to the project.
         mapping: Which column is what.
         report: Data report of a trial ingestion; goes into a comment.
+        max_lost: Share of a file that may be lost; None leaves it to the default.
     """
     _write(
         folder / "globals.yml",
@@ -104,13 +100,14 @@ def write_environment(folder: Path, data_root: str, mapping: MappingParams, repo
     )
     found = "".join(f"#   {name}: {' '.join(value.split())}\n" for name, value in findings(report))
     tables = "".join(f"    {line}\n" for line in _lines(mapping))
+    limit = "" if max_lost in (None, DataParams().max_lost) else f"  max_lost: {max_lost}\n"
     columns = "".join(f"  {name}: {_scalar(value)}\n" for name, value in _columns(mapping, data_root))
     _write(
         folder / "parameters.yml",
         "# Your own tables, as `vixml init-data` found them; correct what is wrong, then\n"
         f"#   kedro run --env={folder.name} --pipeline=study\n"
         f"# Found:\n{found}"
-        f"data:\n  mapping:\n{tables}\n"
+        f"data:\n{limit}  mapping:\n{tables}\n"
         "# New queries with the same columns:\n"
         f"#   kedro run --env={folder.name} --pipeline=prediction --params prediction.queries=FILE\n"
         f"prediction:\n{columns}\n"
@@ -136,6 +133,9 @@ def _recipes(num_queries: int) -> str:
 def _columns(mapping: MappingParams, data_root: str) -> Iterator[tuple[str, Any]]:
     """Yield the settings of `prediction` that let it read queries with the columns of the mapping's."""
     queries = mapping.queries
+    for name in ("delimiter", "encoding", "quoting"):
+        if getattr(queries, name) is not None:
+            yield name, getattr(queries, name)
     yield "id_column", queries.id or "id"
     yield "text_columns", queries.text
     if queries.images:

@@ -267,7 +267,7 @@ def _json_list(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _csv(file: Path, size: int | None, how: CsvFormat) -> Iterator[Table]:
     for settled, rows in read_csv(file, size, how):
-        left_out = {"repeated headers": rows.repeated_headers} if rows.repeated_headers else {}
+        left_out = {"header again": rows.repeated_headers} if rows.repeated_headers else {}
         yield _table(
             file,
             _named(rows),

@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from vixml.core.errors import DataError
 from vixml.data.ids import IdIndex
+from vixml.ingestion.ledger import Entry, Guess, Ledger, shorten
 from vixml.ingestion.manifests import locate_image
+from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.cells import one_text
 from vixml.ingestion.tables.table import Table
 from vixml.params.data.mapping import ItemTableParams
@@ -32,11 +34,13 @@ class Images:
         root: Raw root.
         most: Images of an item that are kept.
         counts: Counts of what was repaired or left out; added to.
+        entry: The ledger's entry of the column that is read.
     """
 
     root: Path
     most: int
     counts: Counter[str]
+    entry: Entry = field(default_factory=lambda: Entry(""))
 
     def __post_init__(self) -> None:
         self._file_of_url = read_downloaded(self.root)
@@ -49,19 +53,23 @@ class Images:
             DataError: A path leaves the root.
         """
         for name in names:
+            self.entry.held += 1
             if is_url(name):
                 path = self._file_of_url.get(name)
                 if path is None:
                     self.counts["image_urls_not_downloaded"] += 1
+                    self.entry.left_out["address, not downloaded"] += 1
                     continue
             else:
                 path = self._path(name, folder, table, row)
             if path in kept:
-                continue
-            if len(kept) >= self.most:
+                self.entry.left_out["listed again"] += 1
+            elif len(kept) >= self.most:
                 self.counts["images_beyond_limit"] += 1
+                self.entry.left_out["beyond data.max_images_per_item"] += 1
             else:
                 kept.append(path)
+                self.entry.taken += 1
 
     def _path(self, name: str, folder: str, table: Table, row: int) -> str:
         key = f"{folder}/{name}"
@@ -114,6 +122,11 @@ class Items:
     def __post_init__(self) -> None:
         self.index = IdIndex(self.row_of)
 
+    def _guess_id(self, entry: Entry, column: str | None, uids: list[str]) -> None:
+        example = shorten(", ".join(uids[:3]))
+        singular = {"queries": "query", "labels": "label"}[self.kind]
+        entry.guesses.append(Guess("id", column or "(the number of the row)", example, f"--{singular}-id COLUMN"))
+
     def add(self, uid: str, text: str) -> int:
         """Return the number of the item `uid`; a new one gets the text."""
         number = self.row_of.setdefault(uid, len(self.texts))
@@ -122,7 +135,7 @@ class Items:
             self.images.append([])
         return number
 
-    def read(self, table: Table, params: ItemTableParams, images: Images) -> list[int]:
+    def read(self, table: Table, params: ItemTableParams, images: Images, ledger: Ledger) -> list[int]:
         """Take in a table; of a repeated id the first text counts, and the images of all its rows.
 
         Returns:
@@ -131,22 +144,31 @@ class Items:
         Raises:
             DataError: A column is missing, or an image path leaves the root.
         """
-        num_rows = len(table)
+        num_rows, entry = len(table), ledger.entry(table.file)
+        account_table(entry, table, [name for name in (params.id, *params.text, *params.images) if name])
         uids = [str(len(self.texts) + row) for row in range(num_rows)]
         if params.id is not None:
             uids = table.ids(params.id)
+        self._guess_id(entry, params.id, uids)
         text_columns = [table.column(name) for name in params.text]
         image_columns = [list(table.entries(name, params.separators)) for name in params.images]
         before, numbers = len(self.texts), []
+        if params.images:
+            images.entry = ledger.entry(table.file, "images", of=f"column {', '.join(params.images)}")
         for row, uid in enumerate(uids):
             if not uid:
                 numbers.append(-1)
                 continue
-            number = self.add(uid, " ".join(one_text(column[row]) for column in text_columns))
+            text = " ".join(one_text(column[row]) for column in text_columns)
+            is_known = uid in self.row_of
+            number = self.add(uid, text)
+            if is_known:
+                entry.move("id again, same text" if text in ("", self.texts[number]) else "id again, other text", 1)
             names = [name for column in image_columns for name in column[row]]
             images.add(self.images[number], names, folder=params.image_folder, table=table, row=row)
             numbers.append(number)
         without = sum(number < 0 for number in numbers)
+        entry.move("without id", without)
         images.counts[f"{self.kind}_without_id"] += without
         images.counts[f"repeated_rows_of_{self.kind}"] += num_rows - without - (len(self.texts) - before)
         if not self.texts:

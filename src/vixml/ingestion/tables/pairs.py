@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
 from vixml.data.sides import Side
+from vixml.ingestion.ledger import Entry, Ledger
+from vixml.ingestion.tables.account import account_table, list_guess
 from vixml.ingestion.tables.cells import one_text
 from vixml.ingestion.tables.items import Items
 from vixml.ingestion.tables.table import Table
@@ -52,19 +54,22 @@ class Pairs:
     weight: array[float] = field(default_factory=lambda: array("d"))
     side: array[int] = field(default_factory=lambda: array("b"))
 
-    def add(self, query: int, name: str, weight: float = 1.0, side: int | None = None) -> None:
+    def add(self, query: int, name: str, entry: Entry, weight: float = 1.0, side: int | None = None) -> None:
         """Add one pair, or count why it is none."""
+        entry.held += 1
         label = self.labels.add(name, name) if self.open_labels else self.labels.index.find(name)
         if label is None:
             self._unknown("label", name)
+            entry.left_out["of an unknown label"] += 1
             return
+        entry.taken += 1
         self.query.append(query)
         self.label.append(label)
         self.weight.append(weight)
         if side is not None:
             self.side.append(side)
 
-    def read_column(self, table: Table, column: str, queries: list[int], separators: str) -> None:
+    def read_column(self, table: Table, column: str, queries: list[int], separators: str, ledger: Ledger) -> None:
         """Take the labels that each row of a query table lists; a cell that is a known label as a whole is that one.
 
         Raises:
@@ -72,14 +77,23 @@ class Pairs:
         """
         cells = table.column(column)
         known = {} if self.open_labels else self.labels.row_of
-        for cell, names, query in zip(cells, table.entries(column, separators), queries, strict=True):
+        entries = list(table.entries(column, separators))
+        ledger.entry(table.file).names((), [column])
+        entry = ledger.entry(table.file, "labels", of=f"column {column}")
+        entry.guesses.append(list_guess(cells, entries, separators, "--label-separators SIGNS"))
+        for cell, names, query in zip(cells, entries, queries, strict=True):
             if query < 0:
+                entry.held += len(names)
+                entry.left_out["in a row without id"] += len(names)
                 continue
             is_one = len(names) > 1 and isinstance(cell, str) and cell.strip() in known
             for name in [str(cell).strip()] if is_one else names:
-                self.add(query, name)
+                self.add(query, name, entry)
+        self._rewritten(entry)
 
-    def read_table(self, table: Table, params: PairTableParams, queries: Items, split_column: str | None) -> None:
+    def read_table(
+        self, table: Table, params: PairTableParams, queries: Items, split_column: str | None, ledger: Ledger
+    ) -> None:
         """Take a table of pairs.
 
         Raises:
@@ -89,16 +103,26 @@ class Pairs:
         label_cells = table.entries(params.label, "")
         weights = table.column(params.weight) if params.weight else None
         sides = split_sides(table, split_column) if split_column else None
+        rows, entry = ledger.entry(table.file), ledger.entry(table.file, "pairs", of="its pairs")
+        account_table(rows, table, [n for n in (params.query, params.label, params.weight, split_column) if n])
         for row, (name, labels) in enumerate(zip(names, label_cells, strict=True)):
             query = queries.index.find(name)
             if not name or not labels:
                 self.counts["pairs_with_empty_cell"] += 1
+                rows.move("with an empty cell", 1)
             elif query is None:
                 self._unknown("query", name)
+                rows.move("of an unknown query", 1)
             else:
                 weight = 1.0 if weights is None else _weight(table, row, one_text(weights[row]))
                 for label in labels:
-                    self.add(query, label, weight, None if sides is None else sides[row])
+                    self.add(query, label, entry, weight, None if sides is None else sides[row])
+        self._rewritten(entry, queries.index.rewritten)
+
+    def _rewritten(self, entry: Entry, more: int = 0) -> None:
+        number = self.labels.index.rewritten + more
+        if number:
+            entry.notes.append(f"{number:,} ids are written differently than in their table (7.0 for 7) and were found")
 
     def _unknown(self, kind: str, name: str) -> None:
         self.counts[f"pairs_with_unknown_{kind}"] += 1

@@ -19,9 +19,10 @@ from vixml.core.directories import atomic_file
 from vixml.core.errors import DataError
 from vixml.data.ragged import offsets_of
 from vixml.data.sides import QUERY_SIDES, Side
+from vixml.ingestion.ledger import Ledger
 from vixml.ingestion.source import RawSide, Source
-from vixml.ingestion.tables.files import read_table
-from vixml.ingestion.tables.items import Images, Items
+from vixml.ingestion.tables.files import files_of, read_table
+from vixml.ingestion.tables.items import DOWNLOADED, Images, Items
 from vixml.ingestion.tables.pairs import Pairs, split_by_rule, split_sides
 from vixml.ingestion.tables.table import Table
 from vixml.params.data.mapping import MappingParams, TableParams
@@ -44,14 +45,17 @@ def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Sou
             and label, or one side of the split stays empty.
     """
     counts: Counter[str] = Counter()
+    ledger = Ledger(root)
+    if (root / DOWNLOADED).is_file():
+        ledger.use(root / DOWNLOADED)
     images = Images(root, most_images, counts)
     queries, labels = Items("queries"), Items("labels")
     if mapping.labels is not None:
-        labels.read(_read(root, mapping.labels), mapping.labels, images)
+        labels.read(_read(root, mapping.labels, ledger), mapping.labels, images, ledger)
     pairs = Pairs(labels, open_labels=mapping.labels is None, counts=counts)
-    side_of_query, pair_split = _read_queries(root, mapping, queries, pairs, images)
+    side_of_query, pair_split = _read_queries(root, mapping, queries, pairs, images, ledger)
     if mapping.pairs is not None:
-        pairs.read_table(_read(root, mapping.pairs), mapping.pairs, queries, pair_split)
+        pairs.read_table(_read(root, mapping.pairs, ledger), mapping.pairs, queries, pair_split, ledger)
     if not pairs.query:
         raise DataError(
             "no pair names a known query and a known label",
@@ -76,6 +80,7 @@ def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Sou
         images={**images_of, Side.LABEL: labels.images},
         filters=filters,
         repairs=dict(counts),
+        ledger=ledger,
         validation=np.arange(num_train, len(sides[Side.TRAIN])) if len(members[Side.VALIDATION]) else None,
         facts={
             "tables": {
@@ -134,14 +139,14 @@ def _plain(value: Any) -> Any:
     return value.as_posix() if isinstance(value, Path) else value
 
 
-def _read(root: Path, params: TableParams, file: str | None = None) -> Table:
-    return read_table(
-        root / (file or params.file), delimiter=params.delimiter, encoding=params.encoding, quoting=params.quoting
-    )
+def _read(root: Path, params: TableParams, ledger: Ledger, file: str | None = None) -> Table:
+    path = root / (file or params.file)
+    ledger.use(*files_of(path))
+    return read_table(path, delimiter=params.delimiter, encoding=params.encoding, quoting=params.quoting)
 
 
 def _read_queries(
-    root: Path, mapping: MappingParams, queries: Items, pairs: Pairs, images: Images
+    root: Path, mapping: MappingParams, queries: Items, pairs: Pairs, images: Images, ledger: Ledger
 ) -> tuple[NDArray[np.int64], str | None]:
     """Read the queries, and the pairs that their table lists.
 
@@ -156,12 +161,13 @@ def _read_queries(
         if name is None:
             continue
         num_first = len(queries.texts)
-        table = _read(root, params, name)
-        numbers = queries.read(table, params, images)
+        table = _read(root, params, ledger, name)
+        numbers = queries.read(table, params, images, ledger)
         if params.labels is not None:
-            pairs.read_column(table, params.labels, numbers, params.label_separators)
+            pairs.read_column(table, params.labels, numbers, params.label_separators, ledger)
         column_is_here = split.column is not None and (split.column in table.columns or mapping.pairs is None)
         if column_is_here and split.column is not None:
+            ledger.entry(table.file).names((), [split.column])
             for number, side in zip(numbers, split_sides(table, split.column), strict=True):
                 side_of.setdefault(number, side)
     if split.column is not None:

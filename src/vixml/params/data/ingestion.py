@@ -58,6 +58,9 @@ class DataParams(Params):
     max_images_per_item: int = Field(default=3, ge=0)
     """Images of an item that are kept, the first ones of the manifest; 0 keeps none. The rest is counted in the
     report."""
+    max_lost: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Share of the rows or pairs of any file that may be lost (unknown ids, empty cells, an id again with another
+    text), 0 to 1; where more is, ingestion stops with the reasons."""
     image_embeddings: str | None = None
     """Folder of the authors' pre-computed image embeddings and their maps, relative to the raw folder (`.` is the raw
     folder itself); they take the place of image files. `vision.model` must name the model that made them. null reads
