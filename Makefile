@@ -17,7 +17,7 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench typecheck audit secrets torture viz viz-site mlflow docs docs-serve clean
+.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -74,6 +74,9 @@ format: install-dev            ## apply ruff's fixes and format
 
 bench: install-dev            ## every hot path against its oracle (ARGS=--quick, ARGS="--only search"); docs/benchmarks.md
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks $(ARGS)
+
+gpu-check:            ## what must be proved on a GPU; needs little more than torch (ARGS=--quick: without one)
+	PYTHONPATH=src $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_check $(ARGS)
 
 typecheck: install-dev            ## mypy
 	$(BIN)/mypy

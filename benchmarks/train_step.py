@@ -1,7 +1,7 @@
 """Where a training step's time goes, and how much of the machine's matrix rate it reaches.
 
     python -m benchmarks.train_step --batch 256 --steps 10 --images
-    python -m benchmarks.train_step --backbone qwen2.5-3b --batch 2048 --gradient-cache   # on a GPU
+    python -m benchmarks.train_step --backbone qwen2.5-3b --batch 2048 --checkpointing   # on a GPU
 
 The real `TrainingStep` runs; every part is timed by wrapping its method, with a device synchronisation before
 and after. Utilisation counts useful tokens only (no padding, no recomputation), against the rate of a large matrix
@@ -72,6 +72,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--labels", type=int, default=20_000)
     parser.add_argument("--chunk-tokens", type=int, default=8192)
     parser.add_argument("--gradient-cache", action="store_true")
+    parser.add_argument("--checkpointing", action="store_true", help="activations are made again in the backward pass")
     parser.add_argument("--titles", type=Path, help=".json(.gz) lines with a `title`; else made-up lengths")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -117,6 +118,8 @@ def make_trainer(options: argparse.Namespace, device: torch.device, work: Path) 
 def make_model(options: argparse.Namespace) -> DualModel:
     """The network: a folder's weights, or random ones of a known architecture."""
     network, template = backbone(options.backbone)
+    if options.checkpointing:
+        network.gradient_checkpointing_enable()
     embedder = Embedder(
         network,
         image_dim=IMAGE_DIM if options.images else None,

@@ -83,6 +83,7 @@ TARGETS = {
     "viz": ("project", ""),
     "mlflow": ("project", ""),
     "torture": ("repository", "--kills 4 --variants encoder_vision"),
+    "gpu-check": ("repository", ""),
     "install": ("repository", ""),
     "audit": ("repository", "--dry-run"),  # all but asking the public database
     # what these run is run anyway: the tests, by whoever runs this one; the others as commands of their own

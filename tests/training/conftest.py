@@ -45,7 +45,9 @@ def tiny_model(num_labels: int, label_side: str = "prototype") -> DualModel:
     return DualModel(embedder, make_label_side(label_side, 16, shape, num_labels=num_labels))
 
 
-def tiny_trainer(work: Path, *, identity: str = "same", params: VariantParams = PARAMS) -> Trainer:
+def tiny_trainer(
+    work: Path, *, identity: str = "same", params: VariantParams = PARAMS, device: torch.device | str = "cpu"
+) -> Trainer:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((20, 6)).astype(np.float16)
     relevance = sp.csr_matrix(sp.random(50, 20, density=0.2, format="csr", random_state=1, dtype=np.float32))
@@ -53,7 +55,7 @@ def tiny_trainer(work: Path, *, identity: str = "same", params: VariantParams = 
     relevance.sort_indices()
     weights = inverse_propensity(np.diff(relevance.tocsc().indptr), 50, 0.55, 1.5)
     inputs = TrainingData(_source(50, rng, vectors), _source(20, rng, vectors), relevance, weights)
-    model = tiny_model(20, params.objective.label_side)
+    model = tiny_model(20, params.objective.label_side).to(device)
     return Trainer(model, inputs, params, seed=7, work=work, identity={"params.optim.lr": identity})
 
 

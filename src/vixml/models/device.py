@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import ConfigError
@@ -36,6 +38,20 @@ def cpu_has_bf16() -> bool:
 
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def full_memory_says(remedy: str) -> Iterator[None]:
+    """Turn what torch raises where a GPU's memory runs out into a `ConfigError` with this remedy."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as err:
+        wanted = str(err).partition("Tried to allocate ")[2].partition(". ")[0]
+        raise ConfigError(
+            "the GPU's memory ran out", found=f"{wanted} more were wanted" if wanted else None, remedy=remedy
+        ) from err
 
 
 def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:

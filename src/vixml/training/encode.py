@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +13,7 @@ from torch.nn.functional import normalize
 
 from vixml.core.progress import progress
 from vixml.metrics.ranking import ranking_metrics
+from vixml.models.device import full_memory_says
 from vixml.models.dual import DualModel
 from vixml.models.precision import autocast
 from vixml.retrieval.exact import top_k
@@ -22,7 +27,7 @@ def embed_all(model: DualModel, source: ItemSource, *, precision: str, desc: str
     result = np.empty((len(source), model.embedder.dim), dtype=np.float32)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), progress(desc=desc, total=len(source), unit="item") as bar:
+    with _encoding(desc, len(source)) as bar:
         for rows, batch in source.blocks(_BLOCK):
             with autocast(precision, model.device):
                 result[rows] = model.embed(batch).cpu().numpy()
@@ -41,7 +46,7 @@ def embed_labels(
     texts, prototypes = (np.empty((len(source), model.embedder.dim), dtype=np.float32) for _ in range(2))
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), progress(desc=desc, total=len(source), unit="item") as bar:
+    with _encoding(desc, len(source)) as bar:
         for rows, batch in source.blocks(_BLOCK):
             with autocast(precision, model.device):
                 pooled = model.pool(batch)
@@ -51,6 +56,14 @@ def embed_labels(
             bar.update(len(batch))
     model.train(was_training)
     return texts, prototypes
+
+
+@contextmanager
+def _encoding(desc: str, total: int) -> Iterator[Any]:
+    """Without gradient, with a progress bar, and with a sentence where a GPU's memory runs out."""
+    less = "lower batching.chunk_tokens."
+    with full_memory_says(less), torch.inference_mode(), progress(desc=desc, total=total, unit="item") as bar:
+        yield bar
 
 
 def validate(model: DualModel, labels: ItemSource, data: Validation, *, precision: str) -> dict[str, float]:

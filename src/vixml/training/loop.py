@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from vixml.core.progress import progress
 from vixml.core.seeding import numpy_generator
 from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
+from vixml.models.device import full_memory_says
 from vixml.models.dual import DualModel
 from vixml.negatives.batches import cluster_batches, random_batches
 from vixml.negatives.centroids import update_centroids
@@ -33,6 +34,8 @@ from vixml.training.training_data import TrainingData
 log = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
+
+_LESS_MEMORY = "set batching.gradient_cache: true, or lower batching.chunk_tokens, then batching.batch_size."
 
 
 class Trainer:
@@ -85,12 +88,17 @@ class Trainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT asked for it; the state is saved.
+            ConfigError: The GPU's memory ran out.
         """
         state = self.state
         state.model.train()
         self._clock = self._saved_at = time.perf_counter()
         total = until * state.steps_per_epoch
-        with StopRequest() as stop, progress(desc=desc, total=total, unit="step") as bar:
+        with (
+            full_memory_says(_LESS_MEMORY),
+            StopRequest() as stop,
+            progress(desc=desc, total=total, unit="step") as bar,
+        ):
             bar.skip(state.step)
             while state.epoch < until:
                 batches = self.batches()
