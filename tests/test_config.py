@@ -204,6 +204,23 @@ def test_the_tracking_store_is_absolute_and_belongs_to_the_project(load, project
     assert loader["mlflow"]["server"]["mlflow_tracking_uri"] == f"sqlite:///{Path(other).as_posix()}/mlflow.db"
 
 
+def test_files_of_the_settings_are_relative_to_the_project_as_the_raw_folder_is(load, project, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    params = {
+        "prediction": {"queries": "new/q.csv", "deny": "/lists/deny.txt", "model": "encoder_text"},
+        "encoder_text": {"label_update": {"add": "new/labels.csv"}},
+        "data_root": "new",
+    }
+    loader = load(params)
+    found = loader["parameters"]
+    assert found["prediction"]["queries"] == f"{project.as_posix()}/new/q.csv"
+    assert found["prediction"]["deny"] == "/lists/deny.txt"
+    assert found["prediction"]["model"] == "encoder_text"
+    assert found["prediction"]["exclude"] is None
+    assert found["encoder_text"]["label_update"]["add"] == f"{project.as_posix()}/new/labels.csv"
+    assert load()["parameters"]["prediction"]["queries"] is None
+
+
 def leaves_of(section):
     return flatten(section)
 

@@ -14,7 +14,6 @@ ELSEWHERE = {
     "configuration/reference.py": ("test_docs.py", "writes docs/configuration.md, which is compared with it"),
     "evaluation/archive.py": ("datasets/test_run_archive.py", "archives, written and read back"),
     "evaluation/stages.py": ("evaluation/test_evaluate.py", "every test goes through the stages"),
-    "freshness/contents.py": ("freshness/test_runner.py", "what counts as content, seen by what runs"),
     "freshness/origin.py": ("freshness/test_runner.py", "origins, seen by what runs"),
     "images/shards.py": ("images/test_bank.py", "a bank is built of shards; killed, it continues at its shard"),
     "ingestion/source.py": ("ingestion/test_ingest.py", "what readers hand to ingestion, without code of its own"),

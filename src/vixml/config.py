@@ -64,6 +64,13 @@ def check_environment(conf_source: Path, env: str | None) -> None:
     )
 
 
+_PATHS = {
+    "prediction": ("queries", "exclude", "allow", "deny", "images_root"),
+    "label_update": ("add", "update", "remove", "image_root"),
+}
+"""Settings that name a file or folder."""
+
+
 class ProjectConfigLoader(OmegaConfigLoader):
     """Kedro's loader, plus three resolvers, recipes, and the composition of variants from families.
 
@@ -82,7 +89,22 @@ class ProjectConfigLoader(OmegaConfigLoader):
         """Return one kind of configuration; parameters come with complete variants."""
         self._register_resolvers()
         value: dict[str, Any] = super().__getitem__(key)
-        return compose(value, self.runtime_params, facts=self.facts(value)) if key == "parameters" else value
+        if key != "parameters":
+            return value
+        return self._absolute(compose(value, self.runtime_params, facts=self.facts(value)))
+
+    def _absolute(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return parameters whose files are absolute: like `data_root` they are relative to the project's folder."""
+        for section, names in _PATHS.items():
+            for holder in (parameters, *(group for group in parameters.values() if isinstance(group, dict))):
+                group = holder.get(section)
+                if isinstance(group, dict):
+                    chosen = {name: group[name] for name in names if isinstance(group.get(name), str)}
+                    holder[section] = {**group, **{name: self._inside(path) for name, path in chosen.items()}}
+        return parameters
+
+    def _inside(self, path: str) -> str:
+        return (Path(self._project) / Path(path).expanduser()).as_posix()
 
     def facts(self, parameters: Mapping[str, Any]) -> DataFacts:
         """Return what the choice of a recipe needs to know of the chosen data and of this machine.

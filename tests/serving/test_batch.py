@@ -122,6 +122,20 @@ def test_filters(predictor, queries, tmp_path):
     assert allowed["000"] == [uid for uid in first if uid in {*first[2:5], second[7]}]
 
 
+def test_queries_with_fewer_answers_than_asked_for_and_the_ledger(predictor, queries, tmp_path, caplog):
+    plain = table(run(predictor, queries, tmp_path, k=48)[0])
+    labels = plain["label_id"].unique()[:3].tolist()
+    (tmp_path / "allow.txt").write_bytes("\r\n".join([*labels, "Größe"]).encode("cp1252"))
+    _, report = run(predictor, queries, tmp_path, k=5, block_size=4, allow=str(tmp_path / "allow.txt"))
+    assert report["queries_with_fewer_than_k"] == report["queries"]
+    assert f"{report['queries']} of {report['queries']} queries got fewer than 5 labels" in caplog.text
+    files = {entry["file"]: entry for entry in report["ledger"]["files"]}
+    assert files[queries.name]["taken"] == report["queries"]
+    assert files["allow.txt"]["left_out"] == {"not among the model's labels": 1}
+    _, report = run(predictor, queries, tmp_path, k=3)
+    assert report["queries_with_fewer_than_k"] == 0
+
+
 def killed_after(models, file, tmp_path, blocks):
     """Predict in a process that dies at once when `blocks` blocks are on disk."""
     code = f"""

@@ -45,6 +45,7 @@ def test_add_update_and_remove_in_one_go(bundle, root, tmp_path):
     )
     before = bundle.label_prototypes.copy()
     updated, report = apply(bundle, tmp_path, changes)
+    assert report.pop("ledger")["files"] == []
     assert report == {"added": 2, "updated": 1, "removed": 2, "labels_before": 48, "labels": 48}
     labels = updated.labels
     assert labels["uid"].tolist() == [f"L{n:03d}" for n in range(1, 47)] + ["new-1", "new-2"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from vixml.core.errors import DataError
+from vixml.ingestion.ledger import Entry
 from vixml.params.prediction import PredictionParams
+from vixml.serving.filters import read_label_list
 from vixml.serving.query_files import query_blocks
 
 
@@ -104,3 +107,18 @@ def test_bad_files_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         list(query_blocks(tmp_path / name, 100))
+
+
+def test_the_ledger_of_queries(tmp_path):
+    (tmp_path / "q.csv").write_text("id,text,price\n1,a,9\nid,text,price\n2,b\n")
+    entry = Entry("q.csv")
+    assert sum(map(len, query_blocks(tmp_path / "q.csv", 1, entry=entry))) == 2
+    assert (entry.held, entry.taken, entry.left_out, entry.unused) == (3, 2, {"header again": 1}, ("price",))
+
+
+def test_the_ledger_of_lists(tmp_path):
+    (tmp_path / "d.txt").write_text("label_id\nL1\n\nL2\n")
+    entry = Entry("d.txt")
+    assert read_label_list(tmp_path / "d.txt", entry, lambda ids: np.array([0, -1])) == ["L1", "L2"]
+    assert (entry.held, entry.taken) == (4, 1)
+    assert entry.left_out == {"header": 1, "blank line": 1, "not among the model's labels": 1}

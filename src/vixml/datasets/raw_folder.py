@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
 from vixml.core.directories import MANIFEST, Built, is_sealed, publish, read_json
-from vixml.core.errors import DataError
+from vixml.core.errors import DataError, shown
 from vixml.ingestion.benchmark.layouts import KNOWN, holds_benchmark
 
 RAW_KIND = "raw-catalogue"
@@ -83,7 +83,7 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
 
     def preview(self) -> JSONPreview:
         """Return the names and sizes of the files at the top of the folder."""
-        files = {p.name: p.stat().st_size for p in sorted(self.load().iterdir()) if p.is_file()}
+        files = {shown(p.name): p.stat().st_size for p in sorted(self.load().iterdir()) if p.is_file()}
         return JSONPreview(json.dumps({"folder": self._filepath.name, "bytes": files}, ensure_ascii=False))
 
     def _exists(self) -> bool:

@@ -80,6 +80,7 @@ def evaluate_ranking(
         ),
         "ranking": ranker.mode,
         "queries": len(queries),
+        "queries_with_fewer_than_k": int(((labels >= 0).sum(axis=1) < params.top_k).sum()),
         "labels": int(relevance_train.shape[1]),
         "milliseconds_per_search": 1000 * seconds / max(1, len(queries)),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.directories import is_sealed, open_sealed
-from vixml.core.errors import StateError
+from vixml.core.errors import StateError, shown
 from vixml.core.files import content_hash, hash_file, stamp_of
 from vixml.core.provenance import fingerprint_json
 from vixml.datasets.raw_folder import RawFolderDataset
@@ -56,7 +56,7 @@ def content_of(dataset: Any, *, parts: Collection[str] | None = None) -> Content
     files = {".": path} if path.is_file() else _files_under(path)
     if not files:
         return Content(None)
-    stamp = fingerprint_json({name: stamp_of(file) for name, file in files.items()})
+    stamp = fingerprint_json({shown(name): stamp_of(file) for name, file in files.items()})
     known = _KNOWN.get((str(path), stamp))
     if known is None:
         known = content_hash(path) if path.is_file() else _tree(files)
@@ -84,7 +84,7 @@ def _sealed(path: Path, parts: Collection[str] | None) -> Content:
 def _tree(files: dict[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, file in files.items():
-        digest.update(f"{name}\0{hash_file(file)}\n".encode())
+        digest.update(os.fsencode(name) + f"\0{hash_file(file)}\n".encode())  # a name need not be UTF-8
     return digest.hexdigest()
 
 

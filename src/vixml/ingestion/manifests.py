@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vixml.core.errors import DataError
 from vixml.data.ids import IdIndex
 from vixml.data.sides import SHORT_NAMES, Side
+from vixml.images.names import find_image
 from vixml.ingestion.ledger import Ledger
 from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.files import read_table
@@ -168,8 +169,7 @@ def locate_image(root: Path, table: Table, row: int, name: str) -> tuple[str, bo
             expected="a relative path with forward slashes and without '..'",
             remedy="move the images below the raw root and write their relative paths.",
         )
-    inside = PurePosixPath("images") / path
-    for candidate in (path, inside):
-        if (root / candidate).is_file():
-            return candidate.as_posix(), True
-    return (path if path.parts[0] == "images" else inside).as_posix(), False
+    found = find_image(root, name)
+    if found is not None:
+        return found, True
+    return (path if path.parts[0] == "images" else PurePosixPath("images") / path).as_posix(), False

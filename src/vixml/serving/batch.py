@@ -26,6 +26,8 @@ from vixml.core.heap import release_memory
 from vixml.core.progress import progress
 from vixml.core.provenance import fingerprint_json
 from vixml.images.decode import read_bytes
+from vixml.images.names import find_image
+from vixml.ingestion.ledger import Ledger
 from vixml.params.prediction import PredictionParams
 from vixml.serving.filters import ExcludedPairs, allowed_rows, hash_ids, read_label_list
 from vixml.serving.predictor import Predictor
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from vixml.serving.encoder import ImageLike
 
 KIND = "prediction"
-_FORMAT = 1  # raise it when the content of a part changes its meaning
+_FORMAT = 2  # raise it when the content of a part changes its meaning
 _COUNTS = b"vixml_counts"
 _HOW_READ = ("id_column", "text_columns", "image_columns", "delimiter", "encoding", "quoting")
 _SPEED_ONLY = {"device", "format", "escape_formulas"}
@@ -87,14 +89,15 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
     """
     started = time.perf_counter()
     parts = _parts_folder(predictor, params, work)
-    files, hashes, done = [], [], 0
-    for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts)):
+    files, hashes, done, ledger = [], [], 0, Ledger()
+    for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts, ledger)):
         files.append(parts / f"{number:08d}.parquet")
         hashes.append(hash_ids(block.ids))
         if predicted is not None:
             _write_part(files[-1], predicted)
             release_memory()
             done += len(block)
+    ledger.balance()
     folder = work.fresh(KIND)
     output = folder / f"predictions.{params.format}"
     counts = {**_join(files, output, params), "repeated_ids": _repeated(hashes)}
@@ -103,6 +106,7 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
     report = {
         **counts,
         "queries_of_this_run": done,
+        "ledger": ledger.report(),
         "model": predictor.bundle.settings.variant,
         "file": output.name,
         "seconds": round(seconds, 2),
@@ -139,27 +143,29 @@ def _parts_folder(predictor: Predictor, params: PredictionParams, work: WorkDire
 def _file(name: str) -> Path:
     file = Path(name).expanduser()
     if not file.is_file():
-        raise DataError("the file is missing", file=file, remedy="check the path in the parameters of `prediction`.")
+        remedy = "check the path in the parameters of `prediction`; it is relative to the project's folder."
+        raise DataError("the file is missing", file=file, remedy=remedy)
     return file
 
 
 def _predicted_blocks(
-    predictor: Predictor, params: PredictionParams, parts: Path
+    predictor: Predictor, params: PredictionParams, parts: Path, ledger: Ledger
 ) -> Iterator[tuple[QueryBlock, pa.Table | None]]:
-    """Yield each block with its predictions, or with None where an earlier run has finished it."""
+    """Yield each block with its predictions, or with None where an earlier run has finished it; fill the ledger."""
     assert params.queries is not None
     file = _file(params.queries)
     root = (Path(params.images_root).expanduser() if params.images_root else file.parent).resolve()
-    among = allowed_rows(
-        predictor.num_labels,
-        None if params.allow is None else read_label_list(_file(params.allow)),
-        None if params.deny is None else read_label_list(_file(params.deny)),
-        predictor.rows_of,
+    allow, deny = (
+        None if name is None else read_label_list(_file(name), ledger.entry(Path(name)), predictor.rows_of)
+        for name in (params.allow, params.deny)
     )
+    among = allowed_rows(predictor.num_labels, allow, deny, predictor.rows_of)
     pairs = None
     if params.exclude is not None:
-        pairs = ExcludedPairs.read(_file(params.exclude), predictor.num_labels, predictor.rows_of)
+        entry = ledger.entry(Path(params.exclude))
+        pairs = ExcludedPairs.read(_file(params.exclude), predictor.num_labels, predictor.rows_of, entry)
     columns: Any = {name: getattr(params, name) for name in _HOW_READ}
+    columns["entry"] = ledger.entry(file)
     labels = _label_table(predictor)
     with progress(desc="predict", unit="query") as bar:
         for number, block in enumerate(query_blocks(file, params.block_size, **columns)):
@@ -172,13 +178,17 @@ def _predicted_blocks(
                 _, scores, rows = predictor.search(
                     block.texts, images, params.k, failures=failures, exclude=exclude, among=among
                 )
-                counts = {"queries": len(block), "unreadable_images": Counter(reason for _, reason in failures)}
+                counts = {
+                    "queries": len(block),
+                    "queries_with_fewer_than_k": int(((rows >= 0).sum(axis=1) < params.k).sum()),
+                    "unreadable_images": Counter(reason for _, reason in failures),
+                }
                 yield block, _table(labels, block.ids, scores, rows, counts)
             bar.update(len(block))
 
 
 def _reader(root: Path, name: str) -> ImageLike:
-    return partial(read_bytes, root, name)
+    return partial(read_bytes, root, find_image(root, name) or name)
 
 
 def _label_table(predictor: Predictor) -> pa.Table:
@@ -225,13 +235,14 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
 
     if not files:
         raise DataError("the file of queries holds no query")
-    queries, predictions, unreadable = 0, 0, Counter[str]()
+    queries, predictions, fewer, unreadable = 0, 0, 0, Counter[str]()
     writer: Any = None
     try:
         for file in files:
             table = pq.read_table(file)
             counts = json.loads(table.schema.metadata[_COUNTS])
             queries += counts["queries"]
+            fewer += counts["queries_with_fewer_than_k"]
             predictions += len(table)
             unreadable.update(counts["unreadable_images"])
             table = table.replace_schema_metadata(None)
@@ -244,7 +255,14 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
             writer.close()
     if unreadable:
         _log.warning("Images that could not be read counted as absent: %s.", dict(unreadable))
-    return {"queries": queries, "predictions": predictions, "unreadable_images": dict(unreadable)}
+    if fewer:
+        _log.warning("%d of %d queries got fewer than %d labels.", fewer, queries, params.k)
+    return {
+        "queries": queries,
+        "predictions": predictions,
+        "queries_with_fewer_than_k": fewer,
+        "unreadable_images": dict(unreadable),
+    }
 
 
 def _writer(output: Path, form: str, schema: pa.Schema) -> Any:

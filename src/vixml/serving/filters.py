@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from vixml.core.errors import DataError
 from vixml.data.ids import canonical_id
 from vixml.data.ragged import offsets_of, ragged_indices
+from vixml.ingestion.ledger import Entry
+from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.files import read_blocks
 from vixml.serving.query_files import read_ids
 
@@ -58,11 +60,21 @@ def excluded_pairs(ids: Sequence[Iterable[str]], num_labels: int, rows_of: RowsO
     return _matrix(np.concatenate([*kept, np.zeros(0, np.int64)]), np.array([len(row) for row in kept]), num_labels)
 
 
-def read_label_list(file: Path) -> list[str]:
-    """Read label ids from a table with a column `label_id`, or from a `.txt` of one id a line."""
+def read_label_list(file: Path, entry: Entry | None = None, rows_of: RowsOf | None = None) -> list[str]:
+    """Read label ids from a table with a column `label_id`, or from a `.txt` of one id a line.
+
+    Args:
+        file: The file.
+        entry: The ledger's entry of the file.
+        rows_of: Finds labels by id, for the entry.
+    """
     if not file.is_file():
         raise DataError("the list of labels is missing", file=file)
-    return read_ids(file, _LABEL_COLUMNS)
+    entry = entry or Entry(file.name)
+    ids = read_ids(file, _LABEL_COLUMNS, entry)
+    if rows_of is not None:
+        entry.move("not among the model's labels", int((rows_of(ids) < 0).sum()))
+    return ids
 
 
 @dataclass(frozen=True)
@@ -80,20 +92,22 @@ class ExcludedPairs:
     num_labels: int
 
     @classmethod
-    def read(cls, file: Path, num_labels: int, rows_of: RowsOf) -> ExcludedPairs:
-        """Read a table with the columns `query_id` and `label_id`.
+    def read(cls, file: Path, num_labels: int, rows_of: RowsOf, entry: Entry | None = None) -> ExcludedPairs:
+        """Read a table with the columns `query_id` and `label_id`, and write what it holds into its entry.
 
         Raises:
             DataError: Unreadable, or a column is missing.
         """
-        keys, rows, unknown = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], 0
+        keys, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        entry = entry or Entry(file.name)
         for table in read_blocks(file, _BLOCK):
             labels = rows_of(table.ids("label_id"))
-            unknown += int((labels < 0).sum())
+            account_table(entry, table, ("query_id", "label_id"))
+            entry.move("not among the model's labels", int((labels < 0).sum()))
             keys.append(hash_ids(list(map(canonical_id, table.ids("query_id"))))[labels >= 0])
             rows.append(labels[labels >= 0])
-        if unknown:
-            _log.warning("%s: %d excluded pairs name no label of the model; they exclude nothing.", file, unknown)
+        if entry.left_out.total():
+            _log.warning("%s: of %d excluded pairs %s.", file, entry.held, dict(entry.left_out))
         key, row = np.concatenate(keys), np.concatenate(rows)
         order = np.lexsort((row, key))
         return cls(key[order], row[order], num_labels)

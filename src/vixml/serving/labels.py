@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, WorkDirectory, link
 from vixml.core.errors import ConfigError, DataError
 from vixml.images.decode import read_bytes
+from vixml.images.names import find_image
+from vixml.ingestion.ledger import Ledger
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.ranking.evidence import with_labels
 from vixml.ranking.store import open_evidence, save_evidence
@@ -50,12 +52,14 @@ class LabelChanges:
         updated: Label id -> (text, image files) that replace what was there.
         removed: Label ids.
         image_root: Folder that image files are relative to; no path may leave it.
+        ledger: What the files hold.
     """
 
     added: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     updated: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     image_root: Path = Path()
+    ledger: Ledger = field(default_factory=Ledger)
 
     @classmethod
     def read(cls, params: LabelUpdateParams) -> LabelChanges:
@@ -68,9 +72,14 @@ class LabelChanges:
         files = [Path(file) for file in (params.add, params.update, params.remove) if file]
         if not files:
             raise ConfigError("there is nothing to change", expected="label_update.add, .update or .remove: a file")
-        removed = [] if params.remove is None else _read_ids(Path(params.remove))
+        ledger = Ledger()
+        removed = [] if params.remove is None else _read_ids(Path(params.remove), ledger)
         root = Path(params.image_root) if params.image_root else files[0].parent
-        return cls(_read_labels(params.add), _read_labels(params.update), removed, root.resolve())
+        root = root.resolve()
+        added, updated = (_read_labels(file, root, ledger) for file in (params.add, params.update))
+        changes = cls(added, updated, removed, root, ledger)
+        ledger.balance()
+        return changes
 
     def check(self, present: Sequence[str]) -> None:
         """Make sure that the changes fit the labels that are there.
@@ -132,7 +141,10 @@ def update_labels(
         "labels": len(labels),
     }
     facts: dict[str, Any] = {"model": str(bundle.sealed.meta["model"]), "update": report}
-    return finish_bundle(folder, _settings(bundle, changes), num_labels=len(labels), **facts), report
+    return finish_bundle(folder, _settings(bundle, changes), num_labels=len(labels), **facts), {
+        **report,
+        "ledger": changes.ledger.report(),
+    }
 
 
 def _settings(bundle: PredictorBundle, changes: LabelChanges) -> BundleSettings:
@@ -277,20 +289,20 @@ def _write(
             link(bundle.folder / name, folder / name)
 
 
-def _read_labels(file: str | None) -> dict[str, tuple[str, list[str]]]:
+def _read_labels(file: str | None, root: Path, ledger: Ledger) -> dict[str, tuple[str, list[str]]]:
     if file is None:
         return {}
-    blocks = list(query_blocks(Path(file), _BLOCK))
+    blocks = list(query_blocks(Path(file), _BLOCK, entry=ledger.entry(Path(file))))
     _unique(Path(file), [uid for block in blocks for uid in block.ids])
     return {
-        uid: (text, images)
+        uid: (text, [find_image(root, name) or name for name in images])
         for block in blocks
         for uid, text, images in zip(block.ids, block.texts, block.images, strict=True)
     }
 
 
-def _read_ids(file: Path) -> list[str]:
-    return _unique(file, read_ids(file, _ID_COLUMNS))
+def _read_ids(file: Path, ledger: Ledger) -> list[str]:
+    return _unique(file, read_ids(file, _ID_COLUMNS, ledger.entry(file)))
 
 
 def _unique(file: Path, ids: list[str]) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 from vixml.core.errors import DataError
 from vixml.ingestion.benchmark.json_lines import read_lines
 from vixml.ingestion.encoding import as_text
+from vixml.ingestion.ledger import Entry
+from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.cells import one_text
 from vixml.ingestion.tables.csv_text import Quoting
 from vixml.ingestion.tables.files import read_blocks, suffix_of
@@ -44,6 +46,7 @@ def query_blocks(
     delimiter: str | None = None,
     encoding: str | None = None,
     quoting: Quoting | None = None,
+    entry: Entry | None = None,
 ) -> Iterator[QueryBlock]:
     """Yield the queries of a file in blocks.
 
@@ -59,13 +62,16 @@ def query_blocks(
         delimiter: Of a CSV; None finds it out, as for the next two.
         encoding: Of a CSV.
         quoting: Of a CSV.
+        entry: The ledger's entry of the file.
 
     Raises:
         DataError: Missing or unreadable, without a text column, or a query without id.
     """
     number, is_named = 0, False
+    entry = entry or Entry(file.name)
     for table in _filled_blocks(file, size, delimiter=delimiter, encoding=encoding, quoting=quoting):
         count = len(table)
+        account_table(entry, table, (id_column, *text_columns, *image_columns))
         is_named |= id_column in table.columns
         columns = [texts_of(table, name) for name in text_columns]
         texts = [" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
@@ -87,16 +93,25 @@ def query_blocks(
         number += count
 
 
-def read_ids(file: Path, names: Sequence[str]) -> list[str]:
+def read_ids(file: Path, names: Sequence[str], entry: Entry | None = None) -> list[str]:
     """Read a list of ids: the column of a table that is called like one of `names`, or a `.txt` of one id a line.
+
+    Args:
+        file: The file.
+        names: What the column may be called.
+        entry: The ledger's entry of the file.
 
     Raises:
         DataError: Unreadable, or it is not clear which column is meant.
     """
+    entry = entry or Entry(file.name)
     if suffix_of(file) == ".txt":
         lines = [as_text(line).strip() for _, line in read_lines(file)]
         is_header = bool(lines) and lines[0] in names
-        return [line for line in lines[is_header:] if line]
+        ids = [line for line in lines[is_header:] if line]
+        entry.unit, entry.held, entry.taken = "lines", len(lines), len(ids)
+        entry.left_out.update({"header": int(is_header), "blank line": lines[is_header:].count("")})
+        return ids
     found: list[str] = []
     for table in _filled_blocks(file, 65_536):
         present = [name for name in names if name in table.columns]
@@ -111,7 +126,10 @@ def read_ids(file: Path, names: Sequence[str]) -> list[str]:
                     expected=f"a first line of {' or '.join(names)}",
                     remedy=f"write `{names[0]}` above the ids, or call the file .txt: then every line is an id.",
                 )
-        found += [uid for uid in table.ids(present[0] if present else names[0]) if uid]
+        ids = table.ids(present[0] if present else names[0])
+        account_table(entry, table, present[:1])
+        entry.move("without id", ids.count(""))
+        found += filter(None, ids)
     return found
 
 
