@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from vixml.claims.process import ProcessIdentity, this_process
 from vixml.core.errors import StateError
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
-from vixml.tracking.store import Store
-from vixml.tracking.sync import sync_variant
+from vixml.tracking.store import PROCESS, Store
+from vixml.tracking.sync import end_lost_runs, process_tag, sync_variant
 
 
 def load(name):
@@ -200,6 +201,94 @@ def test_results_of_another_run_are_not_taken_for_this_one(tmp_path, store_file)
     assert report["results"] is False
     (report,) = sync(store_file, tmp_path, [{**records[0], "key": "0" * 32, "trained": False}])
     assert report["points"] == 0
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches, as little as a SIGKILL."""
+
+
+class DyingClient:
+    """MLflow's client that is killed instead of its n-th call that changes something."""
+
+    def __init__(self, client, calls):
+        self._client, self._left = client, calls
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+        if name.startswith(("get", "search")):
+            return method
+
+        def call(*args, **options):
+            self._left -= 1
+            if self._left < 0:
+                raise Killed
+            return method(*args, **options)
+
+        return call
+
+
+def test_a_synchronisation_that_is_killed_anywhere_is_completed_by_the_next(tmp_path, empty_store):
+    records, _ = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    records[0]["model"] = {"name": VARIANT, "path": "data/06_models", "fingerprint": "abc"}
+    above = {"key": "f" * 32, "name": "study", "started": records[0]["started"], "tags": {}}
+    records[0] |= {"above": above, "session": "FAILED"}
+    for killed in (
+        1,
+        5,
+        6,
+        9,
+    ):  # of a dozen calls: behind the parent, in the results, with the model half there, at the end
+        file = shutil.copy(empty_store, tmp_path / f"{killed}.db")
+        store = Store(f"sqlite:///{file}", "toy", (tmp_path / str(killed)).as_uri())
+        vars(store)["client"] = DyingClient(MlflowClient(store.uri), killed)
+        with pytest.raises(Killed):
+            sync_variant(store, records, RESULT)
+        sync_variant(Store(store.uri, "toy"), records, RESULT)
+        client = MlflowClient(store.uri)
+        experiment = client.get_experiment_by_name("toy").experiment_id
+        runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+        assert {name: run.info.status for name, run in runs.items()} == {VARIANT: "FINISHED", "study": "FAILED"}
+        run = runs[VARIANT]
+        assert run.data.params == records[0]["params"]
+        assert run.data.metrics["P_at_1"] == 0.25
+        assert [file.path for file in client.list_artifacts(run.info.run_id, "reports")] == ["reports/metrics.json"]
+        (model,) = client.search_logged_models([experiment])
+        assert (model.status, model.params["fingerprint"]) == ("READY", "abc")
+
+
+def test_runs_of_killed_processes_do_not_stay_running(tmp_path, store_file):
+    """Even those that no file tells of: a parent run before its first variant, an earlier version's variant."""
+    store = Store(f"sqlite:///{store_file}", "toy", tmp_path.as_uri())
+    living = process_tag(tmp_path)
+    dead = json.dumps({**json.loads(living), "started": 1})
+    elsewhere = json.dumps({**json.loads(living), "system": "another boot", "claims": str(tmp_path / "not here")})
+    runs = {
+        name: store.create({"key": name, "name": name, "started": 1, "tags": tags})
+        for name, tags in {
+            "dead": {PROCESS: dead},
+            "living": {PROCESS: living},
+            "elsewhere": {PROCESS: elsewhere},
+            "somebody's": {},
+        }.items()
+    }
+    assert [(run["name"], run["status"]) for run in end_lost_runs(store)] == [("dead", "KILLED")]
+    assert end_lost_runs(store) == []
+    statuses = {name: store.client.get_run(run).info.status for name, run in runs.items()}
+    assert statuses == {"dead": "KILLED", "living": "RUNNING", "elsewhere": "RUNNING", "somebody's": "RUNNING"}
+
+
+def test_a_killed_variant_is_ended_and_one_at_work_is_left_alone(tmp_path, store_file):
+    records, _ = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    record = {key: value for key, value in records[0].items() if key not in ("ended", "metrics")}
+    record["status"] = "RUNNING"
+    assert ProcessIdentity.of(json.loads(record["tags"][PROCESS])) == this_process()
+    assert sync(store_file, tmp_path, [record]) == []
+    dead = json.dumps({**json.loads(record["tags"][PROCESS]), "started": 1})
+    (report,) = sync(store_file, tmp_path, [{**record, "tags": {**record["tags"], PROCESS: dead}}])
+    assert report["status"] == "KILLED"
+    client = MlflowClient(f"sqlite:///{store_file}")
+    (run,) = client.search_runs([client.get_experiment_by_name("toy").experiment_id])
+    assert run.info.status == "KILLED"
 
 
 def test_a_server_that_is_still_dead_is_an_error(tmp_path):

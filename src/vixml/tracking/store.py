@@ -119,10 +119,10 @@ class Store:
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         known = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run}'", max_results=1)
-        if known:
+        if known and known[0].status == LoggedModelStatus.READY:
             return str(known[0].model_id)
         params = {key: redact(str(value)) for key, value in facts.items() if key != "name"}
-        model = self.client.create_logged_model(
+        model = next(iter(known), None) or self.client.create_logged_model(
             self.experiment_id,
             name=facts["name"],
             source_run_id=run,
@@ -130,8 +130,9 @@ class Store:
             params=params,
             model_type="vixml",
         )
-        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        self.client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+        if not self.client.get_run(run).outputs.model_outputs:  # else an earlier attempt was killed behind it
+            self.client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+        self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)  # last: it says that all is there
         return str(model.model_id)
 
     def describe(self, run: str, text: str) -> None:

@@ -118,8 +118,8 @@ def _sync_run(
     made = metrics is not None and record.get("metrics") == fingerprint_of(metrics)
     finished = made and "mlflow.note.content" not in present.data.tags
     if finished and metrics is not None:
-        log_result(store, run, record["name"], metrics, model)
         store.document(run, dict(metrics), "reports/metrics.json")
+        log_result(store, run, record["name"], metrics, model)  # the description comes last, and says that all is there
     if present.info.status == "RUNNING":
         store.client.set_terminated(run, status, end_time=record.get("ended"))
     if parent is not None and "session" in record and store.client.get_run(parent).info.status == "RUNNING":
