@@ -35,3 +35,17 @@ def test_credentials_come_from_their_file_only(config, tmp_path, monkeypatch):
     context.config_loader["credentials"] = {"server": {"MLFLOW_TRACKING_TOKEN": "new"}}
     read_settings(context)
     assert os.environ["MLFLOW_TRACKING_TOKEN"] == "new"
+
+
+@pytest.mark.parametrize(("name", "refused"), [("what?", True), ("50%", True), ("a#1 b,c'ü", False)])
+def test_a_project_whose_name_means_something_else_in_an_address_is_refused(config, tmp_path, name, refused):
+    """MLflow would keep its database or its artefacts beside the project."""
+    folder = tmp_path / name
+    folder.mkdir()
+    config["server"]["mlflow_tracking_uri"] = f"sqlite:///{folder}/mlflow.db"
+    context = SimpleNamespace(config_loader=harness.Loader(config), project_path=folder)
+    if refused:
+        with pytest.raises(ConfigError, match=r"`[?%]` has a meaning of its own.*conf/local/mlflow\.yml"):
+            read_settings(context)
+        config["server"]["mlflow_tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
+    read_settings(context)

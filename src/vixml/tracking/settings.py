@@ -58,14 +58,33 @@ def read_settings(context: KedroContext) -> tuple[TrackingParams, Store, list[st
     server, experiment = config.server, config.tracking.experiment
     default = f"sqlite:///{Path(context.project_path).as_posix()}/mlflow.db"
     server.mlflow_tracking_uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    artifacts = experiment.create_experiment_kwargs.artifact_location
+    if params.enabled:
+        _check_addresses(Path(context.project_path), server.mlflow_tracking_uri, artifacts)
     _export_credentials(context, server.credentials)
     config._register_request_header_provider(context)  # for tokens that expire; makes no request
     mlflow.set_tracking_uri(server.mlflow_tracking_uri)
     mlflow.set_registry_uri(server.mlflow_registry_uri)
     context.__setattr__("mlflow", config)  # what `kedro mlflow ui` reads
-    artifacts = experiment.create_experiment_kwargs.artifact_location
     store = Store(server.mlflow_tracking_uri, experiment.name, artifacts, timeout=params.timeout_seconds)
     return params, store, list(config.tracking.disable_tracking.pipelines)
+
+
+def _check_addresses(project: Path, *addresses: str | None) -> None:
+    """Make sure that addresses of places inside the project lead there: some characters mean something else in them.
+
+    Raises:
+        ConfigError: MLflow would write beside the project.
+    """
+    folder = project.as_posix()
+    odd = next((sign for sign in "?%" if sign in folder), None)
+    if odd is not None and any(folder in (address or "") for address in addresses):
+        raise ConfigError(
+            f"MLflow cannot keep its database inside this project: `{odd}` has a meaning of its own in its addresses",
+            file=folder,
+            remedy="rename the folder, or name places elsewhere in conf/local/mlflow.yml: server.mlflow_tracking_uri "
+            "and tracking.experiment.create_experiment_kwargs.artifact_location.",
+        )
 
 
 def _export_credentials(context: KedroContext, name: str | None) -> None:
