@@ -40,7 +40,6 @@ ELSEWHERE = {
     "serving/bundle.py": ("serving/test_predictor.py", "what a predictor opens"),
     "serving/encoder.py": ("serving/test_predictor.py", "how a predictor embeds"),
     "serving/restricted.py": ("serving/test_filters.py", "searches some labels only"),
-    "tracking/export.py": ("serving/test_same_everywhere.py", "what every other way says"),
     "tracking/pyfunc_model.py": (
         "serving/test_same_everywhere.py",
         "what every other way says",

@@ -6,11 +6,13 @@ import base64
 import importlib.util
 import io
 import os
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import StateError
+from vixml.core.storage import writing
 from vixml.serving.bundle import PredictorBundle
 
 _ARTEFACT = "predictor"  # as in pyfunc_model, which MLflow alone imports
@@ -39,8 +41,12 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
     if target.exists():
         raise StateError("the folder exists already", file=target, remedy="name a new one.")
     settings = bundle.settings
+    incoming = target.with_name(f".{target.name}.new")  # a kill leaves no half model under the name that was asked for
+    with writing(target):
+        shutil.rmtree(incoming, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
     mlflow.pyfunc.save_model(
-        path=str(target),
+        path=str(incoming),
         python_model=str(Path(__file__).with_name("pyfunc_model.py")),
         artifacts={_ARTEFACT: str(bundle.folder)},
         signature=model_signature(),
@@ -49,6 +55,8 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
         pip_requirements=requirements(),
         metadata={"dataset": settings.dataset, "variant": settings.variant, "fingerprint": bundle.sealed.fingerprint},
     )
+    with writing(target):
+        os.replace(incoming, target)
     if register is None:
         return None
     return str(mlflow.register_model(target.resolve().as_uri(), register).version)
