@@ -285,9 +285,9 @@ class _Journal:
         return {failure["url"]: failure for failure in map(_object, lines) if "url" in failure}
 
     def append(self, failure: dict[str, Any]) -> None:
-        """Add one."""
+        """Add one, also behind a line that was torn."""
         with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(failure, ensure_ascii=False) + "\n")
+            stream.write("\n" + json.dumps(failure, ensure_ascii=False) + "\n")
 
 
 def _object(line: str) -> dict[str, Any]:
