@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -70,3 +71,34 @@ def test_messages_go_to_the_log_file_once(hooks: StatusHooks, tmp_path: Path) ->
     logging.getLogger("vixml").warning("the disk is nearly full")
     text = (tmp_path / LOGS).read_text(encoding="utf-8")
     assert text.count("the disk is nearly full") == 1
+
+
+def test_a_log_folder_that_cannot_be_written_is_one_sentence(
+    hooks: StatusHooks, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = tmp_path / "another project"
+    elsewhere.mkdir()
+    (elsewhere / "logs").write_text("in the way", encoding="utf-8")
+    hooks.after_context_created(SimpleNamespace(project_path=elsewhere))
+    for number in range(3):
+        logging.getLogger("vixml").warning("message %d", number)
+    assert caplog.text.count("There is no log file") == 1
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_log_file_that_fails_later_is_one_sentence(
+    hooks: StatusHooks, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (handler,) = [h for h in logging.getLogger().handlers if getattr(h, "baseFilename", "") == str(tmp_path / LOGS)]
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    handler.stream.close()
+    handler.stream = Full()
+    for number in range(3):
+        logging.getLogger("vixml").warning("message %d", number)
+    assert caplog.text.count("The log file ends here: [Errno 28] No space left on device") == 1
+    assert handler not in logging.getLogger().handlers
+    assert "Traceback" not in capfd.readouterr().err
