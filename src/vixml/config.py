@@ -17,6 +17,7 @@ from vixml.configuration.compose import compose, stack
 from vixml.configuration.origins import Setting, settings_in_force
 from vixml.core.errors import ConfigError
 from vixml.params.data.mapping import MappingParams
+from vixml.params.prediction import PredictionParams
 
 
 def store_name(runtime_dataset: str | None, runtime_root: str | None, dataset: str, root: str | None = None) -> str:
@@ -72,10 +73,11 @@ _PATHS = {
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """Kedro's loader, plus three resolvers, recipes, and the composition of variants from families.
+    """Kedro's loader, plus four resolvers, recipes, and the composition of variants from families.
 
     Resolvers: `${store:...}` and `${raw_folder:...}` name the folders of the chosen data set, `${project_path:}` is the
-    project's absolute path (a relative sqlite path would follow the current directory).
+    project's absolute path (a relative sqlite path would follow the current directory), `${prediction_folder:}` is
+    the folder of the setting `prediction.name`.
     """
 
     def __init__(self, conf_source: str | Path, *args: Any, **kwargs: Any) -> None:
@@ -152,6 +154,14 @@ class ProjectConfigLoader(OmegaConfigLoader):
         OmegaConf.register_resolver("store", store_name, replace=True)
         OmegaConf.register_resolver("raw_folder", raw_folder, replace=True)
         OmegaConf.register_resolver("project_path", lambda: self._project, replace=True)
+        OmegaConf.register_resolver("prediction_folder", self._prediction_folder, replace=True)
+
+    def _prediction_folder(self) -> str:
+        section = super().__getitem__("parameters").get("prediction") or {}
+        try:
+            return PredictionParams(name=section.get("name", "")).folder
+        except ValueError:  # Kedro's validation of the parameters says what is wrong with it
+            return PredictionParams().folder
 
 
 def holds_demo(raw: Path, ingested: Path, store: str) -> bool:

@@ -82,7 +82,7 @@ def written_by(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, str]:
     for node in pipeline.nodes:
         variant = node.namespace if node.namespace in ALL_VARIANTS else None
         work = None if root is None else workspace.work_of(node.func, root, variant)
-        if work is not None:
+        if work is not None and not getattr(node.func, "work_divided", False):
             paths[f"the work of {node.name}"] = work.path
         if variant is not None:  # the variant's list of runs, which tracking keeps
             paths[f"{variant}.{RECORDS}"] = path_of(catalog.get(f"{variant}.{RECORDS}"))

@@ -8,6 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from vixml.claims.claim import FOLDER, claim
 from vixml.core.directories import open_sealed
 from vixml.core.errors import ConfigError, DataError, StateError
 
@@ -30,7 +31,21 @@ def test_prediction(kedro_run, shop, predictor):
     assert found["score"].tolist() == pytest.approx([score for one in expected for score in one.scores], abs=1e-5)
     report = json.loads((shop / "data/08_reporting/demo/prediction_report.json").read_text(encoding="utf-8"))
     assert (report["queries"], report["predictions"], report["model"]) == (2, 6, "encoder_vision")
-    assert not list((shop / "data/02_intermediate/demo/prediction_work").glob("parts-*"))
+    assert not list((shop / "data/02_intermediate/demo/prediction_work").rglob("parts-*"))
+
+
+def test_runs_of_names_of_their_own_share_nothing(kedro_run, shop):
+    results, reports = shop / "data/07_model_output/demo", shop / "data/08_reporting/demo"
+    kedro_run("prediction", params={"prediction": {"queries": "new.csv", "k": 2, "name": "evening"}})
+    assert (results / "prediction-evening" / "predictions.parquet").is_file()
+    assert (reports / "prediction-evening_report.json").is_file()
+    assert not (results / "prediction").exists()
+    writes = {str(results / "prediction"): "prediction", str(reports / "prediction_report.json"): "prediction_report"}
+    first = claim(shop / "data/02_intermediate/demo" / FOLDER, writes, "kedro run")
+    kedro_run("prediction", params={"prediction": {"queries": "new.csv", "k": 2, "name": "morning"}})
+    with pytest.raises(StateError, match="another run is writing prediction"):
+        kedro_run("prediction", params={"prediction": {"queries": "new.csv", "k": 2}})
+    first.release()
 
 
 def test_mistakes_stop_it(kedro_run, shop):

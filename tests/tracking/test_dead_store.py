@@ -232,12 +232,8 @@ def test_a_synchronisation_that_is_killed_anywhere_is_completed_by_the_next(tmp_
     records[0]["model"] = {"name": VARIANT, "path": "data/06_models", "fingerprint": "abc"}
     above = {"key": "f" * 32, "name": "study", "started": records[0]["started"], "tags": {}}
     records[0] |= {"above": above, "session": "FAILED"}
-    for killed in (
-        1,
-        5,
-        6,
-        9,
-    ):  # of a dozen calls: behind the parent, in the results, with the model half there, at the end
+    # of a dozen calls: behind the parent, in the results, with the model half there, near the end
+    for killed in (1, 5, 6, 9):
         file = shutil.copy(empty_store, tmp_path / f"{killed}.db")
         store = Store(f"sqlite:///{file}", "toy", (tmp_path / str(killed)).as_uri())
         vars(store)["client"] = DyingClient(MlflowClient(store.uri), killed)

@@ -27,7 +27,7 @@ _folder: ContextVar[WorkDirectory | None] = ContextVar("work folder", default=No
 
 
 def works_in(
-    part: str, *, afterwards: Callable[[WorkDirectory], None] | None = None
+    part: str, *, afterwards: Callable[[WorkDirectory], None] | None = None, divided: bool = False
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Give a function its argument `work` when it runs.
 
@@ -35,6 +35,8 @@ def works_in(
         part: Name of its folder in the work folder of its variant.
         afterwards: Called with the folder once everything that the function returned is published: removes what is of
             no use any more.
+        divided: Whether each run of it keeps to a part that its outputs are named after, so that runs of other outputs
+            do not meet.
     """
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
@@ -47,7 +49,7 @@ def works_in(
         signature = inspect.signature(function)
         shown = [parameter for name, parameter in signature.parameters.items() if name != "work"]
         run.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
-        run.work_part, run.work_afterwards = part, afterwards  # type: ignore[attr-defined]
+        run.work_part, run.work_afterwards, run.work_divided = part, afterwards, divided  # type: ignore[attr-defined]
         return run
 
     return decorate

@@ -22,6 +22,9 @@ class PredictionParams(Params):
 
     queries: str | None = None
     """File of queries: CSV, TSV or JSON lines (also .gz) or Parquet. Needed for a run of `prediction`."""
+    name: str = Field("", pattern=r"^[\w.-]*$", max_length=100)
+    """Name of the results: `data/07_model_output/<data set>/prediction-NAME`, or `prediction` without one. Runs at the
+    same time need names of their own."""
     model: str = Field("encoder_vision", min_length=1)
     """A trained variant, or the folder of a published predictor."""
     k: int = Field(10, ge=1)
@@ -61,3 +64,8 @@ class PredictionParams(Params):
     """`auto` (GPU where there is one), `cpu`, `cuda`, ..."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """fp32: equal scores alone and in any batch. The others are faster on a GPU, and scores depend on the batch."""
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of the results."""
+        return f"prediction-{self.name}" if self.name else "prediction"

@@ -42,7 +42,7 @@ KIND = "prediction"
 _FORMAT = 2  # raise it when the content of a part changes its meaning
 _COUNTS = b"vixml_counts"
 _HOW_READ = ("id_column", "text_columns", "image_columns", "delimiter", "encoding", "quoting")
-_SPEED_ONLY = {"device", "format", "escape_formulas"}
+_SPEED_ONLY = {"name", "device", "format", "escape_formulas"}
 _log = logging.getLogger(__name__)
 
 

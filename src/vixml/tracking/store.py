@@ -130,7 +130,8 @@ class Store:
             params=params,
             model_type="vixml",
         )
-        if not self.client.get_run(run).outputs.model_outputs:  # else an earlier attempt was killed behind it
+        outputs = self.client.get_run(run).outputs
+        if outputs is None or not outputs.model_outputs:  # else an earlier attempt was killed behind it
             self.client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)  # last: it says that all is there
         return str(model.model_id)

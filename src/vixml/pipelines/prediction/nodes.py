@@ -10,7 +10,7 @@ from vixml.core.workspace import works_in
 from vixml.params.prediction import PredictionParams
 
 
-@works_in("prediction_work")
+@works_in("prediction_work", divided=True)
 def predict(
     params: PredictionParams, *predictors: SealedDirectory | None, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
@@ -24,4 +24,4 @@ def predict(
     from vixml.serving.batch import open_predictor, predict_file
 
     published = dict(zip(VARIANTS, predictors, strict=True))
-    return predict_file(open_predictor(params, published), params, work)
+    return predict_file(open_predictor(params, published), params, work.part(params.folder))
