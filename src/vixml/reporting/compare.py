@@ -30,6 +30,7 @@ from vixml.metrics.propensity import inverse_propensity, label_frequencies
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.comparison import ComparisonParams
 from vixml.reporting.selection import Archives, ChosenRun, choose_runs, find_run, require_same_test_set
+from vixml.reporting.verdict import verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,8 @@ def compare_runs(
     Returns:
         `dataset`, `test_set`, `variants` (label -> metrics document), `runs` (label -> identity, settings, curve,
         refreshes), `order` (of the labels; a file sorts the rest by name), `missing`, `baselines`, `metrics` (those
-        that all runs have), `intervals`, `pairs`, `depths`, `slices`, `regression`. Metrics are fractions.
+        that all runs have), `intervals`, `pairs`, `depths`, `slices`, `regression`, `verdicts`. Metrics are
+        fractions.
     """
     chosen, floor = select(archives, references, params, data)
     names = [name for name in HEADLINE if all(name in entry.run.metrics.values for entry in chosen)]
@@ -121,7 +123,7 @@ def compare_runs(
         confidence=params.confidence,
         generator=numpy_generator(seed, "bootstrap"),
     )
-    return {
+    report: dict[str, Any] = {
         "dataset": dataset,
         "test_set": data.identity,
         "variants": {entry.label: entry.run.document["result"] for entry in chosen},
@@ -139,6 +141,7 @@ def compare_runs(
         "slices": _slices(chosen, data),
         "regression": regression(chosen, floor, bootstrap, params),
     }
+    return {**report, "verdicts": verdicts(report)}
 
 
 def regression(

@@ -86,6 +86,7 @@ _PLAIN = (
     "depths",
     "slices",
     "regression",
+    "verdicts",
 )
 
 

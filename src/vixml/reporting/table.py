@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vixml.core.errors import StateError
 from vixml.evaluation.slices import GROUPS, IMAGES, TEXTS
 from vixml.metrics.ranking import HEADLINE
+from vixml.reporting.verdict import headline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def numeric_columns(table: pd.DataFrame) -> list[str]:
 
 
 def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
-    """Print the comparison on standard output, the best variant of each metric in bold, and the variants' slices."""
+    """Print the comparison on standard output, the best variant of each metric in bold, slices, and the verdict."""
     from rich.console import Console
     from rich.table import Table
 
@@ -105,6 +106,8 @@ def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
     show(table, "metrics in percent", numeric_columns(table))
     if slices := [name for name in SLICES if name in table]:
         show(table[table["kind"] == "variant"], "where it works, percent", slices)
+    for sentence in headline(report):
+        console.print(sentence, highlight=False, style="yellow" if " BELOW " in sentence else None)
     if report["missing"]:
         console.print(f"Not evaluated yet: {', '.join(report['missing'])}.")
 

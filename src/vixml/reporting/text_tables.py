@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vixml.reporting.table import numeric_columns
+from vixml.reporting.verdict import headline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,9 +19,10 @@ _LATEX.update({character: f"\\{character}" for character in "&%$#_{}"})
 def markdown_table(table: pd.DataFrame, report: Mapping[str, Any]) -> str:
     """Return the table in Markdown: best variant of a metric in bold, half the width of its interval behind each."""
     names = numeric_columns(table)
+    said = "".join(f" · {_pipe(sentence)}" for sentence in headline(report))
     lines = [
         f"**{_pipe(report['dataset'])}** · {report['test_set']['num_queries']:,} test queries · metrics in percent, "
-        f"± half of the {100 * report['confidence']:g} % interval (paired bootstrap)",
+        f"± half of the {100 * report['confidence']:g} % interval (paired bootstrap){said}",
         "",
         "| model | " + " | ".join(names) + " |",
         "|---|" + "---:|" * len(names),

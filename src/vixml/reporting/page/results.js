@@ -11,15 +11,14 @@ function pairOf(first, second, metric) {
 }
 
 function headline() {
-  const best = (metric) => D.runs.reduce((first, run) => (byModel[run.label][metric] > byModel[first.label][metric] ? run : first));
   const title = el("h1", {}, D.dataset);
   const verdict = el("p", { class: "verdict" });
   const tiles = el("div", { class: "tiles" });
   document.getElementById("main").append(el("section", { class: "hero", "aria-label": "Summary" }, title, verdict, tiles));
   onMetric(() => {
-    const metric = state.metric, winner = best(metric), [low, high] = D.intervals[metric][winner.label];
-    verdict.replaceChildren(runName(winner), ` leads at ${metric} with `, el("b", {}, `${number(byModel[winner.label][metric])} %`),
-      ` (${percent(low)} to ${percent(high)}). `, ...imageGains(metric));
+    const metric = state.metric, found = D.verdicts[metric], winner = D.runs.find((run) => run.label === found.run);
+    verdict.classList.toggle("below", found.state === "below");
+    verdict.replaceChildren(runName(winner), `${found.text} `, ...imageGains(metric));
     tiles.replaceChildren(...[
       [`best ${metric}`, `${number(byModel[winner.label][metric], 1)} %`], ["compared runs", count(D.runs.length)],
       ["test queries", count(D.test_set.num_queries)], ["labels", count(D.test_set.num_labels)],
