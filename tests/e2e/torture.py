@@ -60,7 +60,7 @@ PARAMS: dict[str, Any] = {
 STAGES = {
     "hard stage": ("train_hard",),
     "warm-up": ("train_warmup",),
-    "evaluation": ("embed", "index", "tune_ranking", "gather_evidence", "bundle", "evaluate", "archive_run"),
+    "evaluation": ("embed", "index", "gather_evidence", "bundle", "evaluate", "archive_run"),
     "embedding": ("tokenise", "embed_images", "draw_pictures"),
     "refresh": ("refresh_hard_negatives",),
     "ingestion": ("ingest_raw", "summarise_data", "plot_label_frequencies"),

@@ -26,14 +26,14 @@ def plain_metrics(world):
 def test_a_prior_for_queries_without_an_image(world, tmp_path):
     """Those with an image are ranked as ever, the others by similarity and frequency; no image, no prior."""
     sides, poor, _ = world
-    _, document, predictions = run(world, tmp_path / "a", {"imageless_prior": 0.2}, model={"use_images": True})
+    document, predictions = run(world, tmp_path / "a", {"imageless_prior": 0.2}, model={"use_images": True})
     assert document["metrics_plain"] == pytest.approx(plain_metrics(world))
     scores = sides["test"][0] @ poor.T
     scores[1::2] += 0.2 * np.log1p(np.diff(sides["train"][1].tocsc().indptr))
     expected = np.argsort(-scores, axis=1)[:, :10]
     np.testing.assert_array_equal(np.load(predictions.path / "labels.npy"), expected)
     assert (expected[1::2] != np.argsort(-sides["test"][0][1::2] @ poor.T, axis=1)[:, :10]).any()
-    _, document, _ = run(world, tmp_path / "b", {"imageless_prior": 0.2}, model={"use_images": False})
+    document, _ = run(world, tmp_path / "b", {"imageless_prior": 0.2}, model={"use_images": False})
     assert document["metrics"] == pytest.approx(plain_metrics(world))
 
 
@@ -47,8 +47,7 @@ def test_embeddings_that_do_not_tell_who_has_an_image(world, tmp_path, monkeypat
 
 @pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
 def test_the_plain_ranking(world, tmp_path, kind):
-    ranking, document, predictions = run(world, tmp_path, {"kind": kind})
-    assert ranking["tuning"] is None
+    document, predictions = run(world, tmp_path, {"kind": kind})
     slices = document["slices"]
     images = [slices["queries"][name] for name in ("with image", "without image")]
     assert np.mean([part["P@1"] for part in images]) == pytest.approx(document["metrics"]["P@1"])
@@ -63,11 +62,11 @@ def test_the_plain_ranking(world, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["exact", "faiss-flat"])
-@pytest.mark.parametrize("mode", ["split", "joint", "fused"])
+@pytest.mark.parametrize("mode", ["split", "joint"])
 def test_training_queries_help_where_prototypes_are_poor(world, tmp_path, kind, mode):
     """Both results are reported, and the blend is better here whatever the index."""
-    augmentation = {"mode": mode, "depth": 20, "query_weight": 0.5, "fusion": {"metrics": ["P@1"]}}
-    _, document, _ = run(world, tmp_path, {"kind": kind, "augmentation": augmentation})
+    augmentation = {"mode": mode, "depth": 20, "query_weight": 0.5}
+    document, _ = run(world, tmp_path, {"kind": kind, "augmentation": augmentation})
     assert document["metrics_plain"] == pytest.approx(plain_metrics(world))
     assert document["metrics"]["P@1"] > document["metrics_plain"]["P@1"] + 0.03
 

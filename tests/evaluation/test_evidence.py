@@ -57,7 +57,6 @@ def _run(folder, mode, *, validation=True):
         model=model,
         embeddings=embeddings,
         index=index,
-        ranking={"augmentation": params.retrieval.augmentation.model_dump(mode="json")},
         evidence=evidence,
         items_test=_items(relevance["test"]),
         relevance_train=relevance["train"],

@@ -49,33 +49,23 @@ def published(world, folder):
     return publish(Built(folder / "built", "embeddings", {"milliseconds_per_query": 1.0}), folder / "embeddings")
 
 
-def run(world, folder, retrieval, validation=True, **settings):
+def run(world, folder, retrieval, **settings):
     sides, _, _ = world
     params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}, **settings})
     embeddings = published(world, folder)
     index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
     (folder / "m").mkdir()
     model = publish(Built(folder / "m", "model", dict.fromkeys(FACTS, 1)), folder / "model")
-    held = slice(None if validation else 0)
-    common = {"embeddings": embeddings, "index": index, "relevance_train": sides["train"][1]}
-    no_pairs = sp.csr_matrix((60, NUM_LABELS), dtype=np.float32)
-    ranking = stages.tune_ranking(
-        params,
-        EVALUATION,
-        **common,
-        relevance_validation=sides["validation"][1][held],
-        filter_validation=no_pairs[held],
-    )
-    document, predictions = stages.evaluate_variant(
+    return stages.evaluate_variant(
         params,
         EVALUATION,
         dataset="toy",
         model=model,
-        **common,
-        ranking=ranking,
+        embeddings=embeddings,
+        index=index,
         items_test=pd.DataFrame({"text": ["a b"] * 60, "images": [["x.png"], []] * 30}),
+        relevance_train=sides["train"][1],
         relevance_test=sides["test"][1],
-        filter_test=no_pairs,
+        filter_test=sp.csr_matrix((60, NUM_LABELS), dtype=np.float32),
         work=WorkDirectory(folder / "w"),
     )
-    return ranking, document, predictions

@@ -77,3 +77,9 @@ def test_what_contradicts_is_refused(model: type[Params], settings: dict[str, An
 
 def test_depths_are_sorted_and_unique() -> None:
     assert EvaluationParams(ks=(5, 1, 5), top_k=10).ks == (1, 5)
+
+
+@pytest.mark.parametrize("former", [{"mode": "fused"}, {"mode": "evidence", "fusion": {"text": 0.5}}])
+def test_the_former_ranking_is_named_with_what_took_its_place(former: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="`mode: evidence` takes in what it did"):
+        VariantParams.model_validate({"retrieval": {"augmentation": former}})

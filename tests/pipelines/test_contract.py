@@ -28,7 +28,7 @@ LAYERS = {
 INGESTED = {"dataset", "data_report", "data_summary", "label_frequency_plot", "picture_sheet"}
 IMAGES = {"image_bank", "image_report"}
 TRAINING = {"tokens", "warmup", "hard_negatives", "model", "curve", "refreshes"}
-EVALUATION = {"embeddings", "index", "evidence", "ranking", "predictor", "metrics", "predictions", "runs"}
+EVALUATION = {"embeddings", "index", "evidence", "predictor", "metrics", "predictions", "runs"}
 COMPARISON = {
     *(f"comparison_{name}" for name in ("table", "report", "plot", "markdown", "latex")),
     "baseline_metrics",

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from vixml.core.errors import ConfigError, StateError
-from vixml.params.retrieval import AugmentationParams, FusionParams, RetrievalParams
+from vixml.params.retrieval import AugmentationParams, RetrievalParams
 from vixml.params.variant import VariantParams
 from vixml.retrieval import augmentation
 from vixml.retrieval.augmentation import Ranker, label_prior, open_ranker, softmax, sparse_top_k, without_pairs
@@ -82,46 +82,7 @@ def test_every_blend_equals_the_oracle(mode: str, depth: int) -> None:
         np.testing.assert_allclose(_dense(ranker, queries)[row], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_fusion_adds_three_softmaxes() -> None:
-    fusion = FusionParams(prototype=1.0, text=0.5, retrieval=2.0)
-    ranker = _ranker(mode="fused", depth=40, temperature=0.1, fusion=fusion)
-    queries = _unit(6, 9)
-
-    def dense_softmax(vectors: np.ndarray) -> np.ndarray:
-        weights = np.exp(queries.astype(np.float64) @ vectors.T / 0.1)
-        return weights / weights.sum(axis=1, keepdims=True)
-
-    expected = dense_softmax(_unit(25, 1)) + 0.5 * dense_softmax(_unit(25, 2))
-    expected += 2.0 * dense_softmax(_unit(30, 3)) @ _relevance().toarray()
-    np.testing.assert_allclose(_dense(ranker, queries), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_each_part_has_its_own_sharpness_and_the_neighbours_are_counted() -> None:
-    sharp = {"prototype_temperature": 0.3, "text_temperature": 0.02, "retrieval_temperature": 0.5, "neighbours": 4}
-    fusion = FusionParams(prototype=1.0, text=0.5, retrieval=2.0, **sharp)
-    queries, ranker = _unit(6, 9), _ranker(mode="fused", depth=12, temperature=0.1, fusion=fusion)
-
-    def dense_softmax(vectors: np.ndarray, count: int, temperature: float) -> np.ndarray:
-        scores = queries.astype(np.float64) @ vectors.T
-        edge = np.sort(scores, axis=1)[:, -count][:, None]
-        weights = np.where(scores >= edge, np.exp(scores / temperature), 0)
-        return weights / weights.sum(axis=1, keepdims=True)
-
-    expected = dense_softmax(_unit(25, 1), 12, 0.3) + 0.5 * dense_softmax(_unit(25, 2), 12, 0.02)
-    expected += 2.0 * dense_softmax(_unit(30, 3), 4, 0.5) @ _relevance().toarray()
-    np.testing.assert_allclose(_dense(ranker, queries), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_without_weight_no_search_is_run() -> None:
-    """A fused ranking of prototypes alone is the plain one, and needs neither texts nor training queries."""
-    fusion = FusionParams(text=0.0, retrieval=0.0)
-    labels = build_index(_unit(25, 1), PLAIN)
-    fused = Ranker(labels, AugmentationParams(mode="fused", depth=10, fusion=fusion), block=3)
-    queries = _unit(7, 9)
-    np.testing.assert_array_equal(fused.search(queries, 10)[1], labels.search(queries, 10)[1])
-
-
-@pytest.mark.parametrize("mode", ["none", "split", "joint", "fused"])
+@pytest.mark.parametrize("mode", ["none", "split", "joint"])
 def test_excluded_pairs_never_come_back_and_blocks_do_not_matter(mode: str) -> None:
     queries = _unit(11, 9)
     exclude = sp.csr_matrix(sp.random(11, 25, density=0.3, format="csr", random_state=1))
@@ -158,8 +119,6 @@ def test_what_is_missing_is_named() -> None:
     labels = build_index(_unit(25, 1), PLAIN)
     with pytest.raises(ConfigError, match="training queries"):
         Ranker(labels, AugmentationParams(mode="split")).search(_unit(2, 9), 3)
-    with pytest.raises(ConfigError, match="label texts"):
-        Ranker(labels, AugmentationParams(mode="fused", fusion=FusionParams(text=1.0))).search(_unit(2, 9), 3)
     queries = build_index(_unit(30, 3), PLAIN)
     torn = Ranker(labels, AugmentationParams(mode="joint"), queries=queries, relevance=_relevance()[:7])
     with pytest.raises(StateError, match="do not fit"):
@@ -176,7 +135,7 @@ def test_an_opened_ranker_ranks_the_same(kind: str, tmp_path: Path) -> None:
     if kind != "exact":
         build_index(_unit(25, 2), settings).save(tmp_path / "index" / "texts")
         build_index(_unit(30, 3), settings).save(tmp_path / "index" / "queries")
-    params = {"mode": "fused", "depth": 12, "fusion": FusionParams(text=0.5)}
+    params = {"mode": "split", "depth": 12}
     opened = open_ranker(
         tmp_path / "index", tmp_path, AugmentationParams.model_validate(params), relevance_train=_relevance() * 3
     )
@@ -185,6 +144,8 @@ def test_an_opened_ranker_ranks_the_same(kind: str, tmp_path: Path) -> None:
     scores, found = opened.search(queries, 5)
     assert (found == expected).mean() > 0.9
     np.testing.assert_allclose(scores, expected_scores, rtol=2e-2)
+    assert opened.texts is not None
+    assert (opened.texts.search(queries, 5)[1] == build_index(_unit(25, 2), PLAIN).search(queries, 5)[1]).all()
     assert (opened.nearest_queries(queries, 3)[1] == _ranker(**params).nearest_queries(queries, 3)[1]).mean() > 0.8
 
 

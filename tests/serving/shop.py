@@ -136,7 +136,7 @@ def _evidence(model, vision, root, labels, train, relevance, retrieval, embeddin
     """Fit a ranking with all evidence; every third training query is a validation query too."""
     from vixml.models.build import open_model
     from vixml.ranking.features import Described, ImageRows
-    from vixml.ranking.fit_evidence import Labelled, fit_evidence
+    from vixml.ranking.fit_evidence import Labelled, _with_classifiers, fit_evidence
     from vixml.ranking.store import save_evidence
     from vixml.retrieval.augmentation import open_ranker
     from vixml.serving.encoder import ItemEncoder
@@ -158,6 +158,7 @@ def _evidence(model, vision, root, labels, train, relevance, retrieval, embeddin
         texts=plain.texts,
     )
     # every part is to be used here, whatever it is worth
+    ranker = _with_classifiers(ranker, retrieval.augmentation.evidence, None)
     parts = {name: PartParams(weight=1.0) for name in ranker.available}
     folder = work.fresh("evidence")
     save_evidence(ranker.tuned(params=BlendParams(parts=parts)), folder)

@@ -22,7 +22,12 @@ DECODER = BackboneParams(
     pooling="last",
     tiny={"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 16, "vocab_size": 300},
 )
-FUSED = {"augmentation": {"mode": "fused", "depth": 12, "fusion": {"text": 0.5, "retrieval": 0.5, "tune": False}}}
+QUICK = {
+    "classifier": {"sketch_dim": 64},
+    "spaces": {"weights": [1.0], "rounds": 1},
+    "blend": {"weights": [0.0, 1.0], "sharpness": [1.0], "tails": [0.0], "rounds": 1},
+}
+EVIDENCE = {"augmentation": {"mode": "evidence", "evidence": QUICK}}
 MODELS = {
     "prototypes": {},
     "auxiliary vectors": {"label_side": "auxiliary"},
@@ -32,10 +37,10 @@ MODELS = {
     "no image slot": {"max_images": 0},
     "short vectors": {"matryoshka": (8,), "retrieval": RetrievalParams(dim=8)},
     "faiss-hnsw": {"retrieval": RetrievalParams(kind="faiss-hnsw")},
-    "faiss-ivf fused": {"retrieval": RetrievalParams(kind="faiss-ivf", ivf_lists=4, ivf_probes=4, **FUSED)},
-    "fused": {"retrieval": RetrievalParams(**FUSED)},
-    "fused texts": {"label_side": "text", "retrieval": RetrievalParams(**FUSED)},
-    "fused short": {"matryoshka": (8,), "retrieval": RetrievalParams(dim=8, **FUSED)},
+    "faiss-ivf evidence": {"retrieval": RetrievalParams(kind="faiss-ivf", ivf_lists=4, ivf_probes=4, **EVIDENCE)},
+    "evidence": {"retrieval": RetrievalParams(**EVIDENCE)},
+    "evidence texts": {"label_side": "text", "retrieval": RetrievalParams(**EVIDENCE)},
+    "evidence short": {"matryoshka": (8,), "retrieval": RetrievalParams(dim=8, **EVIDENCE)},
 }
 TEXTS = ["red vase", "blue shoe", ""]
 K = 7

@@ -42,10 +42,8 @@ def _images(root):
 
 def test_every_part_speaks(predictor):
     images = {"neighbours_text", "neighbours_images"} if predictor.uses_images else set()
-    expected = {"neighbours", "prototypes", "label_texts", "label_words", "frequency"} | images
-    assert set(predictor._ranker.available) - {"classifiers"} == expected
-    used = {name for name, part in predictor._ranker.params.parts.items() if part.weight}
-    assert used <= set(predictor._ranker.available)
+    expected = {"neighbours", "classifiers", "prototypes", "label_texts", "label_words", "frequency"} | images
+    assert set(predictor._ranker.available) == expected
 
 
 def test_one_query_alone_and_among_others(predictor, root):

@@ -11,12 +11,11 @@ from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
 from vixml.core.errors import StateError
 from vixml.evaluation.evaluate import evaluate_ranking
 from vixml.evaluation.evidence import described, open_ranking
-from vixml.evaluation.tuning import tune_fusion
 from vixml.images.bank import ImageBank
-from vixml.metrics.propensity import label_frequencies, label_weights
+from vixml.metrics.propensity import label_frequencies
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
-from vixml.params.retrieval import AugmentationParams, IndexReportParams, RetrievalParams
+from vixml.params.retrieval import IndexReportParams, RetrievalParams
 from vixml.params.variant import VariantParams
 from vixml.ranking.evidence import EvidenceRanker
 from vixml.retrieval.augmentation import FILES, Ranker, label_prior, open_ranker
@@ -51,41 +50,6 @@ def index_labels(embeddings: SealedDirectory, params: RetrievalParams, work: Wor
     return Built(folder, "label-index", {"kind": params.kind, "labels": index.size, "dim": index.dim})
 
 
-def tune_ranking(
-    params: VariantParams,
-    evaluation: EvaluationParams,
-    *,
-    embeddings: SealedDirectory,
-    index: SealedDirectory,
-    relevance_train: csr_matrix,
-    relevance_validation: csr_matrix,
-    filter_validation: csr_matrix,
-) -> dict[str, Any]:
-    """Return how labels are ranked (`augmentation`): as configured, a fused ranking's weights tuned where asked.
-
-    Args:
-        params: Settings of the variant.
-        evaluation: Metric depths and propensity model.
-        embeddings: Published embeddings, `validation_queries.npy` among them where there is something to tune.
-        index: Published label index.
-        relevance_train: Training relevance [N, L].
-        relevance_validation: Relevance of the validation queries [n, L]; n = 0 for none: nothing is tuned.
-        filter_validation: Pairs left out of their predictions [n, L].
-    """
-    augmentation = params.retrieval.augmentation
-    if augmentation.mode != "fused" or not augmentation.tuned or not relevance_validation.shape[0]:
-        return {"augmentation": augmentation.model_dump(mode="json"), "tuning": None}
-    tuned, report = tune_fusion(
-        _ranker(params, augmentation, embeddings, index, relevance_train),
-        _vectors(embeddings, "validation_queries.npy"),
-        relevance=relevance_validation,
-        exclude=filter_validation,
-        inverse_propensity=label_weights(relevance_train, evaluation),
-        ks=evaluation.ks,
-    )
-    return {"augmentation": tuned.model_dump(mode="json"), "tuning": report}
-
-
 def evaluate_variant(
     params: VariantParams,
     evaluation: EvaluationParams,
@@ -94,7 +58,6 @@ def evaluate_variant(
     model: SealedDirectory,
     embeddings: SealedDirectory,
     index: SealedDirectory,
-    ranking: dict[str, Any],
     evidence: SealedDirectory | None = None,
     image_bank: SealedDirectory | None = None,
     items_test: pd.DataFrame,
@@ -112,7 +75,6 @@ def evaluate_variant(
         model: Published model; its facts tell the cost of the training.
         embeddings: Published embeddings with `test_queries.npy` float32 [n, d].
         index: Published label index.
-        ranking: How labels are ranked, from `tune_ranking`.
         evidence: All evidence about labels, for the ranking of that name.
         image_bank: The image bank of a variant that looks at images.
         items_test: Test queries with text and images, for the slices.
@@ -121,8 +83,8 @@ def evaluate_variant(
         filter_test: Pairs removed from the predictions [n, L].
         work: Work directory of the predictions.
     """
-    augmentation = AugmentationParams.model_validate(ranking["augmentation"])
-    ranker: Ranker | EvidenceRanker = _ranker(params, augmentation, embeddings, index, relevance_train)
+    augmentation = params.retrieval.augmentation
+    ranker: Ranker | EvidenceRanker = _ranker(params, embeddings, index, relevance_train)
     asked = None
     if augmentation.mode == "evidence" and evidence is not None and isinstance(ranker, Ranker):
         ranker = open_ranking(evidence, ranker)
@@ -175,11 +137,11 @@ def measure_indexes(
 
 def _ranker(
     params: VariantParams,
-    augmentation: AugmentationParams,
     embeddings: SealedDirectory,
     index: SealedDirectory,
     relevance_train: csr_matrix,
 ) -> Ranker:
+    augmentation = params.retrieval.augmentation
     prior = label_prior(label_frequencies(relevance_train), params.retrieval) if _has_prior(params) else None
     return open_ranker(
         index.path,

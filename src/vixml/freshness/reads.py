@@ -50,7 +50,7 @@ PARTS: dict[str, dict[str, set[str]]] = {
         "draw_pictures": {"items_train", "items_label"},
         "embed_images": _ITEMS,
         "tokenise": _ITEMS,
-        **dict.fromkeys(("train_warmup", "refresh_hard_negatives", "train_hard", "embed", "tune_ranking"), _TRAINED_ON),
+        **dict.fromkeys(("train_warmup", "refresh_hard_negatives", "train_hard", "embed"), _TRAINED_ON),
         "bundle": {"items_train", "items_label", "relevance_train"},
         "evaluate": _TESTED_ON,
         "archive_run": _COMPARED_ON,

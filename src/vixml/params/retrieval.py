@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,57 +13,12 @@ from vixml.params.ranking import EvidenceParams
 IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf", "faiss-ivfpq"]
 
 
-class FusionParams(Params):
-    """Weights and sharpness of the three parts of a fused ranking; what a validation run chose can be set here."""
-
-    prototype: float = Field(1.0, ge=0)
-    """Weight of the similarity to the label prototypes."""
-    text: float = Field(0.0, ge=0)
-    """Weight of the similarity to the labels' own text and images; 0 leaves that search out."""
-    retrieval: float = Field(0.5, ge=0)
-    """Weight of the labels of the nearest training queries; 0 leaves that search out."""
-    prototype_temperature: float | None = Field(None, gt=0)
-    """Softmax temperature over the prototypes; `null` is `augmentation.temperature`."""
-    text_temperature: float | None = Field(None, gt=0)
-    """Softmax temperature over the labels' own text and images; likewise."""
-    retrieval_temperature: float | None = Field(None, gt=0)
-    """Softmax temperature over the nearest training queries; likewise."""
-    neighbours: int | None = Field(None, ge=1)
-    """Training queries that hand on their labels; `null` is `augmentation.depth`."""
-    tune: bool = True
-    """Choose `text`, `retrieval`, the temperatures and `neighbours` on the validation split, with `prototype` as it is;
-    without one the values above are used."""
-    grid: tuple[float, ...] = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-    """Weights tried, each at least 0."""
-    temperatures: tuple[float, ...] = (0.02, 0.05, 0.07, 0.1, 0.15, 0.2)
-    """Temperatures tried for each part; none: they stay as they are."""
-    neighbour_grid: tuple[int, ...] = (10, 20, 50, 100)
-    """Numbers of neighbours tried; none: they stay as they are."""
-    metrics: tuple[str, ...] = ("P@1", "P@5", "PSP@5", "R@10")
-    """What the weights are tuned for: the mean of these relative to the plain ranking's; k must be in evaluation.ks."""
-
-    @field_validator("grid")
-    @classmethod
-    def _some_weights(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
-        if not grid or min(grid) < 0:
-            raise ValueError("grid needs at least one weight, each 0 or more")
-        return grid
-
-    @model_validator(mode="after")
-    def _sensible_grids(self) -> FusionParams:
-        if min(self.temperatures, default=1.0) <= 0 or min(self.neighbour_grid, default=1) < 1:
-            raise ValueError("temperatures must be above 0 and neighbour_grid at least 1")
-        if not max(self.prototype, self.text, self.retrieval) or (self.tune and not max(self.prototype, *self.grid)):
-            raise ValueError("one of the weights prototype, text, retrieval (and grid, where tuned) must be above 0")
-        return self
-
-
 class AugmentationParams(Params):
     """Rankings that also ask which training queries are near."""
 
-    mode: Literal["none", "split", "joint", "fused", "evidence"] = "none"
-    """`none`: label prototypes alone; `split`: two searches under one softmax; `joint`: one search space; `fused`: a
-    weighted sum of prototype, text and retrieval scores (see `fusion`); `evidence`: all evidence (see `evidence`)."""
+    mode: Literal["none", "split", "joint", "evidence"] = "none"
+    """`none`: label prototypes alone; `split`: two searches under one softmax; `joint`: one search space; `evidence`:
+    all evidence, with weights that are fitted on validation queries (see `evidence`)."""
     depth: int = Field(100, ge=1)
     """Results of each search; the joint search keeps 2 * depth."""
     temperature: float = Field(0.05, gt=0)
@@ -70,20 +26,18 @@ class AugmentationParams(Params):
     query_weight: float = Field(0.1, ge=0, le=1)
     """Weight of the training queries in `split` (published: 0.1) and `joint` (published: 0.5); the labels weigh the
     rest."""
-    fusion: FusionParams = FusionParams()
-    """Weights of `fused`."""
     evidence: EvidenceParams = EvidenceParams()
     """Parts of `evidence`, and how their weights are fitted on the validation split."""
 
-    def temperature_of(self, part: str) -> float:
-        """Return the softmax temperature of a part of `fused`: `prototype`, `text` or `retrieval`."""
-        own: float | None = getattr(self.fusion, f"{part}_temperature")
-        return self.temperature if own is None else own
-
-    @property
-    def tuned(self) -> bool:
-        """Whether weights are chosen on the validation split."""
-        return self.mode == "evidence" or (self.mode == "fused" and self.fusion.tune)
+    @model_validator(mode="before")
+    @classmethod
+    def _no_former_settings(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and (values.get("mode") == "fused" or "fusion" in values):
+            raise ValueError(
+                "the ranking `fused`, with weights in `fusion`, is gone: `mode: evidence` takes in what it did and "
+                "more, and fits its weights itself"
+            )
+        return values
 
 
 class RetrievalParams(Params):

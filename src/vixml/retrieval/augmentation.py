@@ -4,7 +4,6 @@ A search returns similarities; a softmax turns them into mass; the mass of a tra
 
 - `split`: `depth` labels and `depth` training queries under ONE softmax (ViXML, section 7 of its supplement).
 - `joint`: the best `2 * depth` of one search space of labels and training queries (RAE-XMC, ICLR 2025).
-- `fused`: prototypes, label texts and training queries each under a softmax of its own, added with weights.
 
 All of it is array and sparse-matrix arithmetic over blocks of queries; the dense score matrix never exists.
 """
@@ -37,7 +36,7 @@ class Ranker:
     Args:
         labels: Index over the label prototypes [L, d].
         params: The blend.
-        texts: Index over the label texts [L, d]; for `fused`.
+        texts: Index over the label texts [L, d]; for a ranking with all evidence.
         queries: Index over the training queries [N, d]; for every blend.
         relevance: Labels of the training queries, binary CSR [N, L]; for every blend.
         prior: Added to the scores of queries without an image, float32 [L]; for the plain ranking.
@@ -122,9 +121,6 @@ class Ranker:
     def mass(self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None) -> sp.csr_matrix:
         """Return the blended scores of one block of queries, CSR [n, L]; labels that no search found are absent."""
         params = self.params
-        if params.mode == "fused":
-            found = self.find(queries, exclude=exclude)
-            return self.fuse({name: self.spread(name, *result, exclude=exclude) for name, result in found.items()})
         depth = params.depth * (2 if params.mode == "joint" else 1)
         label_score, label = self.labels.search(queries, depth, exclude=exclude)
         query_score, query = self._queries.search(queries, depth)
@@ -138,56 +134,9 @@ class Ranker:
         weight = params.query_weight
         return without_pairs(sp.csr_matrix((1 - weight) * by_label + weight * by_query), exclude)
 
-    def find(
-        self, queries: NDArray[Any], *, exclude: sp.csr_matrix | None = None, everything: int = 0
-    ) -> dict[str, SearchResult]:
-        """Run the searches of a fused ranking; return scores and ids, best first, by the name of the part's weight.
-
-        Args:
-            queries: One block of query vectors [n, d].
-            exclude: Pairs to leave out.
-            everything: Also run the searches whose weight is 0, and look for at least so many training queries.
-        """
-        params, fusion = self.params, self.params.fusion
-        found = {"prototype": self.labels.search(queries, params.depth, exclude=exclude)}
-        if fusion.text or everything:
-            if self.texts is None:
-                raise ConfigError("a fused ranking needs the embeddings of the label texts")
-            found["text"] = self.texts.search(queries, params.depth, exclude=exclude)
-        if fusion.retrieval or everything:
-            found["retrieval"] = self._queries.search(queries, max(self._neighbours, everything))
-        return found
-
-    def spread(
-        self, part: str, score: NDArray[np.float32], ids: NDArray[np.int64], *, exclude: sp.csr_matrix | None = None
-    ) -> sp.csr_matrix:
-        """Return the mass that a search's results [n, k] give to the labels, CSR [n, L].
-
-        Args:
-            part: `prototype`, `text` or `retrieval`.
-            score: Similarities, best first.
-            ids: Labels, or training queries for `retrieval`.
-            exclude: Pairs to leave out.
-        """
-        temperature = self.params.temperature_of(part)
-        if part != "retrieval":
-            return to_csr(softmax(score, temperature), ids, self.size)
-        near = slice(None, self._neighbours)
-        mass = to_csr(softmax(score[:, near], temperature), ids[:, near], self._queries.size) @ self._relevance
-        return without_pairs(sp.csr_matrix(mass), exclude)
-
-    def fuse(self, parts: dict[str, sp.csr_matrix]) -> sp.csr_matrix:
-        """Return the weighted sum of the parts."""
-        weighted = [getattr(self.params.fusion, name) * mass for name, mass in parts.items()]
-        return sp.csr_matrix(sum(weighted[1:], start=weighted[0]))
-
     def nearest_queries(self, queries: NDArray[Any], k: int) -> SearchResult:
         """Return similarities float32 [n, k] and rows int64 [n, k] of the nearest training queries."""
         return self._queries.search(queries, k)
-
-    @property
-    def _neighbours(self) -> int:
-        return self.params.fusion.neighbours or self.params.depth
 
     @property
     def _queries(self) -> LabelIndex:

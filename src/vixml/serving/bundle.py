@@ -18,7 +18,6 @@ published file is never changed in place, only replaced as a whole, and a link k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +41,7 @@ from vixml.core.errors import DataError, StateError
 from vixml.metrics.propensity import label_frequencies
 from vixml.params.base import Params
 from vixml.params.data.vision import VisionParams
-from vixml.params.retrieval import AugmentationParams, RetrievalParams
+from vixml.params.retrieval import RetrievalParams
 from vixml.params.variant import VariantParams
 
 if TYPE_CHECKING:
@@ -227,7 +226,6 @@ class PredictorBundle:
 
 def bundle_settings(
     params: VariantParams,
-    augmentation: Mapping[str, Any],
     *,
     dataset: str,
     model: SealedDirectory,
@@ -237,7 +235,6 @@ def bundle_settings(
 
     Args:
         params: Settings of the variant.
-        augmentation: How labels are ranked, with its weights as tuned.
         dataset: Name of the data set.
         model: Published model; its folder lies in the variant's.
         image_bank: The image bank; None for a text-only variant.
@@ -245,8 +242,7 @@ def bundle_settings(
     Raises:
         StateError: The image bank does not tell how it was made.
     """
-    retrieval = params.retrieval.model_copy(update={"augmentation": AugmentationParams.model_validate(augmentation)})
-    same = {"dataset": dataset, "variant": model.path.parent.name, "retrieval": retrieval}
+    same = {"dataset": dataset, "variant": model.path.parent.name, "retrieval": params.retrieval}
     if image_bank is None or not params.model.uses_images:
         return BundleSettings(**same)
     facts = image_bank.meta

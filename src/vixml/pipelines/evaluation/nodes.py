@@ -39,27 +39,6 @@ def index(params: VariantParams, embeddings: SealedDirectory, *, work: WorkDirec
     return index_labels(embeddings, params.retrieval, work)
 
 
-def tune_ranking(
-    params: VariantParams,
-    evaluation: EvaluationParams,
-    dataset: Dataset,
-    embeddings: SealedDirectory,
-    index: SealedDirectory,
-) -> dict[str, Any]:
-    """Settle how labels are ranked; a fused ranking's weights are tuned on the validation split."""
-    from vixml.evaluation import stages
-
-    return stages.tune_ranking(
-        params,
-        evaluation,
-        embeddings=embeddings,
-        index=index,
-        relevance_train=dataset.relevance("train"),
-        relevance_validation=dataset.relevance("validation"),
-        filter_validation=dataset.filter("validation"),
-    )
-
-
 @works_in("evidence_work")
 def gather_evidence(
     params: VariantParams,
@@ -87,7 +66,6 @@ def bundle(
     model: SealedDirectory,
     embeddings: SealedDirectory,
     index: SealedDirectory,
-    ranking: dict[str, Any],
     evidence: SealedDirectory,
     image_bank: SealedDirectory | None = None,
     *,
@@ -97,7 +75,7 @@ def bundle(
     from vixml.serving.bundle import build_bundle, bundle_settings
 
     return build_bundle(
-        bundle_settings(params, ranking["augmentation"], dataset=name, model=model, image_bank=image_bank),
+        bundle_settings(params, dataset=name, model=model, image_bank=image_bank),
         model=model,
         embeddings=embeddings,
         index=index,
@@ -118,7 +96,6 @@ def evaluate(
     model: SealedDirectory,
     embeddings: SealedDirectory,
     index: SealedDirectory,
-    ranking: dict[str, Any],
     evidence: SealedDirectory,
     image_bank: SealedDirectory | None = None,
     *,
@@ -134,7 +111,6 @@ def evaluate(
         model=model,
         embeddings=embeddings,
         index=index,
-        ranking=ranking,
         evidence=evidence,
         image_bank=image_bank,
         items_test=dataset.items("test"),

@@ -1,8 +1,8 @@
 """The `evaluation` stage of one variant, without a namespace.
 
-model, tokens --> embed --> embeddings --> index --> tune_ranking --> ranking --> evaluate --> metrics, predictions
+model, tokens --> embed --> embeddings --> index --> evaluate --> metrics, predictions
 dataset, embeddings, index --> gather_evidence --> evidence --> evaluate
-model, embeddings, index, ranking, evidence, dataset --> bundle --> predictor
+model, embeddings, index, evidence, dataset --> bundle --> predictor
 metrics, predictions, curve, refreshes --> archive_run --> runs (a folder of all runs, the newest added)
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from vixml.pipelines.evaluation.nodes import archive_run, bundle, embed, evaluate, gather_evidence, index, tune_ranking
+from vixml.pipelines.evaluation.nodes import archive_run, bundle, embed, evaluate, gather_evidence, index
 from vixml.pipelines.stage import with_images
 
 _SETTINGS = ["params:variant", "params:evaluation"]
-_RETRIEVAL = ["dataset", "model", "embeddings", "index", "ranking", "evidence"]
+_RETRIEVAL = ["dataset", "model", "embeddings", "index", "evidence"]
 
 
 def create_pipeline(*, images: bool) -> Pipeline:
@@ -33,12 +33,6 @@ def create_pipeline(*, images: bool) -> Pipeline:
                 name="embed",
             ),
             node(index, inputs=["params:variant", "embeddings"], outputs="index", name="index"),
-            node(
-                tune_ranking,
-                inputs=[*_SETTINGS, "dataset", "embeddings", "index"],
-                outputs="ranking",
-                name="tune_ranking",
-            ),
             node(
                 gather_evidence,
                 inputs=with_images([*_SETTINGS, "dataset", "embeddings", "index"], images=images),
