@@ -11,7 +11,7 @@ import gzip
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from vixml.core.errors import DataError
 
@@ -66,8 +66,9 @@ class Survey:
     Args:
         encoding: For `open`.
         errors: For `open`.
-        lines: Lines, ended by LF, CR LF or CR.
+        lines: Lines, ended by LF or CR LF, or by CR where there is no LF.
         has_quotes: Whether a quote mark is anywhere.
+        has_returns: Whether CR stand among lines that LF ends; they are part of the text then, and end no line.
         foreign: The first line that is not UTF-8, and its number; None where all are, or where the encoding was given.
     """
 
@@ -76,10 +77,12 @@ class Survey:
     lines: int
     has_quotes: bool
     foreign: tuple[int, str] | None = None
+    has_returns: bool = False
 
     def open(self, file: Path) -> io.TextIOWrapper:
         """Open the file as text, with its line ends as they are."""
-        return io.TextIOWrapper(open_bytes(file), self.encoding, errors=self.errors, newline="")
+        newline = "\n" if self.has_returns else ""
+        return io.TextIOWrapper(open_bytes(file), self.encoding, errors=self.errors, newline=newline)
 
     @property
     def name(self) -> str:
@@ -105,56 +108,80 @@ def survey(file: Path, encoding: str | None = None) -> Survey:
         return _survey_utf8(file, stream, given=encoding is not None)
 
 
+class _Lines:
+    """Counts lines, piece by piece."""
+
+    def __init__(self) -> None:
+        self.feeds = self.returns = 0
+        self._last = ""
+
+    def add(self, text: str | bytes) -> None:
+        """Count the line ends of the next piece."""
+        piece: Any = text if isinstance(text, str) else text.decode("latin-1")
+        self.feeds += piece.count("\n")
+        if "\r" in piece:
+            self.returns += piece.count("\r") - piece.count("\r\n")
+        self.returns -= self._last == "\r" and piece[:1] == "\n"
+        self._last = piece[-1:]
+
+    @property
+    def has_returns(self) -> bool:
+        return self.feeds > 0 and self.returns > 0
+
+    @property
+    def ends(self) -> int:
+        """Ends of lines so far."""
+        return self.feeds or self.returns
+
+    @property
+    def count(self) -> int:
+        """Lines, the last one perhaps without an end."""
+        return self.ends + (self._last not in ("", "\n") and not (self._last == "\r" and not self.feeds))
+
+
 def _survey_utf8(file: Path, stream: IO[bytes], *, given: bool) -> Survey:
-    lines, has_quotes, last = 0, False, b""
+    lines, has_quotes = _Lines(), False
     foreign: tuple[int, str] | None = None
     decoder = codecs.getincrementaldecoder("utf-8")()
     while chunk := stream.read(_CHUNK):
         if b"\0" in chunk:
-            raise _nul(file, lines + _line_ends(chunk[: chunk.index(b"\0")], last) + 1)
+            lines.add(chunk[: chunk.index(b"\0")])
+            raise _nul(file, lines.ends + 1)
         if foreign is None:
             pending = decoder.getstate()[0]
             try:
                 if pending or not chunk.isascii():
                     decoder.decode(chunk)
             except UnicodeDecodeError as err:
-                foreign = _place(err, lines - pending.count(b"\n"))
+                foreign = _place(err, lines.ends)
                 if given:
                     raise _undecodable(file, foreign[0], err) from err
         has_quotes = has_quotes or b'"' in chunk
-        lines += _line_ends(chunk, last)
-        last = chunk[-1:]
+        lines.add(chunk)
     if foreign is None:
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as err:
-            foreign = (lines + 1, as_text(err.object))
-    lines += last not in (b"\n", b"\r", b"")
-    return Survey("utf-8-sig", "strict" if foreign is None else REPAIR, lines, has_quotes, foreign)
-
-
-def _line_ends(chunk: bytes, last: bytes) -> int:
-    ends = chunk.count(b"\n")
-    if b"\r" in chunk:
-        ends += chunk.count(b"\r") - chunk.count(b"\r\n")
-    return ends - (last == b"\r" and chunk[:1] == b"\n")
+            foreign = (lines.count, as_text(err.object))
+            if given:
+                raise _undecodable(file, foreign[0], err) from err
+    errors = "strict" if foreign is None else REPAIR
+    return Survey("utf-8-sig", errors, lines.count, has_quotes, foreign, lines.has_returns)
 
 
 def _survey_text(file: Path, stream: IO[bytes], encoding: str) -> Survey:
-    lines, has_quotes, last = 0, False, ""
+    lines, has_quotes = _Lines(), False
     with io.TextIOWrapper(stream, encoding, newline="") as text:
         try:
             while chunk := text.read(_CHUNK):
                 if "\0" in chunk:
-                    raise _nul(file, lines + 1 + _line_ends(chunk[: chunk.index("\0")].encode(errors="replace"), b""))
+                    lines.add(chunk[: chunk.index("\0")])
+                    raise _nul(file, lines.ends + 1)
                 has_quotes = has_quotes or '"' in chunk
-                lines += chunk.count("\n") + chunk.count("\r") - chunk.count("\r\n")
-                lines -= last == "\r" and chunk[:1] == "\n"
-                last = chunk[-1:]
+                lines.add(chunk)
         except UnicodeDecodeError as err:
-            raise _undecodable(file, lines + 1, err) from err
-    lines += last not in ("\n", "\r", "")
-    return Survey(encoding, "strict", lines, has_quotes)
+            raise _undecodable(file, lines.ends + 1, err) from err
+    return Survey(encoding, "strict", lines.count, has_quotes, None, lines.has_returns)
 
 
 def _place(err: UnicodeDecodeError, before: int) -> tuple[int, str]:

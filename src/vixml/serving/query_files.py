@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import DataError
-from vixml.ingestion.benchmark.json_lines import read_lines
-from vixml.ingestion.encoding import as_text
+from vixml.ingestion.encoding import survey
 from vixml.ingestion.ledger import Entry
 from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.cells import one_text
@@ -106,7 +105,8 @@ def read_ids(file: Path, names: Sequence[str], entry: Entry | None = None) -> li
     """
     entry = entry or Entry(file.name)
     if suffix_of(file) == ".txt":
-        lines = [as_text(line).strip() for _, line in read_lines(file)]
+        with survey(file).open(file) as text:
+            lines = [line.strip() for line in text]
         is_header = bool(lines) and lines[0] in names
         ids = [line for line in lines[is_header:] if line]
         entry.unit, entry.held, entry.taken = "lines", len(lines), len(ids)

@@ -217,6 +217,7 @@ def test_a_table_that_cannot_be_read_is_an_error_if_it_is_named(tmp_path):
         ("d.txt", b"L1\r\nL2\r\n", ["L1", "L2"]),
         ("d.txt", b"label_id\nL1\n\nGr\xfc\xdfe\n", ["L1", "Grüße"]),
         ("d.txt", "L1\nL2\n".encode("utf-16"), ["L1", "L2"]),
+        ("d.txt", b"L1\rL2\r", ["L1", "L2"]),
         ("d.csv", b"label_id,note\nL1,x\nL2,\n", ["L1", "L2"]),
         ("d.jsonl", b'{"id": 7}\n{"id": 8.0}\n', ["7", "8"]),
         ("d.jsonl", b'{"sku": "a"}\n', ["a"]),

@@ -26,7 +26,7 @@ def columns(file: Path, content: str | bytes, **how):
         ("t.tsv", ['q1\t"Best buy', "q2\tlamp", 'q3\t"Nice" hat'], ['"Best buy', "lamp", '"Nice" hat']),
         ("t.tsv", ['q1\t"Best buy', "q2\tlamp"], ['"Best buy', "lamp"]),
         ("t.csv", ["q1,6\" pipe", 'q2,"a', "q3,b"], ['6" pipe', '"a', "b"]),
-        ("t.csv", ['q1,"Best buy', "q2,lamp", 'q3,6"', "q4,desk"], ['"Best buy', "lamp", '6"', "desk"]),
+        ("t.tsv", ['q1\t"Best buy', "q2\tlamp", 'q3\t6"', "q4\tdesk"], ['"Best buy', "lamp", '6"', "desk"]),
         ("t.csv", ['q1,"a ""b"" c"', 'q2,"d, e"', "q3,f"], ['a "b" c', "d, e", "f"]),
         ("t.csv", ['q1,"first', 'second, third"', "q2,x"], ["first\nsecond, third", "x"]),
         ("t.csv", ['q1,"first', "", 'last"', "", "q2,x"], ["first\n\nlast", "x"]),
@@ -46,6 +46,7 @@ def test_every_row_is_read(tmp_path, name, lines, texts):
 @pytest.mark.parametrize(
     ("lines", "line"),
     [
+        (['q1,"Best buy', "q2,lamp", 'q3,6"', "q4,desk"], 2),
         (['name,"Best buy', "other,lamp", 'third,6"', "fourth,desk"], 2),  # a cell over three lines, or three rows
         (['q1,"Best buy', "q2,lamp", 'q3,"Shoes, red"'], 2),  # neither: marks are CSV's in line 4 alone
         (["q1,x", 'q2,"He said "hi", then left"'], 3),
@@ -64,7 +65,6 @@ def test_what_can_be_read_in_two_ways_or_in_none_names_the_line(tmp_path, lines,
 
 def test_the_user_may_say_what_quote_marks_are(tmp_path):
     content = 'id,text\nq1,"Best buy\nq2,lamp\nq3,6"\nq4,desk\n'
-    assert columns(tmp_path / "t.csv", content)["text"] == ['"Best buy', "lamp", '6"', "desk"]
     assert columns(tmp_path / "t.csv", content, quoting="none")["text"] == ['"Best buy', "lamp", '6"', "desk"]
     assert columns(tmp_path / "t.csv", content, quoting="csv")["text"] == ["Best buy\nq2,lamp\nq3,6", "desk"]
     with pytest.raises(DataError, match="line 3"):
@@ -75,6 +75,12 @@ def test_the_user_may_say_what_quote_marks_are(tmp_path):
 def test_line_ends(tmp_path, end):
     content = end.join(["id,text", "1,a", '2,"b, c"', "3,d"])
     assert columns(tmp_path / "t.csv", content)["text"] == ["a", "b, c", "d"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_return_among_lines_that_end_otherwise_is_part_of_the_text(tmp_path, end):
+    found = columns(tmp_path / "t.csv", end.join(["id,text", "1,a\rb", '2,"c\r, d"', "3,e", ""]))
+    assert found == {"id": ["1", "2", "3"], "text": ["a\rb", "c\r, d", "e"]}
 
 
 @pytest.mark.parametrize("packed", [lambda text: text, gzip.compress], ids=["plain", "gzip"])

@@ -27,6 +27,7 @@ Quoting = Literal["csv", "none"]
 _SAMPLE = 1 << 16  # characters that the delimiter is found out from
 _BATCH = 2048  # rows that are put into columns at once
 _PATTERNS = 1000  # rows whose cells show what cells of a column look like
+_RETURN = "\uffff"  # no character; stands for a CR that is part of the text
 _MOST_SUSPECTS = 10_000
 _FEW = 3  # different patterns that an orderly column has at most
 _OPTIONS: dict[Quoting, dict[str, Any]] = {"csv": {"strict": True}, "none": {"quoting": csv.QUOTE_NONE}}
@@ -89,7 +90,17 @@ class CsvSettled:
 
     def reader(self, text: Iterable[str]) -> Any:
         """Return the standard library's reader of the file's text."""
-        return csv.reader(text, delimiter=self.delimiter, **_OPTIONS[self.quoting])
+        lines = map(_without_returns, text) if self.survey.has_returns else text
+        return csv.reader(lines, delimiter=self.delimiter, **_OPTIONS[self.quoting])
+
+    def restore(self, cells: Iterable[str]) -> Iterable[str]:
+        """Return cells with their CR, which the standard library would take for ends of rows."""
+        return [cell.replace(_RETURN, "\r") for cell in cells] if self.survey.has_returns else cells
+
+
+def _without_returns(line: str) -> str:
+    end = "\r\n" if line.endswith("\r\n") else ""
+    return line.removesuffix(end).replace("\r", _RETURN) + end
 
 
 class _DoesNotFitError(Exception):
@@ -192,7 +203,7 @@ def _read(reader: Any, size: int | None, how: CsvSettled, *, guessed: bool) -> I
         kept, lines = _clean(rows, line, block, watch, spans=spans)
         block.first_line.append((count, line, lines))
         for column, cells in zip(block.columns, zip(*kept, strict=True) if kept else block.columns, strict=True):
-            column.extend(cells if kept else ())
+            column.extend(how.restore(cells) if kept else ())
         count += len(kept)
         before, line = reader.line_num, reader.line_num + 1
         if size is not None and count >= size:
@@ -328,8 +339,9 @@ class _Watch:
                     "a quote mark opens a cell that ends lines later, and each of these lines looks like a row",
                     f"line {line + 1}: {self._how.delimiter.join(rows[0])[:80]}",
                 )
-                # Ids at the beginning of the lines decide for rows; without ids nothing decides
-                raise fault if numbers else _refusal(self._how.file, fault, guessed=True)
+                # Cells with tabs in them are hardly ever written, so that ids in the lines decide for rows
+                is_sure = bool(numbers) and self._how.delimiter == "\t"
+                raise fault if is_sure else _refusal(self._how.file, fault, guessed=True)
         if self._opened and 2 * self._closed > self._opened:
             raise _DoesNotFitError(
                 1, "cells are in quote marks, but not all of them", f"{self._closed} of {self._opened}"
