@@ -11,7 +11,18 @@ from vixml.data.ids import IdIndex, canonical_id
 
 @pytest.mark.parametrize(
     ("uid", "meant"),
-    [("7.0", "7"), ("7.000", "7"), ("-7.0", "-7"), ("7.5", "7.5"), ("007", "007"), ("1.2.0", "1.2.0"), (" a ", "a")],
+    [
+        ("7.0", "7"),
+        ("7.000", "7"),
+        ("-7.0", "-7"),
+        ("7.5", "7.5"),
+        ("1e+10", "10000000000"),
+        ("1.5e+3", "1500"),
+        ("1e5", "1e5"),
+        ("007", "007"),
+        ("1.2.0", "1.2.0"),
+        (" a ", "a"),
+    ],
 )
 def test_whole_numbers_are_written_in_one_way(uid, meant):
     assert canonical_id(uid) == meant

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_POWER = re.compile(r"[+-]?\d(?:\.\d+)?[eE]\+\d\d?")
 
 
 def canonical_id(uid: str) -> str:
@@ -22,6 +23,8 @@ def canonical_id(uid: str) -> str:
         uid = uid[1:]
     if uid[-1:] == "0" and (number := _WHOLE.fullmatch(uid)) is not None:
         return number.group(1)
+    if "+" in uid and _POWER.fullmatch(uid) is not None and (power := float(uid)).is_integer():
+        return str(int(power))
     return uid if uid.isascii() else unicodedata.normalize("NFC", uid)
 
 

@@ -27,6 +27,7 @@ from vixml.ingestion.source import RawSide
 _MORE = "correct the line, or write the file again."
 _WHOLE, _NUMBER = frozenset({int}), frozenset({int, float})  # and so no bool, which Python would take for a number
 _LARGEST = float(np.finfo(np.float32).max)
+_SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what json.loads calls, after some looks
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -241,6 +242,19 @@ def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 def _parse(file: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
+        text = line.decode()
+        item, end = _SCAN(text, 0)
+        # Every field has `":`; as many of them as fields, and no space before a colon: no field is repeated
+        is_plain = type(item) is dict and text.count('":') == len(item) and " :" not in text and "\t:" not in text
+        if is_plain and (end == len(text) or text[end:].isspace()):
+            return item  # type: ignore[no-any-return]
+    except (ValueError, StopIteration, RecursionError):
+        pass  # said below
+    return _parse_slowly(file, number, line)
+
+
+def _parse_slowly(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as err:
         raise DataError(
@@ -270,10 +284,7 @@ def parse_json(file: Path, number: int | None, text: str) -> Any:
         DataError: It is no JSON, or an object in it has two fields of one name, of which JSON readers drop the first.
     """
     try:
-        item = json.loads(text)
-        # Every field has `":`; as many of them as fields, and no space before a colon: no field is repeated
-        if not isinstance(item, dict) or text.count('":') != len(item) or " :" in text or "\t:" in text:
-            json.loads(text, object_pairs_hook=_unique_fields)
+        item = json.loads(text, object_pairs_hook=_unique_fields)
     except _RepeatedFieldError as err:
         raise DataError(
             f"the field `{err}` occurs twice", file=file, line=number, found=text[:120], remedy=_MORE
