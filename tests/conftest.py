@@ -15,12 +15,13 @@ os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import functools
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tests.without_ibis  # noqa: F401
+import tests.shortcuts  # noqa: F401
 from hypothesis import HealthCheck, settings
 from tests.projects import make_project, run_pipelines
 from tests.web import Web, pictures_on_the_web
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, start in enumerate(FIRST) if group.startswith(start)), len(FIRST))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Let no later collection of garbage walk through all that was imported to find the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,0 +1,23 @@
+"""What only costs time in tests, switched off: looks for what is not installed, and waits for the disk.
+
+Kedro looks for ibis once for every parameter of a run; where it is not installed that is a fifth of a short run. Only
+a loss of power tells whether a file was flushed, and no test takes the power away; a SIGKILL leaves what was written.
+That flushes are made, and in which order, is checked where `os.fsync` fails or is watched.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import sys
+from typing import Any
+
+if importlib.util.find_spec("ibis") is None:
+    modules: dict[str, Any] = sys.modules
+    modules["ibis"] = None  # the import fails at once
+
+os.fsync = lambda fd: None
+os.sync = lambda: None
+# the loader of Kedro's settings wants the files on the stack and gets, of every frame, a line of source besides
+inspect.stack.__defaults__ = (0,)
