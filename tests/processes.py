@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ def start(body: Callable[..., Any], *arguments: Any, folder: Path, outputs: tupl
     """
     process = _CONTEXT.Process(target=_run, args=(body, arguments, folder, outputs, dict(os.environ)))
     process.start()
+    wait_until(lambda: _leads_a_group(process.pid), process.is_alive, seconds=900)
     return process
 
 
@@ -53,6 +55,28 @@ def run(body: Callable[..., Any], *arguments: Any, folder: Path) -> Ended:
 def run_command(*words: str, folder: Path) -> Ended:
     """Run a command in a folder as a shell would; see `program`."""
     return run(program, list(words), folder=folder)
+
+
+def wait_until(reached: Callable[[], bool], alive: Callable[[], bool], *, seconds: float) -> None:
+    """Wait until something is reached.
+
+    Raises:
+        RuntimeError: The process ended before, or time is up.
+    """
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if not alive() or time.monotonic() > deadline:
+            if reached():
+                return
+            raise RuntimeError("the process ended or did not answer in time")
+        time.sleep(0.05)
+
+
+def _leads_a_group(pid: int | None) -> bool:
+    try:
+        return pid is not None and os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return True
 
 
 def _run(

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import urllib.parse
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.commands import _wait
+from tests.processes import program, run_command, start, wait_until
 from tests.servers import answers, free_port
 
 from vixml.configuration.compose import VARIANTS
@@ -95,12 +94,12 @@ def see_mlflow(project: Path, page: Any) -> None:
     from mlflow import MlflowClient
 
     port = free_port()
-    command = [str(BIN / "kedro"), "mlflow", "ui", "--port", str(port)]
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    with (project / "mlflow.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=project, env=environment, stdout=log, stderr=log, start_new_session=True)
+    log = project / "mlflow.log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+        server = start(program, ["kedro", "mlflow", "ui", "--port", str(port)], folder=project, outputs=(log, log))
     try:
-        _wait(lambda: answers(f"http://127.0.0.1:{port}/health"), lambda: server.poll() is None, seconds=900)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), server.is_alive, seconds=900)
         client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
         experiment = client.get_experiment_by_name("vixml").experiment_id
         runs = client.search_runs([experiment], "tags.variant != ''")
@@ -122,12 +121,12 @@ def see_mlflow(project: Path, page: Any) -> None:
             page.get_by_text(name, exact=True).first.wait_for()
     finally:
         os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.join()
 
 
 def test_kedro_viz_shows_a_run(finished: Path, page: Any) -> None:
-    build = [str(BIN / "kedro"), "viz", "build", "--include-previews"]
-    subprocess.run(build, cwd=finished, check=True, capture_output=True)
+    built = run_command("kedro", "viz", "build", "--include-previews", folder=finished)
+    assert built.returncode == 0, built.stderr
     see_kedro_viz(finished / "build", page)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
+from tests.processes import run_command
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
@@ -156,7 +153,7 @@ predictor = Predictor.open({str(models / "encoder_text")!r})
 batch.predict_file(predictor, PredictionParams(queries={str(file)!r}, k=3, block_size=10),
                    WorkDirectory(__import__("pathlib").Path({str(tmp_path / "work")!r})))
 """
-    return subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode
+    return run_command("python", "-c", code, folder=tmp_path).returncode
 
 
 def test_killed_and_run_again(models, tmp_path):

@@ -6,16 +6,15 @@ import base64
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.processes import program, start, wait_until
 from tests.servers import answers, free_port
 
 from vixml.core.directories import WorkDirectory
@@ -129,34 +128,17 @@ def post(url, body):
 
 @contextmanager
 def served(command, path, tmp_path):
-    """Start `python -m <command> <free port>` and give its address once it answers; stop it afterwards."""
-    port = free_port()
-    with (tmp_path / "log").open("w+") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", *command, str(port)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=tmp_path,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            start_new_session=True,
-        )
-        try:
-            wait_for(f"http://127.0.0.1:{port}/{path}", server, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
+    """Start `<command> <free port>` and give its address once it answers; stop it afterwards."""
+    port, log = free_port(), tmp_path / "log"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        server = start(program, [*command, str(port)], folder=tmp_path, outputs=(log, log))
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/{path}"), server.is_alive, seconds=900)
+        yield f"http://127.0.0.1:{port}"
+    except RuntimeError as err:
+        pytest.fail(f"{err}\n{log.read_text()[-3000:]}")
+    finally:
+        with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
-
-
-def wait_for(url, server, log):
-    deadline = time.monotonic() + 900
-    while time.monotonic() < deadline:
-        if answers(url):
-            return
-        try:
-            server.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    log.seek(0)
-    pytest.fail("the server did not come up:\n" + log.read()[-3000:])
+        server.join()
