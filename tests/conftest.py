@@ -33,9 +33,12 @@ settings.load_profile("vixml")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+FINISHED = ("main_job", "look", "notebooks", "ablation", "runs_of_a_variant", "labels_of_a_variant", "evidence")
+"""End-to-end tests of the finished run that `tests/e2e/conftest.py` makes once."""
+
 GROUPS = {
     "tests/e2e/test_commands_of_docs.py::test_command[reproduce.md": "reproduce",
-    **dict.fromkeys((f"tests/e2e/test_{name}.py" for name in ("main_job", "look", "notebooks")), "finished"),
+    **dict.fromkeys((f"tests/e2e/test_{name}.py" for name in FINISHED), "finished"),
 }
 """Beginning of a test's id -> its group; other tests are grouped by their files."""
 

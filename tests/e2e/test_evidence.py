@@ -1,4 +1,4 @@
-"""A ranking with all evidence, from raw files to predictions: the predictor gives the scores of the evaluation."""
+"""A ranking with all evidence, of a trained variant: the predictor gives the scores of the evaluation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from vixml import Predictor
 from vixml.core.directories import open_sealed
 from vixml.data.dataset import Dataset
 
-PIPELINES = ("fabrication", "ingestion", "image_embedding", "encoder_vision")
-
 
 @pytest.mark.e2e
-def test_predictions_have_the_scores_of_the_evaluation(kedro_run, tiny, project: Path) -> None:
+def test_predictions_have_the_scores_of_the_evaluation(kedro_run, tiny, trained: Path) -> None:
     family = {**tiny["encoder"], "retrieval": {"augmentation": {"mode": "evidence"}}}
-    kedro_run(*PIPELINES, params={**tiny, "encoder": family})
+    project = trained
+    kedro_run("evaluation", namespaces=["encoder_vision"], params={**tiny, "encoder": family})
     folder = next(project.glob("data/07_model_output/*/encoder_vision"))
     store = folder.parent.name
     report = (folder / "evidence" / "manifest.json").read_text(encoding="utf-8")

@@ -11,25 +11,13 @@ from vixml.core.directories import open_sealed
 
 pytestmark = pytest.mark.e2e
 
-FAMILY = {
-    "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 32}},
-    "model": {"prototype": {"num_heads": 2, "feedforward": 32, "free_vectors": 16}},
-    "batching": {"batch_size": 32, "start_epoch": 1, "update_every": 1, "cluster_size": 4, "double_at": [2]},
-    "training": {"epochs": 1},
-}
-TINY = {
-    "fabrication": {"num_train": 120, "num_test": 40, "num_labels": 40, "image_pixels": 32},
-    "evaluation": {"ks": [1, 5], "top_k": 10},
-    "encoder": FAMILY,
-}
 
-
-def test_index_report_and_label_update(kedro_run, project):
-    kedro_run("fabrication", "ingestion", "encoder_text", params=TINY)
+def test_index_report_and_label_update(kedro_run, trained, tiny):
+    project = trained
     models, reports = project / "data/06_models/demo/encoder_text", project / "data/08_reporting/demo/encoder_text"
 
     indexes = {"ks": [1, 10], "candidates": [{"kind": "exact"}, {"kind": "faiss-flat"}]}
-    kedro_run("index_report", params={**TINY, "index_report": indexes}, namespaces=["encoder_text"])
+    kedro_run("index_report", params={**tiny, "index_report": indexes}, namespaces=["encoder_text"])
     rows = json.loads((reports / "index_report.json").read_text(encoding="utf-8"))["indexes"]
     assert len(rows) == len(pd.read_csv(reports / "index_table.csv")) == 2
     assert [row["recall@10"] for row in rows] == pytest.approx([1, 1])
@@ -39,15 +27,16 @@ def test_index_report_and_label_update(kedro_run, project):
     (project / "new.csv").write_text("id;text\n007;größerer Tisch\n", encoding="cp1252")
     (project / "gone.csv").write_text(f"id\n{labels[3]}\n", encoding="utf-8")
     update = {"add": "new.csv", "remove": "gone.csv"}
-    kedro_run("label_update", params={**TINY, "label_update": update}, namespaces=["encoder_text"])
+    kedro_run("label_update", params={**tiny, "label_update": update}, namespaces=["encoder_text"])
     updated = open_sealed(models / "updated_predictor", kind="predictor")
     updated.verify()
     before.verify()
     report = json.loads((reports / "label_update_report.json").read_text(encoding="utf-8"))
+    assert {entry["file"] for entry in report.pop("ledger")["files"]} == {"new.csv", "gone.csv"}
     assert report == {"added": 1, "updated": 0, "removed": 1, "labels_before": len(labels), "labels": len(labels)}
 
     prediction = {"queries": "new.csv", "model": str(updated.path), "k": len(labels), "format": "csv"}
-    kedro_run("prediction", params={**TINY, "prediction": prediction})
+    kedro_run("prediction", params={**tiny, "prediction": prediction})
     found = pd.read_csv(project / "data/07_model_output/demo/prediction/predictions.csv", dtype=str)
     assert sorted(found["label_id"]) == sorted({*labels, "007"} - {labels[3]})
     assert found.set_index("label_id")["label_text"]["007"] == "größerer Tisch"

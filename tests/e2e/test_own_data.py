@@ -25,6 +25,7 @@ FAMILY = {
 TINY = {
     "encoder_backbone": "tiny",
     "vision_backbone": "tiny",
+    "vision": {"tiny_image_size": 32},
     "evaluation": {"ks": [1, 5], "top_k": 10},
     "encoder": FAMILY,
 }

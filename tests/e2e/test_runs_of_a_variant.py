@@ -9,12 +9,11 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run, project, tiny):
+def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run, ingested, tiny):
     from mlflow import MlflowClient
 
+    project = ingested
     folder = project / "data/08_reporting/demo"
-    for name in ("fabrication", "ingestion"):
-        kedro_run(name, params=tiny)
     kedro_run("encoder_text", params={**tiny, "run_name": "first"})
     first = json.loads((folder / "encoder_text/metrics.json").read_text())["metrics"]
     shorter = {**tiny, "encoder_text": {"optim": {"lr": 1e-9, "lr_other": 1e-9}}}

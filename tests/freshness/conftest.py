@@ -7,6 +7,7 @@ import pytest
 TINY = {
     "fabrication": {"num_train": 80, "num_test": 30, "num_labels": 30, "image_pixels": 16},
     "data": {"validation_fraction": 0.1},
+    "vision": {"tiny_image_size": 32},
     "evaluation": {"ks": [1, 5], "top_k": 10},
     "encoder": {
         "backbone": {"tiny": {"hidden_size": 32, "num_heads": 2, "num_layers": 1, "intermediate_size": 32}},

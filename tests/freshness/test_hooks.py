@@ -39,15 +39,16 @@ class TestGoOn:
 
 
 def test_stale_inputs_are_warned_about(kedro_run, project, caplog):
-    small = {"num_train": 20, "num_test": 10, "num_labels": 12, "labels_per_family": 6, "image_pixels": 16}
-    kedro_run("fabrication", "ingestion", params={"fabrication": small})
+    fabrication = {"num_train": 20, "num_test": 10, "num_labels": 12, "labels_per_family": 6, "image_pixels": 16}
+    small = {"fabrication": fabrication, "vision": {"tiny_image_size": 32}}
+    kedro_run("fabrication", "ingestion", params=small)
     caplog.clear()
     with caplog.at_level(logging.WARNING, logger="vixml.freshness.hooks"):
-        kedro_run("image_embedding", params={"fabrication": small})
+        kedro_run("image_embedding", params=small)
     assert not [r for r in caplog.records if r.name == "vixml.freshness.hooks"]
     document = json.loads((project / "data/03_primary/demo/.dataset.origin.json").read_text())
     assert document["inputs"]["raw"]
-    kedro_run("image_embedding", params={"fabrication": small, "data": {"max_images_per_item": 1}})
+    kedro_run("image_embedding", params={**small, "data": {"max_images_per_item": 1}})
     warnings = [r.getMessage() for r in caplog.records if r.name == "vixml.freshness.hooks"]
     assert len(warnings) == 1
     assert "dataset" in warnings[0]
