@@ -21,7 +21,7 @@ from vixml.images.precomputed import read_embedding_rows
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
 from vixml.ingestion.benchmark.layouts import find_file, find_raw_file, layout_of
 from vixml.ingestion.benchmark.text_lines import read_sparse_layout
-from vixml.ingestion.ledger import Ledger, check_losses
+from vixml.ingestion.ledger import Ledger, check_losses, warn_of_losses
 from vixml.ingestion.manifests import read_groups, read_images
 from vixml.ingestion.report import build_report
 from vixml.ingestion.source import RawSide, Source
@@ -83,6 +83,7 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
     source.ledger.balance()
     ledger = source.ledger.report()
     check_losses(ledger, params.max_lost)
+    warn_of_losses(ledger)
     ingested = Ingested(
         items_train=items[Side.TRAIN].iloc[train].reset_index(drop=True),
         items_validation=items[Side.TRAIN].iloc[validation].reset_index(drop=True),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vixml.core.directories import MANIFEST
 from vixml.core.errors import DataError, shown
 
 _log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class Ledger:
         """Return the files of the raw folder, two levels deep, that nothing was read from; images are left out."""
         if self._root is None or not self._root.is_dir():
             return []
-        used = {os.path.realpath(file) for file in self._used}
+        used = {os.path.realpath(file) for file in (*self._used, self._root / MANIFEST)}
         found = []
         for folder, folders, names in os.walk(self._root):
             is_top = Path(folder) == self._root
@@ -185,7 +186,7 @@ class Ledger:
 
 
 def check_losses(report: Mapping[str, Any], limit: float) -> None:
-    """Refuse to lose more than a share of any file, and warn of what is lost.
+    """Refuse to lose more than a share of any file.
 
     Args:
         report: A ledger's report.
@@ -194,6 +195,23 @@ def check_losses(report: Mapping[str, Any], limit: float) -> None:
     Raises:
         DataError: More is lost; the reasons are named.
     """
+    lost = _losses(report, limit)
+    if any(lost.values()):
+        raise DataError(
+            f"more than a share of {limit:.3g} of the data would be lost (`data.max_lost`)",
+            found="; ".join(said for said, too_many in lost.items() if too_many),
+            remedy="correct the files or the mapping; or accept it: `data.max_lost`, `vixml init-data --max-lost 1`.",
+        )
+
+
+def warn_of_losses(report: Mapping[str, Any]) -> None:
+    """Say what is left out and may be missed."""
+    for said in _losses(report, 1.0):
+        _log.warning("Left out of %s.", said)
+
+
+def _losses(report: Mapping[str, Any], limit: float) -> dict[str, bool]:
+    """Return what is left out and may be missed, as sentences, and whether it is more than a share of the file."""
     lost = {}
     for entry in report["files"]:
         why = Counter({reason: number for reason, number in entry["left_out"].items() if reason not in HARMLESS})
@@ -201,14 +219,7 @@ def check_losses(report: Mapping[str, Any], limit: float) -> None:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in why.most_common(4))
             said = f"{entry['file']}: {number:,} of {entry['held']:,} {entry['unit']} ({reasons})"
             lost[said] = number > limit * entry["held"]
-    if any(lost.values()):
-        raise DataError(
-            f"more than a share of {limit:.3g} of the data would be lost (`data.max_lost`)",
-            found="; ".join(said for said, too_many in lost.items() if too_many),
-            remedy="correct the files or the mapping; or accept it: `data.max_lost`, `vixml init-data --max-lost 1`.",
-        )
-    for said in lost:
-        _log.warning("Left out of %s.", said)
+    return lost
 
 
 def ledger_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:

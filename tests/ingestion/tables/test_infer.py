@@ -162,3 +162,21 @@ def test_the_environment_reads_back_as_the_same_mapping(tmp_path, project):
     for name in ("base", "a b", "mine"):
         with pytest.raises(ConfigError):
             check_name(project / "conf", name, overwrite=False)
+
+
+def test_one_slip_among_the_ids_hides_no_table(tmp_path):
+    three_tables(tmp_path)
+    lines = (tmp_path / "a_items.csv").read_text().splitlines()
+    (tmp_path / "a_items.csv").write_text("\n".join([*lines, lines[3], ";nobody;"]) + "\n")
+    found = propose(tmp_path)
+    assert (found.queries.file, found.queries.id, found.pairs.file) == ("a_items.csv", "Product ID", "c.csv")
+
+
+def test_a_repeated_column_may_be_the_text(tmp_path):
+    three_tables(tmp_path, label="Nr;Categorie")
+    lines = [
+        f"{line};{'Categorie' if row == 0 else 'more'}"
+        for row, line in enumerate((tmp_path / "b_categories.csv").read_text().splitlines())
+    ]
+    (tmp_path / "b_categories.csv").write_text("\n".join(lines) + "\n")
+    assert propose(tmp_path).labels.text == ["Categorie"]

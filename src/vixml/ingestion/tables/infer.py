@@ -6,6 +6,7 @@ the user says (`choices`) stands.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ CHOICES = (
 
 FORMAT = ("delimiter", "encoding", "quoting")
 
+_log = logging.getLogger(__name__)
 _PART = re.compile(r"(\d+)-of-(\d+)")
 _ENOUGH = 0.5  # share of a column's entries that must be keys of the other table
 _NOT_TABLES = ("images", "groups", "img_urls", "downloaded", "attribution", "requirements", "readme")
@@ -99,6 +101,7 @@ def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
             profiles[name] = Profile.of(name, read_table(folder / name, **how))
         except DataError as err:  # a licence or a description; where it is a table, no pairs will be found
             refused.append(str(err))
+            _log.warning("Not used: %s", err)
     if not profiles:
         raise DataError(
             "the folder holds no table",

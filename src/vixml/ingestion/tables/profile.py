@@ -35,6 +35,7 @@ WORDS = {kind: frozenset(words.split()) for kind, words in _WORDS.items()}
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 _SAMPLE = 2000
+_UNIQUE = 0.95  # share of a column's cells that are different values, where they are ids
 
 
 def words_of(name: str) -> set[str]:
@@ -74,8 +75,8 @@ class Column:
 
     @cached_property
     def is_key(self) -> bool:
-        """Whether every cell is filled and no two are the same."""
-        return len(self.values) == len(self.cells)
+        """Whether nearly every cell is filled and no two are the same: a slip in one row hides no ids."""
+        return bool(self.cells) and len(self.values) >= _UNIQUE * len(self.cells)
 
     @cached_property
     def is_number(self) -> bool:
@@ -180,7 +181,8 @@ class Profile:
             - column.says("id")
             - column.says("label") / 2
             for name, column in self.columns.items()
-            if not (name in without or column.is_image or column.is_split or column.is_number or column.is_list)
+            if not (name in without or column.is_image or column.is_split or column.is_number)
+            and (not column.is_list or column.is_repeated)
         }
         return max(scores, key=scores.__getitem__, default=None)
 
