@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_removing_pairs_equals_row_by_row(rows: int, width: int, density: float,
         found = remove_pairs(scores, labels, pairs, k)
     for ours, theirs in zip(found, oracle.remove_pairs(scores, labels, pairs), strict=True):
         np.testing.assert_array_equal(ours, theirs[:, :k])
+
+
+def test_an_index_of_an_earlier_version_is_opened(queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:
+    """The ranking that it was built for, which is gone, is none of its settings."""
+    index = build_index(labels, RetrievalParams())
+    index.save(tmp_path)
+    settings = json.loads((tmp_path / "index.json").read_text(encoding="utf-8"))
+    settings["augmentation"] = {"mode": "fused", "fusion": {"text": 0.5}}
+    (tmp_path / "index.json").write_text(json.dumps(settings), encoding="utf-8")
+    np.testing.assert_array_equal(open_index(tmp_path).search(queries, 3)[1], index.search(queries, 3)[1])
 
 
 def test_misuse_is_named(queries: np.ndarray, labels: np.ndarray, tmp_path: Path) -> None:

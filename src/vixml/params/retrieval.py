@@ -32,12 +32,14 @@ class AugmentationParams(Params):
     @model_validator(mode="before")
     @classmethod
     def _no_former_settings(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and (values.get("mode") == "fused" or "fusion" in values):
+        if not isinstance(values, Mapping) or ("fusion" not in values and values.get("mode") != "fused"):
+            return values
+        if values.get("mode") == "fused":
             raise ValueError(
                 "the ranking `fused`, with weights in `fusion`, is gone: `mode: evidence` takes in what it did and "
                 "more, and fits its weights itself"
             )
-        return values
+        return {name: value for name, value in values.items() if name != "fusion"}  # of a model of an earlier version
 
 
 class RetrievalParams(Params):

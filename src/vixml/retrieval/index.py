@@ -185,7 +185,9 @@ def open_index(folder: Path, *, device: str | None = None) -> LabelIndex:
     Raises:
         StateError: The folder is incomplete.
     """
-    params = RetrievalParams.model_validate(read_json(folder / "index.json"))
+    settings = read_json(folder / "index.json")
+    settings.pop("augmentation", None)  # the ranking that an earlier version built it for
+    params = RetrievalParams.model_validate(settings)
     file = folder / ("vectors.npy" if params.kind == "exact" else "index.faiss")
     if not file.is_file():
         raise StateError("the index file is missing", file=file, remedy="run the pipeline that builds the index again.")
