@@ -19,11 +19,12 @@ from kedro.validation.exceptions import ParameterValidationError
 from pydantic import ValidationError
 
 from vixml.configuration.compose import ALL_VARIANTS, VARIANTS
-from vixml.configuration.sections import sections
+from vixml.configuration.sections import model_of, sections
 from vixml.core.errors import ConfigError, user_error
 from vixml.core.redact import redact
 from vixml.exclusive import ExclusiveHooks
 from vixml.freshness.runner import FreshRunner
+from vixml.params.base import Params
 
 EXCLUSIVE = ExclusiveHooks()
 """The hooks that claim the outputs of this process's run."""
@@ -97,10 +98,8 @@ def _wrong_settings(error: ParameterValidationError, parameters: Mapping[str, An
         try:
             models[section].model_validate(parameters.get(section))
         except ValidationError as reason:
-            for one in reason.errors(include_url=False):
-                place = ".".join(map(str, one["loc"]))
-                found = f" (found {one['input']!r})" if place and not isinstance(one["input"], Mapping) else ""
-                wrong.setdefault((place, f"{one['msg'].removeprefix('Value error, ')}{found}"), []).append(section)
+            for place, message in _reasons(reason, models[section]).items():
+                wrong.setdefault((place, message), []).append(section)
         except KeyError:  # a plain value, whose type says what it must be
             pass
     reasons = [f"`{'`, `'.join(_names(found, place))}`: {message}" for (place, message), found in wrong.items()]
@@ -108,6 +107,23 @@ def _wrong_settings(error: ParameterValidationError, parameters: Mapping[str, An
         "; ".join(reasons) or " ".join(str(error).split()),
         remedy="`vixml settings` prints the settings in force and where each one comes from.",
     )
+
+
+def _reasons(error: ValidationError, model: type[Params]) -> dict[str, str]:
+    """Return what is wrong with each setting of a section; of a setting that may be several things, all of them."""
+    told: dict[str, str] = {}
+    for one in error.errors(include_url=False):
+        place, at = [], model
+        for part in one["loc"]:
+            if isinstance(part, str) and part not in at.model_fields:
+                break  # not a setting but one of the things that it may be
+            place.append(str(part))
+            at = (model_of(at.model_fields[part]) if isinstance(part, str) else None) or at
+        name, message = ".".join(place), one["msg"].removeprefix("Value error, ")
+        found = f" (found {one['input']!r})" if place and not isinstance(one["input"], Mapping) else ""
+        before = told[name].removesuffix(found) + " or " if name in told else ""
+        told[name] = before + (message.removeprefix("Input should be ") if before else message) + found
+    return told
 
 
 def _names(found: list[str], place: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kedro.runner import ThreadRunner
 from tests.bad_input.rows import error
 
 
@@ -48,3 +49,24 @@ def test_value_out_of_range(at):
 @error("settings-contradict")
 def test_settings_contradict(at):
     at.fixture("kedro_run")("encoder_text", params={"encoder": {"batching": {"mined_per_query": 60}}})
+
+
+@error("stages-out-of-order")
+def test_stages_out_of_order(at):
+    both = {"training": {"epochs": 3}, "batching": {"start_epoch": 5}}
+    at.fixture("kedro_run")("encoder_text", params={"encoder": both})
+
+
+@error("environment-unknown")
+def test_environment_unknown(at):
+    at.fixture("kedro_run")("ingestion", env="lf_amazn_131k")
+
+
+@error("runner-other")
+def test_runner_other(at):
+    at.fixture("kedro_run")("ingestion", runner=ThreadRunner())
+
+
+@error("nothing-to-compare")
+def test_nothing_to_compare(at):
+    at.fixture("kedro_run")("comparison")
