@@ -137,7 +137,7 @@ def claim(folder: Path, writes: Mapping[str, str], command: str) -> HeldClaim:
         with writing(folder), _open_locked(folder) as stream:
             claims = list(_read(stream).values())
             others = [other for other in claims if other.shared(writes) and other.process.lives() is not False]
-            _refuse(others, writes, lambda other: bool(other.process.lives()) or _beats_now(folder, other.token))
+            _refuse(others, writes, lambda other: bool(other.process.lives()))
             if not others:
                 if all(other.process.lives() is False for other in claims):  # else the file grows for ever
                     stream.truncate(0)
@@ -147,7 +147,7 @@ def claim(folder: Path, writes: Mapping[str, str], command: str) -> HeldClaim:
                 held.start()
                 return held
         for other in others:
-            _log.warning("%s may be gone: watching its heartbeat for %.0f s.", other, PATIENCE_SECONDS)
+            _log.info("Watching for at most %.0f s whether this run still lives: %s", PATIENCE_SECONDS, other)
             alive = _still_beats(_beat_file(folder, other.token))
             with writing(folder), _open_locked(folder) as stream:
                 if alive:
