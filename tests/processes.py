@@ -99,6 +99,8 @@ def _run(
         code = body(*arguments)
     except SystemExit as end:
         code = end.code
+        if isinstance(code, str):  # as at the top of any program
+            print(code, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())  # as at the top of any program
     sys.stdout.flush()

@@ -120,3 +120,26 @@ def test_settings_take_an_environment_and_name_mistakes(project):
     assert "did you mean `encoder_text`" in call("settings", "encoder_txt").output
     assert "did you mean `encoder.training`" in call("settings", "--params", "encoder.trainin.epochs=3").output
     assert "cannot be read" in call("settings", "--params", "encoder").output
+
+
+def test_an_installed_package_runs_in_any_folder_with_a_configuration(tmp_path, repository):
+    """As `python -m vixml run` after `kedro package` and the installation of its wheel."""
+    sizes = {"num_train": 8, "num_test": 4, "num_labels": 8, "labels_per_family": 6, "image_pixels": 16}
+    size = ",".join(f"fabrication.{name}={value}" for name, value in sizes.items())
+    words = ["python", "-m", "vixml", "run", "--pipelines=fabrication", "--params", size]
+    outside = run_command(*words, folder=tmp_path)
+    assert outside.returncode == 1
+    assert "--conf-source=FOLDER" in outside.stderr
+    ended = run_command(*words, f"--conf-source={repository / 'conf'}", folder=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert list((tmp_path / "data/01_raw/demo").glob("lbl.json*"))
+
+
+def test_a_current_folder_that_was_removed_is_a_sentence(tmp_path):
+    body = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); sys.argv[:] = ['vixml', 'settings']; "
+        "from vixml.commands import main; main()"
+    )
+    ended = run_command("python", "-c", body, folder=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == "vixml: the current folder was removed; change to another one.\n"
