@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[ T]00:00:00")
+EXACT = 2**53
+"""Largest whole number up to which floats are exact; a larger one may be another id than it was written for."""
+
 _POWER = re.compile(r"[+-]?\d(?:\.\d+)?[eE]\+\d\d?")
 
 
@@ -23,8 +27,11 @@ def canonical_id(uid: str) -> str:
         uid = uid[1:]
     if uid[-1:] == "0" and (number := _WHOLE.fullmatch(uid)) is not None:
         return number.group(1)
-    if "+" in uid and _POWER.fullmatch(uid) is not None and (power := float(uid)).is_integer():
-        return str(int(power))
+    if uid.endswith("00:00:00") and (day := _MIDNIGHT.fullmatch(uid)) is not None:
+        return day.group(1)
+    if "+" in uid and _POWER.fullmatch(uid) is not None:
+        power = float(uid)
+        return str(int(power)) if power.is_integer() and abs(power) <= EXACT else uid
     return uid if uid.isascii() else unicodedata.normalize("NFC", uid)
 
 

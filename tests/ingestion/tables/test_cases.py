@@ -15,6 +15,7 @@ from vixml.ingestion.ingest import Ingested, ingest
 from vixml.ingestion.tables.files import read_table
 from vixml.ingestion.tables.infer import propose
 from vixml.params.data.ingestion import DataParams
+from vixml.params.data.mapping import MappingParams
 from vixml.serving.filters import read_label_list
 from vixml.serving.query_files import query_blocks
 
@@ -243,3 +244,50 @@ def test_the_manifest_knows_ids_of_floats(tmp_path):
     assert "trn,1.0,1.png" in (tmp_path / "images.csv").read_text()
     found = ingest(tmp_path, DataParams(), 0)
     assert found.items_train["images"].tolist() == [["images/0.png"], ["images/1.png"], []]
+
+
+@pytest.mark.parametrize("names", [("part-00000.jsonl", "part-00001.jsonl"), ("q_part1.jsonl", "q_part2.jsonl")])
+def test_numbered_parts_are_one_table(tmp_path, names):
+    frame = pd.DataFrame({"id": [str(i) for i in range(40)], "text": "some text", "tags": ["a|b", "b|c"] * 20})
+    for part, name in enumerate(names):
+        frame[20 * part : 20 * part + 20].to_json(tmp_path / name, orient="records", lines=True)
+    assert size(taken(tmp_path)) == (40, 3, 80)
+
+
+def test_a_second_file_of_pairs_is_named_or_read_by_a_pattern(tmp_path):
+    tables = shop(tmp_path)
+    tables["products"].to_csv(tmp_path / "products.csv", index=False)
+    for part, name in ((slice(0, 15), "links_a.csv"), (slice(15, 20), "links_b.csv")):
+        tables["links"][part].to_csv(tmp_path / name, index=False)
+    found = taken(tmp_path, pairs="links_a.csv", queries="products.csv")
+    assert size(found)[2] == 15
+    assert found.report["ledger"]["files_not_used"] == ["links_b.csv"]
+    assert size(taken(tmp_path, pairs="links_*.csv"))[2] == 20
+
+
+def test_days_are_ids(tmp_path):
+    days = pd.date_range("2020-01-01", periods=20)
+    pd.DataFrame({"id": days, "title": "a thing"}).to_parquet(tmp_path / "products.parquet")
+    pd.DataFrame({"product": days, "category": ["a", "b"] * 10}).to_csv(tmp_path / "links.csv", index=False)
+    assert size(taken(tmp_path)) == (20, 2, 20)
+
+
+def test_a_column_of_lists_of_lists_is_named(tmp_path):
+    pq.write_table(pa.table({"id": ["1", "2"], "text": ["a", "b"], "tags": [[["a"]], [["b"]]]}), tmp_path / "q.parquet")
+    with pytest.raises(DataError, match=r"tags \(a list of lists\)"):
+        taken(tmp_path)
+
+
+def test_floats_that_are_no_longer_exact_are_nobodys_ids(tmp_path):
+    ids = [2**60 + i for i in range(20)]
+    pd.DataFrame({"id": ids, "title": "a thing"}).to_parquet(tmp_path / "products.parquet")
+    links = pd.DataFrame({"product": [float(uid) for uid in ids], "category": ["a", "b"] * 10})
+    links.to_parquet(tmp_path / "links.parquet")
+    mapping = MappingParams.model_validate(
+        {
+            "queries": {"file": "products.parquet", "id": "id", "text": ["title"]},
+            "pairs": {"file": "links.parquet", "query": "product", "label": "category"},
+        }
+    )
+    with pytest.raises(DataError, match=r"no pair names a known query.*1\.15292"):
+        ingest(tmp_path, DataParams(mapping=mapping), 0)

@@ -17,6 +17,8 @@ from numbers import Number
 from typing import Any
 from uuid import UUID
 
+from vixml.data.ids import EXACT
+
 Cell = str | list[str]
 
 _WRAPPED = re.compile(r"(?:array|list|tuple|set|frozenset|Index|StringArray)\((.*?)(?:,\s*dtype=[^()]*)?\)", re.DOTALL)
@@ -62,7 +64,7 @@ def _scalar(value: Any) -> str:
         except UnicodeDecodeError:
             raise CellError("bytes that are not UTF-8") from None
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else str(value)
+        return str(int(value)) if value.is_integer() and abs(value) <= EXACT else str(value)
     if isinstance(value, Decimal):
         return str(int(value)) if value == value.to_integral_value() else format(value.normalize(), "f")
     if isinstance(value, dict):

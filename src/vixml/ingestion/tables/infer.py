@@ -37,6 +37,7 @@ FORMAT = ("delimiter", "encoding", "quoting")
 
 _log = logging.getLogger(__name__)
 _PART = re.compile(r"(\d+)-of-(\d+)")
+_NUMBERED = re.compile(r"((?:^|[^A-Za-z])(?:part|shard|chunk)[-_.]?)\d+")
 _ENOUGH = 0.5  # share of a column's entries that must be keys of the other table
 _NOT_TABLES = ("images", "groups", "img_urls", "downloaded", "attribution", "requirements", "readme")
 
@@ -122,7 +123,8 @@ def _candidates(folder: Path) -> list[str]:
         if not path.is_file() or not is_table(path) or shown(name) != name:
             continue
         if path.name.split(".")[0].lower() not in _NOT_TABLES:
-            names[_PART.sub(lambda match: f"{'?' * len(match[1])}-of-{match[2]}", name)] = None
+            name = _PART.sub(lambda match: f"{'?' * len(match[1])}-of-{match[2]}", name)
+            names[_NUMBERED.sub(r"\1*", name)] = None
     return list(names)
 
 
@@ -217,7 +219,8 @@ def _find_pairs(free: dict[str, Profile], references: dict[str, list[_Reference]
         if len(references[name]) == 1 and len(profile.columns) > 1:
             reference = references[name][0]
             own_key = any(key.name != reference.column.name and key.says("id") for key in profile.keys)
-            if not own_key and not reference.column.is_key and _looks_like_label(reference) <= 0:
+            repeats = profile.says("pair") or not reference.column.is_key
+            if not own_key and repeats and _looks_like_label(reference) <= 0:
                 return profile
     return None
 
@@ -291,7 +294,7 @@ def _labels_column(queries: Profile, labels: Profile | None, uid: str | None) ->
         raise DataError(
             "no pairs were found: no table repeats the ids of two others, and no column lists labels",
             file=queries.name,
-            found=", ".join(queries.columns),
+            found=", ".join([*queries.columns, *(f"{name} ({why})" for name, why in queries.odd.items())]),
             expected="a table of pairs, or a column such as `labels`",
             remedy="name it: --pairs FILE, or --query-labels COLUMN.",
         )

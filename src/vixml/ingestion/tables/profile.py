@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -140,17 +140,19 @@ class Profile:
     Args:
         name: File, relative to the folder.
         columns: Its columns in order.
+        odd: Columns that hold what is no text, and what it is.
     """
 
     name: str
     columns: dict[str, Column]
+    odd: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str, table: Table) -> Profile:
         """Profile a table."""
-        return cls(
-            name, {n: Column(n, cells, n in table.repeated) for n, cells in table.columns.items() if n not in table.odd}
-        )
+        usable = {n: cells for n, cells in table.columns.items() if n not in table.odd}
+        columns = {n: Column(n, cells, n in table.repeated) for n, cells in usable.items()}
+        return cls(name, columns, {n: why for n, (_, why) in table.odd.items()})
 
     def says(self, kind: str) -> bool:
         """Tell whether the file's name has a word of this kind."""
