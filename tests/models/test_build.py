@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from vixml.core.errors import StateError
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.build import build_model, model_spec, open_model, save_model
 from vixml.models.item_batch import ItemBatch
-from vixml.models.text.tokenizer import make_tokenizer
+from vixml.models.text.tokenizer import load_saved_tokenizer, make_tokenizer
 from vixml.params.model import BackboneParams, ModelParams
 
 TEXTS = ["red ceramic vase", "blue Größe lamp", "a wooden chair", "vase of glass", "日本 lamp"] * 4
@@ -129,3 +130,25 @@ def test_edited_weights_are_named(tmp_path: Path) -> None:
     save_file({"other": torch.zeros(2)}, str(tmp_path / "m" / "model.safetensors"))
     with pytest.raises(StateError, match="do not belong"):
         open_model(tmp_path / "m")
+
+
+def test_threads_build_and_open_the_same_as_one_alone(tmp_path: Path) -> None:
+    """Weights are drawn from a generator that all threads of a process share."""
+    backbone, settings = BackboneParams(tiny=TINY), ModelParams(prototype=PROTOTYPE)
+    tokenizer = make_tokenizer(backbone, TEXTS)
+    tokenizer.save_pretrained(str(tmp_path))
+
+    def weights(seed: int) -> torch.Tensor:
+        load_saved_tokenizer(tmp_path)
+        options = {"image_dim": 6, "num_labels": 9, "chunk_tokens": 256}
+        model = build_model(backbone, settings, tokenizer=tokenizer, seed=seed, **options)
+        return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+    seeds = [0, 1, 2, 3] * 3
+    alone = {seed: weights(seed) for seed in set(seeds)}
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        for seed, found in zip(seeds, pool.map(weights, seeds), strict=True):
+            assert torch.equal(found, alone[seed])
+    assert torch.equal(torch.get_rng_state(), before)
