@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import atomic_file
 from vixml.core.progress import progress
 from vixml.core.provenance import fingerprint_json
-from vixml.images.decode import REASONS, PictureError, decode, read_bytes
+from vixml.images.decode import REASONS, PictureError, decoded, read_bytes
 from vixml.params.data.vision import VisionParams
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _encode_shard(
 
     def prepare(name: str) -> torch.Tensor | str:
         try:
-            return encoder.preprocess(decode(read_bytes(root, name), params.max_pixels))
+            return decoded(read_bytes(root, name), params.max_pixels, encoder.preprocess)
         except PictureError as err:
             return err.reason
 

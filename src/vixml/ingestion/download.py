@@ -27,8 +27,9 @@ import pandas as pd
 from vixml.core.directories import WorkDirectory, atomic_file
 from vixml.core.errors import DataError
 from vixml.core.progress import progress
+from vixml.core.storage import writing
 from vixml.data.sides import SHORT_NAMES, Side
-from vixml.images.decode import PictureError, decode
+from vixml.images.decode import PictureError, decoded
 from vixml.images.fetch import Fetcher, FetchError
 from vixml.ingestion.benchmark.json_lines import read_json_lines, read_lines
 from vixml.ingestion.benchmark.layouts import find_file, find_raw_file, layout_of
@@ -177,15 +178,20 @@ def _fetch_one(fetcher: Fetcher, url: str, file: Path, params: DownloadParams) -
     """
     content = fetcher.fetch(url)
     try:
-        image = decode(content, params.max_pixels)
+        content = decoded(content, params.max_pixels, lambda image: _kept(image, content, params.size))
     except PictureError as err:
         raise FetchError(err.reason, "the content is not a usable image") from err
-    if params.size:
-        buffer = io.BytesIO()
-        pad_to_square(image, params.size).save(buffer, format="JPEG", quality=_QUALITY)
-        content = buffer.getvalue()
     with atomic_file(file) as temporary:
         temporary.write_bytes(content)
+
+
+def _kept(image: Image, content: bytes, size: int) -> bytes:
+    """Return what is written of a fetched image: its own bytes, or those of its scaled copy."""
+    if not size:
+        return content
+    buffer = io.BytesIO()
+    pad_to_square(image, size).save(buffer, format="JPEG", quality=_QUALITY)
+    return buffer.getvalue()
 
 
 def _interleaved(urls: list[str]) -> Iterator[str]:
@@ -286,7 +292,7 @@ class _Journal:
 
     def append(self, failure: dict[str, Any]) -> None:
         """Add one, also behind a line that was torn."""
-        with self._file.open("a", encoding="utf-8") as stream:
+        with writing(self._file), self._file.open("a", encoding="utf-8", errors="replace") as stream:
             stream.write("\n" + json.dumps(failure, ensure_ascii=False) + "\n")
 
 

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vixml.core.errors import DataError
-from vixml.data.items import PLACEHOLDER
+from vixml.core.guards.untrusted import opening
+from vixml.data.items import PLACEHOLDER, clean_text
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.data.tokens import tokenise
-from vixml.images.decode import PictureError, decode, to_rgb
+from vixml.images.decode import PictureError, decoded, read_picture, upright
 from vixml.params.data.vision import VisionParams
 from vixml.params.model import BackboneParams
 from vixml.ranking.features import ImageRows
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from vixml.images.vision import VisionEncoder
     from vixml.models.dual import DualModel
+
+T = TypeVar("T")
 
 ImageLike: TypeAlias = Union["Image", str, Path, bytes, Callable[[], bytes]]
 """A picture (RGB is made of any mode), the path of an image file, its bytes, or a function that reads them."""
@@ -50,6 +53,8 @@ class ItemEncoder:
         max_images: Images of an item that are used; later ones are left out.
         precision: `fp32` gives an item the same vector alone and in any batch (1e-6); `bf16` is faster, not as exact.
         short_dim: Width of the embeddings where labels are compared by fewer numbers than the model has; None for all.
+        decode_seconds: Longest time for one image, as far as its decoder can be stopped; None for no limit. A server
+            sets it: what a pipeline takes must not depend on how busy the machine is.
     """
 
     model: DualModel
@@ -60,6 +65,7 @@ class ItemEncoder:
     max_images: int = 3
     precision: str = "fp32"
     short_dim: int | None = None
+    decode_seconds: float | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _vision_encoder: VisionEncoder | None = field(default=None, repr=False)
     _readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_READERS, "pictures"), repr=False)
@@ -86,7 +92,7 @@ class ItemEncoder:
                 from vixml.images.vision import load_vision
 
                 assert self.vision is not None
-                self._vision_encoder = load_vision(self.vision, self.vision_seed)
+                self._vision_encoder = load_vision(self.vision, self.vision_seed, offline=True)
             return self._vision_encoder
 
     def embed(
@@ -102,7 +108,7 @@ class ItemEncoder:
         """Return unit embeddings float32 [n, d] of items.
 
         Args:
-            texts: One text an item; white space runs become one space, an empty text becomes a placeholder.
+            texts: One text an item; made as ingestion makes it (`clean_text`), an empty text a placeholder.
             images: Images of each item, [n] lists of 0 or more; None for no images at all.
             block: Items in memory at once.
             failures: Takes (item, reason) of every image that cannot be read; it then counts as absent. None: raise.
@@ -137,11 +143,12 @@ class ItemEncoder:
 
     def _tokens(self, texts: Sequence[str]) -> RaggedArray:
         """Tokenise; not for two threads at once, since a tokenizer is set up for each call."""
-        clean = (" ".join(text.split()).encode(errors="replace").decode() or PLACEHOLDER for text in texts)
+        clean = (clean_text(text) or PLACEHOLDER for text in texts)
         backbone = self.backbone
-        return tokenise(
-            clean, self.tokenizer, max_length=backbone.max_length, special_tokens=backbone.family == "encoder"
-        )
+        with opening(Path(self.tokenizer.name_or_path), "the tokenizer does not get over a text"):  # it may panic
+            return tokenise(
+                clean, self.tokenizer, max_length=backbone.max_length, special_tokens=backbone.family == "encoder"
+            )
 
     def _image_vectors(
         self, images: Sequence[Sequence[ImageLike]], begin: int, failures: list[tuple[int, str]] | None
@@ -172,7 +179,9 @@ class ItemEncoder:
         """Return the vision model's input of one image, or why there is none."""
         assert self.vision is not None
         try:
-            return self.vision_encoder.preprocess(open_picture(listed[1], self.vision.max_pixels))
+            return use_picture(
+                listed[1], self.vision.max_pixels, self.vision_encoder.preprocess, seconds=self.decode_seconds
+            )
         except PictureError as err:
             return err
 
@@ -195,22 +204,29 @@ def open_picture(image: ImageLike, max_pixels: int) -> Image:
     Raises:
         PictureError: It cannot be read, or is empty, too large, too elongated or corrupt.
     """
-    try:
-        if isinstance(image, str | Path):
-            content = Path(image).read_bytes()
-        elif isinstance(image, bytes):
-            content = image
-        elif callable(image):
-            content = image()
-        else:
-            return to_rgb(image)
-    except FileNotFoundError:
-        raise PictureError("missing") from None
-    except (OSError, ValueError):  # a folder, no permission, a NUL in the name
-        raise PictureError("unreadable") from None
+    return use_picture(image, max_pixels, lambda picture: picture)
+
+
+def use_picture(image: ImageLike, max_pixels: int, use: Callable[[Image], T], *, seconds: float | None = None) -> T:
+    """Return what `use` makes of an image; see `open_picture` and `decoded`.
+
+    Raises:
+        PictureError: See `open_picture`.
+    """
+    if isinstance(image, str | Path):
+        try:
+            content = read_picture(Path(image).resolve())
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in the name
+            raise PictureError("unreadable") from None
+    elif isinstance(image, bytes):
+        content = image
+    elif callable(image):
+        content = image()
+    else:
+        return use(upright(image, max_pixels))
     if not content:
         raise PictureError("empty")
-    return decode(content, max_pixels)
+    return decoded(content, max_pixels, use, seconds=seconds)
 
 
 def _batched(entries: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
