@@ -15,13 +15,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vixml.core.errors import StateError, VixmlError
+from vixml.core.errors import StateError
 from vixml.core.files import atomic_file, content_hash, hash_file, link, read_json, stamp_of, sync, write_json
+from vixml.core.guards.seal import RECORD, check_names, read_record, write_record
 from vixml.core.provenance import drop_volatile_keys, fingerprint_json
 from vixml.core.storage import check_array, writing
 
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
-_STAMPS = ".verified.json"  # size, time and inode of each file when its hash was last found right
 _MANY = 100
 _AGAIN = "run the pipeline that writes this directory again."
 
@@ -89,6 +88,17 @@ class SealedDirectory:
     kind: str
     meta: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+    seal: str = field(default="", compare=False)
+    made_here: bool = field(default=False, compare=False)
+    """Whether this user sealed it: a folder from elsewhere is not."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another directory stands in its place by now; its files are not looked at."""
+        try:
+            return bool(read_json(self.path / MANIFEST)["seal"] != self.seal)
+        except (StateError, OSError, TypeError, KeyError):  # between the renames of a `publish`, say
+            return True
 
     @property
     def fingerprint(self) -> str:
@@ -167,14 +177,15 @@ def open_sealed(path: Path, *, kind: str | None = None) -> SealedDirectory:
     if kind is not None and manifest["kind"] != kind:
         raise StateError("the directory holds something else", file=path, found=manifest["kind"], expected=kind)
     _check_sizes(path, manifest)
-    _check_contents(path, manifest)
-    return SealedDirectory(path=path, kind=manifest["kind"], meta=manifest["meta"], files=manifest["files"])
+    made_here = _check_contents(path, manifest)
+    return SealedDirectory(**manifest, path=path, made_here=made_here)
 
 
 def _seal(folder: Path, built: Built) -> None:
     """Write the manifest, which is the seal, as the last file, and put everything on the disk."""
-    (folder / _STAMPS).unlink(missing_ok=True)
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
+    (folder / RECORD).unlink(missing_ok=True)
+    paths = sorted(p for p in folder.rglob("*") if not p.is_dir() and p != folder / MANIFEST)
+    check_names(folder, [path.relative_to(folder).as_posix() for path in paths])
     files: dict[str, dict[str, Any]] = {}
     for path in paths:
         if path.suffix == ".npy":
@@ -187,21 +198,31 @@ def _seal(folder: Path, built: Built) -> None:
     else:
         for path in paths:
             sync(path)
-    write_json(folder / _STAMPS, {name: stamp_of(folder / name) for name in files})
     manifest = json.loads(json.dumps({"kind": built.kind, "meta": dict(built.meta), "files": files}))
-    write_json(folder / MANIFEST, {**manifest, "seal": fingerprint_json(manifest)})
+    seal = fingerprint_json(manifest)
+    write_record(folder, seal, {name: stamp_of(folder / name) for name in files}, made_here=True)
+    write_json(folder / MANIFEST, {**manifest, "seal": seal})
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return kind, meta, files and seal.
+
+    Raises:
+        StateError: Edited, malformed, or it names files outside of the folder.
+    """
     manifest = read_json(path / MANIFEST)
     try:
         content = {key: manifest[key] for key in ("kind", "meta", "files")}
-        intact = manifest["seal"] == fingerprint_json(content)
-    except (KeyError, TypeError, AttributeError):
+        intact = manifest["seal"] == fingerprint_json(content) and isinstance(content["meta"], dict)
+        intact = intact and all(
+            type(facts["bytes"]) is int and isinstance(facts["sha256"], str) for facts in content["files"].values()
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
         intact = False
     if not intact:
         raise StateError("the manifest was edited", file=path / MANIFEST, remedy=_AGAIN)
-    return content
+    check_names(path, content["files"])
+    return {**content, "seal": manifest["seal"]}
 
 
 def _check_sizes(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -218,19 +239,16 @@ def _check_sizes(path: Path, manifest: Mapping[str, Any]) -> None:
             )
 
 
-def _check_contents(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Hash the files that somebody wrote to since their hash was last found right."""
-    try:
-        known = read_json(path / _STAMPS)
-    except (StateError, OSError):
-        known = {}
+def _check_contents(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Hash the files that somebody wrote to since their hash was last found right; return whether it was made here."""
+    known, made_here = read_record(path, manifest["seal"])
     stamps = {name: stamp_of(path / name) for name in manifest["files"]}
     for name in [name for name, stamp in stamps.items() if known.get(name) != stamp]:
         if hash_file(path / name) != manifest["files"][name]["sha256"]:
             raise StateError("the file was edited: it differs from its manifest", file=path / name, remedy=_AGAIN)
     if stamps != known:
-        with suppress(VixmlError, OSError):  # only a short cut, and the place may be read-only
-            write_json(path / _STAMPS, stamps)
+        write_record(path, manifest["seal"], stamps, made_here=made_here)
+    return made_here
 
 
 def _beside(target: Path) -> tuple[Path, Path]:

@@ -74,12 +74,13 @@ class VisionEncoder:
 
 
 @one_thread()
-def load_vision(params: VisionParams, seed: int) -> VisionEncoder:
+def load_vision(params: VisionParams, seed: int, *, offline: bool = False) -> VisionEncoder:
     """Load the vision encoder that `params.model` names.
 
     Args:
         params: Model name, pretrained tag and device.
         seed: Seed of the random weights of `tiny`; other models ignore it.
+        offline: Take it from a folder or the hub's local cache alone, whatever the network has.
 
     Raises:
         ConfigError: Unknown model or tag, no weights, an incomplete folder, or a hub that cannot be reached.
@@ -91,7 +92,7 @@ def load_vision(params: VisionParams, seed: int) -> VisionEncoder:
         model, preprocess = _load_tiny(params.tiny_image_size, seed)
         source: Mapping[str, Any] = {"model": TINY, "seed": seed}
     else:
-        model, preprocess, source = _load_open_clip(params)
+        model, preprocess, source = _load_open_clip(params, offline)
     for tower in ("text", "transformer", "token_embedding", "text_decoder"):
         if hasattr(model, tower):
             delattr(model, tower)  # only images are encoded; a text tower can take gigabytes
@@ -186,7 +187,7 @@ def _calibrate(tower: torch.nn.Module, preprocess: Any, image_size: int, generat
     tower.eval()
 
 
-def _load_open_clip(params: VisionParams) -> tuple[Any, Any, Mapping[str, Any]]:
+def _load_open_clip(params: VisionParams, offline: bool) -> tuple[Any, Any, Mapping[str, Any]]:
     """Load a pretrained model; return it with its preprocessing and what identifies its weights."""
     import open_clip
 
@@ -202,8 +203,10 @@ def _load_open_clip(params: VisionParams) -> tuple[Any, Any, Mapping[str, Any]]:
         source = {"model": name, "pretrained": pretrained}
     repository = name.removeprefix("hf-hub:") if pretrained is None else _repository(name, pretrained)
     try:
-        with _no_waiting_for_the_network(folder is None), _no_pickle():
-            if folder is None and repository:
+        with _no_waiting_for_the_network(folder is None, offline=offline), _no_pickle():
+            if offline and folder is None and not repository:
+                raise ValueError("its weights come from neither a folder nor the hub")
+            if not offline and folder is None and repository:
                 check_download(
                     repository,
                     params.max_download_gb,
@@ -218,7 +221,9 @@ def _load_open_clip(params: VisionParams) -> tuple[Any, Any, Mapping[str, Any]]:
             "the vision model could not be loaded",
             found=f"{params.model}: {err}",
             expected="an open_clip model with weights",
-            remedy="a model from a hub needs a network connection once; without one, download its folder elsewhere and "
+            remedy="a predictor never fetches anything: download the model if you trust it (`hf download NAME`)."
+            if offline
+            else "a model from a hub needs a network connection once; without one, download its folder elsewhere and "
             "set vision.model: local-dir:FOLDER, or use vision.model: tiny.",
         ) from err
     return model, preprocess, source
@@ -296,15 +301,20 @@ def _no_pickle() -> Iterator[None]:
 
 
 @contextmanager
-def _no_waiting_for_the_network(uses_hub: bool) -> Iterator[None]:
-    """Where the hub cannot be reached, look in the local cache only: its client would retry for most of a minute."""
-    if not uses_hub:
+def _no_waiting_for_the_network(uses_hub: bool, *, offline: bool) -> Iterator[None]:
+    """Where the hub cannot be reached, look in the local cache only: its client would retry for most of a minute.
+
+    With `offline` the hub is not asked at all, not even whether it is there.
+    """
+    if not uses_hub and not offline:
         yield
         return
     from huggingface_hub import constants, get_session
 
     before = constants.HF_HUB_OFFLINE
-    if not before:
+    if offline:
+        constants.HF_HUB_OFFLINE = True
+    elif not before:
         try:
             get_session().head(constants.ENDPOINT, timeout=_NETWORK_TIMEOUT)
         except Exception:  # any failure of any HTTP client means the same: no hub

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from vixml.core.directories import read_json, write_json
+from vixml.core.directories import write_json
 from vixml.core.errors import ConfigError, StateError
+from vixml.core.guards.untrusted import opening, read_document
 from vixml.core.seeding import global_stream
+from vixml.models.saved import weight_shapes
 from vixml.models.sequence import InputTemplate
 from vixml.models.text.backbone import backbone_from_config, make_backbone, merge_adapters
 from vixml.models.text.tokenizer import end_ids, load_saved_tokenizer, special_tokens_in_front, word_ids
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from vixml.models.dual import DualModel
 
 _SPEC, _BACKBONE, _WEIGHTS = "model.json", "backbone_config.json", "model.safetensors"
+
+_LABELS = 10_000_000  # that are taken without looking
 
 COMBINER_INPUT = "pooled"
 """What the prototype combiner reads of a label's text: its embedding as pooled; in models without this entry, at unit
@@ -128,9 +133,10 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
     Raises:
         StateError: Files are missing or do not belong together, or an earlier version trained another combiner.
     """
+    import torch
     from safetensors.torch import load_file
 
-    spec = read_json(folder / _SPEC)
+    spec = read_document(folder / _SPEC)
     label_side = spec.get("label_side", "prototype")
     if label_side == "prototype" and spec.get("combiner_input") != COMBINER_INPUT:
         raise StateError(
@@ -140,28 +146,86 @@ def open_model(folder: Path) -> tuple[DualModel, PreTrainedTokenizerFast]:
             expected=COMBINER_INPUT,
             remedy="train the variant again, or use the version that trained it.",
         )
-    backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
+    with opening(folder / _SPEC):
+        backbone, model = BackboneParams(**spec["backbone"]), ModelParams(**spec["model"])
+        shape = _Shape(spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], label_side)
+        shape.check()
     tokenizer = load_saved_tokenizer(folder / "tokenizer")
-    template = make_template(backbone, model, tokenizer)
-    shape = (spec["image_dim"], spec["num_labels"], spec["chunk_tokens"], label_side)
-    with global_stream(0, "weights that the saved ones replace"):
+    weights = folder / _WEIGHTS
+    shapes = weight_shapes(weights)
+    ours = global_stream(0, "weights that the saved ones replace")
+    with opening(folder / _SPEC, "the parts of the model do not belong together"), ours:
+        template = make_template(backbone, model, tokenizer)
         if backbone.lora is None:
+            # without memory first: a configuration of a few bytes can ask for terabytes
+            with torch.device("meta"):
+                empty = backbone_from_config(folder / _BACKBONE, backbone)
+                empty = _assemble(empty, backbone, model, template, *shape)
+            _check_shapes(empty, shapes, weights)
             network = backbone_from_config(folder / _BACKBONE, backbone)
         else:
-            network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length)
+            _check_sizes(shape, shapes, weights)
+            network = make_backbone(backbone, tokenizer, max_positions=backbone.max_length, offline=True)
         dual = _assemble(network, backbone, model, template, *shape)
-    load_trained_state(dual, load_file(str(folder / _WEIGHTS)), folder / _WEIGHTS)
+    with opening(weights):
+        state = load_file(str(weights))
+        if odd := [
+            name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()
+        ]:
+            raise ValueError(f"{odd[0]} holds numbers that are not finite")
+    load_trained_state(dual, state, weights)
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= dual.embedder.backbone.get_input_embeddings().weight.shape[0]:
+        raise StateError("the tokenizer has more words than the model", file=folder / "tokenizer", found=largest)
     if backbone.lora is not None:
         dual.embedder.backbone = merge_adapters(dual.embedder.backbone)
     return dual.eval().requires_grad_(False), tokenizer
 
 
+class _Shape(NamedTuple):
+    """What of the model no settings say."""
+
+    image_dim: int | None
+    num_labels: int
+    chunk_tokens: int
+    label_side: LabelSideKind
+
+    def check(self) -> None:
+        """Raise ValueError where a number is none."""
+        for name, value in self._asdict().items():
+            fits = value in get_args(LabelSideKind) if name == "label_side" else type(value) is int and value > 0
+            if not fits and not (name == "image_dim" and value is None):
+                raise ValueError(f"{name}: {value!r}")
+
+
+def _check_shapes(model: DualModel, shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    """Compare what a model wants with what a file has, before memory is taken for either."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in _trained_names(model).items()}
+    for name in sorted(wanted.keys() & shapes.keys()):
+        if wanted[name] != shapes[name]:
+            found, expected = f"{name} {list(shapes[name])}", f"{list(wanted[name])}"
+            raise StateError("the weights have other shapes than the model", file=file, found=found, expected=expected)
+    if odd := sorted(wanted.keys() ^ shapes.keys()):
+        found = f"{len(odd)} names differ: {odd[:4]}"
+        raise StateError("the weights do not belong to this model", file=file, found=found)
+
+
+def _check_sizes(shape: _Shape, shapes: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    """Look at the number of labels alone, where the base of the model is elsewhere."""
+    longest = max((size for sizes in shapes.values() for size in sizes), default=0)
+    if shape.label_side != "text" and shape.num_labels > max(longest, _LABELS):
+        raise StateError("the weights have other shapes than the model", file=file, found=f"{shape.num_labels} labels")
+
+
 def trained_state(model: DualModel) -> dict[str, Tensor]:
     """Return trainable weights and buffers on the CPU; frozen weights under LoRA are left out."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in _trained_names(model).items()}
+
+
+def _trained_names(model: DualModel) -> dict[str, Tensor]:
     trainable = {name for name, weight in model.named_parameters() if weight.requires_grad}
     buffers = {name for name, _ in model.named_buffers()}
-    state = model.state_dict()
-    return {name: state[name].detach().cpu().contiguous() for name in state if name in trainable or name in buffers}
+    return {name: tensor for name, tensor in model.state_dict().items() if name in trainable or name in buffers}
 
 
 def load_trained_state(model: DualModel, state: dict[str, Tensor], file: Path) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from vixml.core.directories import read_json, write_json
+from vixml.core.directories import write_json
 from vixml.core.errors import StateError
+from vixml.core.guards.untrusted import open_array, read_document
 
 _KINDS: dict[str, dict[str, Any]] = {
     "words": {"ngram_range": (1, 2)},
@@ -73,15 +74,14 @@ class LexicalFeatures:
         Raises:
             StateError: A file is missing or damaged.
         """
-        terms = read_json(folder / "terms.json")
+        terms = read_document(folder / "terms.json")
         weights = {}
-        for kind in terms:
+        for kind, words in terms.items():
+            if kind not in _KINDS or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise StateError("terms are malformed", file=folder / "terms.json", found=kind)
             file = folder / f"weights_{kind}.npy"
-            try:
-                weights[kind] = np.load(file, allow_pickle=False)
-            except (OSError, ValueError) as err:
-                raise StateError("weights of terms are missing or damaged", file=file, found=str(err)) from err
-            if kind not in _KINDS or len(weights[kind]) != len(terms[kind]):
+            weights[kind] = open_array(file, shape=(None,), mmap=False)
+            if len(weights[kind]) != len(words):
                 raise StateError("terms and their weights disagree", file=file, found=f"{len(weights[kind])} weights")
         return cls(terms, weights)
 

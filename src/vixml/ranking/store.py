@@ -18,8 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
 
-from vixml.core.directories import read_json, write_json
-from vixml.core.errors import StateError
+from vixml.core.directories import write_json
+from vixml.core.guards.untrusted import open_array, opening, read_arrays, read_document, read_sparse
 from vixml.params.base import Params
 from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, NeighbourParams
@@ -76,27 +76,28 @@ def open_evidence(
     Raises:
         StateError: A file is missing or damaged.
     """
-    settings = _Settings.model_validate(read_json(folder / "settings.json"))
-    try:
-        with np.load(folder / "labels.npz", allow_pickle=False) as arrays:
-            weights, prior = arrays["inverse_propensity"], arrays["prior"]
-        side = LabelSide(
-            {name: sp.csr_matrix(sp.load_npz(folder / f"labels_{name}.npz")) for name in settings.terms},
-            weights,
-            prior,
-            sp.csr_matrix(sp.load_npz(folder / "relevance.npz")),
-            np.load(folder / "classifiers.npy", mmap_mode="r", allow_pickle=False) if settings.classifiers else None,
-            prototypes,
-            texts,
-        )
-        keys = {name: _load(folder / f"keys_{name}", sparse) for name, sparse in settings.keys.items()}
-    except (OSError, ValueError, KeyError) as err:
-        raise StateError(
-            "a part of the ranking is missing or damaged",
-            file=folder,
-            found=str(err),
-            remedy="run the variant's `evaluation` pipeline again.",
-        ) from err
+    document = read_document(folder / "settings.json")
+    with opening(folder / "settings.json"):
+        settings = _Settings.model_validate(document)
+        if odd := [name for name in (*settings.terms, *settings.keys) if not name.isidentifier()]:
+            raise ValueError(f"spaces named {odd}")
+    relevance = read_sparse(folder / "relevance.npz")
+    num_queries, num_labels = relevance.shape
+    arrays = read_arrays(folder / "labels.npz")
+    with opening(folder / "labels.npz"):
+        weights, prior = arrays["inverse_propensity"], arrays["prior"]
+        if weights.shape != (num_labels,) or prior.shape != (num_labels,):
+            raise ValueError(f"{weights.shape} and {prior.shape} numbers of {num_labels} labels")
+    side = LabelSide(
+        {name: read_sparse(folder / f"labels_{name}.npz", shape=(num_labels, None)) for name in settings.terms},
+        weights,
+        prior,
+        relevance,
+        open_array(folder / "classifiers.npy", shape=(num_labels, None)) if settings.classifiers else None,
+        prototypes,
+        texts,
+    )
+    keys = {name: _load(folder / f"keys_{name}", sparse, num_queries) for name, sparse in settings.keys.items()}
     return EvidenceRanker(
         FeatureMaps.open(folder / "maps"),
         keys,
@@ -116,7 +117,7 @@ def _save(file: Path, block: Any) -> None:
         np.save(file.with_suffix(".npy"), block)
 
 
-def _load(file: Path, sparse: bool) -> Any:
+def _load(file: Path, sparse: bool, rows: int) -> Any:
     if sparse:
-        return sp.csr_matrix(sp.load_npz(file.with_suffix(".npz")))
-    return np.load(file.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+        return read_sparse(file.with_suffix(".npz"), shape=(rows, None))
+    return open_array(file.with_suffix(".npy"), shape=(rows, None))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vixml.core.errors import DataError, StateError
+from vixml.core.errors import DataError
+from vixml.core.guards.untrusted import check_finite, opening, read_arrays
 
 _SAMPLE = 50_000
 
@@ -73,11 +74,13 @@ class Whitening:
         Raises:
             StateError: The file is missing or damaged.
         """
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return cls(arrays["mean"], arrays["projection"])
-        except (OSError, ValueError, KeyError) as err:
-            raise StateError("a whitening is missing or damaged", file=file, found=str(err)) from err
+        arrays = read_arrays(file)
+        with opening(file, "a whitening is missing or damaged"):
+            mean, projection = arrays["mean"], arrays["projection"]
+            if projection.ndim != 2 or mean.shape != projection.shape[:1]:
+                raise ValueError(f"a mean {mean.shape} and a projection {projection.shape}")
+        check_finite(file, projection)
+        return cls(mean, projection)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, StateError
+from vixml.core.guards.untrusted import open_array
 from vixml.params.retrieval import AugmentationParams, RetrievalParams
 from vixml.retrieval.index import ExactIndex, LabelIndex, SearchResult, open_index
 
@@ -189,7 +190,7 @@ def open_ranker(
         file = vectors_folder / FILES[name]
         if not file.is_file():
             return None
-        return ExactIndex(np.load(file, mmap_mode="r", allow_pickle=False), blocks, device)
+        return ExactIndex(open_array(file, shape=(None, None)), blocks, device)
 
     relevance = None
     if relevance_train is not None:

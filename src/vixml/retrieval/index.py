@@ -6,6 +6,7 @@ An index is saved as a small folder (`index.json` beside `vectors.npy` or `index
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from vixml.core.directories import read_json, write_json
+from vixml.core.directories import write_json
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.core.guards.untrusted import open_array, opening, read_document
 from vixml.data.ragged import ragged_indices
 from vixml.params.retrieval import RetrievalParams
 from vixml.retrieval.exact import ExactSearch
@@ -24,6 +26,7 @@ from vixml.retrieval.exact import ExactSearch
 SearchResult = tuple[NDArray[np.float32], NDArray[np.int64]]
 _log = logging.getLogger(__name__)
 _FEWEST_FOR_CODES = 2  # labels; a code book of one bit is learnt from as many vectors
+_READING = threading.Lock()  # faiss has one limit for the process
 _FEW = 8  # excluded pairs of a row that are looked for one by one, in blocks of so many numbers
 _NUMBERS_PER_BLOCK = 1 << 21
 
@@ -138,6 +141,8 @@ class FaissIndex:
             extra = int(np.diff(removed.indptr).max(initial=0)) if removed is not None else 0
             depth = min(k + extra, self.size)
             found, ids = self.index.search(block, depth, **self._effort(depth))
+            if ids.size and int(ids.max()) >= self.size:
+                raise StateError("the index names labels that are not there", found=int(ids.max()))
             width = min(k, depth)
             part = slice(begin, begin + len(block))
             scores[part, :width], labels[part, :width] = remove_pairs(found, ids, removed, width)
@@ -183,17 +188,31 @@ def open_index(folder: Path, *, device: str | None = None) -> LabelIndex:
     """Open an index that `save` wrote; exact vectors stay a memory map.
 
     Raises:
-        StateError: The folder is incomplete.
+        StateError: The folder is incomplete, or a file is malformed.
     """
-    settings = read_json(folder / "index.json")
-    settings.pop("augmentation", None)  # the ranking that an earlier version built it for
-    params = RetrievalParams.model_validate(settings)
+    document = read_document(folder / "index.json")
+    document.pop("augmentation", None)  # the ranking that an earlier version built it for
+    with opening(folder / "index.json"):
+        params = RetrievalParams.model_validate(document)
     file = folder / ("vectors.npy" if params.kind == "exact" else "index.faiss")
     if not file.is_file():
         raise StateError("the index file is missing", file=file, remedy="run the pipeline that builds the index again.")
     if params.kind == "exact":
-        return ExactIndex(vectors=np.load(file, mmap_mode="r", allow_pickle=False), params=params, device=device)
-    return _faiss_index(_import_faiss().read_index(str(file)), params, device)
+        return ExactIndex(vectors=open_array(file, shape=(None, None)), params=params, device=device)
+    with opening(file):
+        return _faiss_index(_read_faiss(file), params, device)
+
+
+def _read_faiss(file: Path) -> Any:
+    """Read an index; a length in it that goes beyond the file is refused before memory for it is taken."""
+    faiss = _import_faiss()
+    with _READING:
+        before = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(max(1 << 20, 2 * file.stat().st_size))
+        try:
+            return faiss.read_index(str(file))
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before)
 
 
 def _empty_faiss_index(size: int, dim: int, params: RetrievalParams) -> Any:

@@ -18,31 +18,45 @@ published file is never changed in place, only replaced as a whole, and a link k
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.directories import (
-    Built,
+    MANIFEST,
     SealedDirectory,
-    WorkDirectory,
     is_sealed,
-    link,
     open_sealed,
-    read_json,
-    write_json,
 )
-from vixml.core.errors import DataError, StateError
-from vixml.metrics.propensity import label_frequencies
-from vixml.params.base import Params
-from vixml.params.data.vision import VisionParams
-from vixml.params.retrieval import RetrievalParams
-from vixml.params.variant import VariantParams
+from vixml.core.errors import StateError, VixmlError
+from vixml.core.files import stamp_of
+from vixml.core.guards.untrusted import (
+    REMEDY,
+    HeldTable,
+    open_array,
+    opening,
+    read_document,
+    read_sparse,
+)
+from vixml.serving.bundle_parts import (
+    EVIDENCE,
+    KIND,
+    SETTINGS,
+    TRAIN_FILES,
+    BundleSettings,
+    build_bundle,
+    bundle_settings,
+    finish_bundle,
+    link_tree,
+)
+from vixml.serving.contents import ITEM_COLUMNS, LABEL_COLUMNS, check_complete, read_items
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,35 +65,27 @@ if TYPE_CHECKING:
     from vixml.retrieval.augmentation import Ranker
     from vixml.serving.encoder import ItemEncoder
 
-KIND = "predictor"
-EVIDENCE = "evidence"
-TRAIN_FILES = ("train_items.parquet", "train_queries.npy", "train_relevance.npz")
+__all__ = [
+    "EVIDENCE",
+    "KIND",
+    "TRAIN_FILES",
+    "BundleSettings",
+    "PredictorBundle",
+    "build_bundle",
+    "bundle_settings",
+    "finish_bundle",
+    "link_tree",
+]
 
+T = TypeVar("T")
 
-class BundleSettings(Params):
-    """What a bundle's files do not say themselves."""
-
-    dataset: str
-    """Name of the data set."""
-    variant: str
-    """Name of the variant."""
-    retrieval: RetrievalParams
-    """Index and ranking, with the blend's weights as tuned."""
-    max_images: int = 3
-    """Images of an item that are used."""
-    vision: VisionParams | None = None
-    """Vision encoder of the image bank; None for a text-only model."""
-    vision_seed: int = 0
-    """Seed of a `tiny` vision encoder."""
-    image_root: str | None = None
-    """Folder that image paths of labels and training items are relative to, where it was known."""
-    added_roots: tuple[str, ...] = ()
-    """Folders of the images of labels added or changed after training, whose paths are absolute."""
+_ATTEMPTS = 3
+_LABELS = "labels.parquet"
 
 
 @dataclass(frozen=True)
 class PredictorBundle:
-    """Read-only view of a bundle; arrays are memory maps, tables are read at first use.
+    """Read-only view of a bundle. What it gives out was read or held open when it was opened, and fits together.
 
     Args:
         sealed: The published directory.
@@ -94,32 +100,111 @@ class PredictorBundle:
         """Open a bundle, or the `predictor` in a variant's model folder.
 
         Raises:
-            StateError: No complete bundle is there, or a file of it is missing or torn.
+            StateError: No complete bundle is there; or a file of it is missing, torn, malformed, or does not fit the
+                others.
+        """
+        return cls.open_whole(folder, lambda bundle: bundle)
+
+    @classmethod
+    def open_whole(cls, folder: str | Path, read: Callable[[PredictorBundle], T]) -> T:
+        """Return what `read` reads of a bundle, all of it of the same one: where it is replaced meanwhile, once more.
+
+        Raises:
+            StateError: See `open`; or it is replaced again and again.
         """
         folder = Path(folder)
-        if not is_sealed(folder) and is_sealed(folder / KIND):
-            folder = folder / KIND
+        for _ in range(_ATTEMPTS):
+            place = folder / KIND if not is_sealed(folder) and is_sealed(folder / KIND) else folder
+            before = _stamp(place)
+            try:
+                bundle = cls._open(place)
+                found = read(bundle)
+            except (VixmlError, OSError):
+                if before is None or _stamp(place) == before:
+                    raise
+                continue
+            if not bundle.replaced:
+                return found
+        raise StateError(
+            "the predictor was replaced again and again while it was opened", file=folder, remedy="try again."
+        )
+
+    @classmethod
+    def _open(cls, folder: Path) -> PredictorBundle:
         sealed = open_sealed(folder, kind=KIND)
-        return cls(sealed, BundleSettings.model_validate(read_json(folder / "settings.json")))
+        check_complete(sealed)
+        document = read_document(folder / SETTINGS)
+        with opening(folder / SETTINGS):
+            settings = BundleSettings.model_validate(document)
+        bundle = cls(sealed, settings)
+        bundle._hold()
+        return bundle
+
+    def _hold(self) -> None:
+        """Read the labels, open all other files, and compare their sizes."""
+        labels, width = self.label_prototypes.shape
+        if self.label_texts.shape != (labels, width) or len(self.labels) != labels:
+            raise StateError(
+                "the files of the predictor are not of the same labels",
+                file=self.folder,
+                found=f"{len(self.labels)} labels, texts {self.label_texts.shape}, prototypes {(labels, width)}",
+                remedy=REMEDY,
+            )
+        if self.has_train_queries:
+            queries = self.train_queries
+            if queries.shape[1] != width:
+                found = f"{queries.shape[1]} numbers, labels have {width}"
+                raise StateError("the training queries are of another width", file=self.folder, found=found)
+            _ = self._train_table
+            _ = self.train_relevance
+
+    @property
+    def replaced(self) -> bool:
+        """Whether its folder holds another predictor by now."""
+        return self.sealed.replaced
 
     @property
     def folder(self) -> Path:
         """Its folder."""
         return self.sealed.path
 
+    @property
+    def picture_roots(self) -> tuple[Path | None, ...]:
+        """Resolved folders that its pictures are shown from: of relative paths, if known, then of labels added later.
+
+        What a predictor from elsewhere says counts for nothing, nor does a folder that holds the predictor itself.
+        """
+        wanted = (self.settings.image_root, *self.settings.added_roots)
+        place = self.folder.resolve()
+
+        def allowed(root: str | None) -> Path | None:
+            if root is None or not self.sealed.made_here:
+                return None
+            with suppress(OSError, RuntimeError, ValueError):
+                path = Path(root).resolve()
+                return None if place.is_relative_to(path) or Path.home().is_relative_to(path) else path
+            return None
+
+        first, *added = map(allowed, wanted)
+        return (first, *filter(None, added))
+
     @cached_property
     def labels(self) -> pd.DataFrame:
         """The labels: uid, text, images (lists of paths relative to `settings.image_root`), trained_row, frequency."""
-        labels = self._table("labels.parquet")
+        file = self.folder / _LABELS
+        labels = self._table(_LABELS)
         # bundles of earlier versions have no frequencies, and no prior that asks for them
-        return labels if "frequency" in labels else labels.assign(frequency=0)
+        labels = labels if "frequency" in labels else labels.assign(frequency=0)
+        if (labels[["trained_row", "frequency"]] < (-1, 0)).to_numpy().any():
+            raise StateError("a row or frequency is negative", file=file, remedy=REMEDY)
+        return labels
 
-    @property
+    @cached_property
     def label_prototypes(self) -> NDArray[np.float32]:
         """What queries are compared with float32 [L, d]."""
         return self._array("label_prototypes.npy")
 
-    @property
+    @cached_property
     def label_texts(self) -> NDArray[np.float32]:
         """Embeddings of the labels' text and images float32 [L, d]."""
         return self._array("label_texts.npy")
@@ -131,11 +216,15 @@ class PredictorBundle:
 
     @cached_property
     def train_items(self) -> pd.DataFrame:
-        """The training queries: uid, text, images."""
+        """The training queries: uid, text, images; read at first use from the file that was opened."""
         self._need_train_queries()
-        return self._table("train_items.parquet")
+        return self._table(TRAIN_FILES[0])
 
-    @property
+    @cached_property
+    def _train_table(self) -> HeldTable:
+        return HeldTable(self.folder / TRAIN_FILES[0], ITEM_COLUMNS, rows=len(self.train_queries))
+
+    @cached_property
     def train_queries(self) -> NDArray[np.float16]:
         """Embeddings of the training queries float16 [N, d]."""
         self._need_train_queries()
@@ -145,7 +234,8 @@ class PredictorBundle:
     def train_relevance(self) -> sp.csr_matrix:
         """Labels of the training queries, CSR [N, L]."""
         self._need_train_queries()
-        return sp.csr_matrix(sp.load_npz(self.folder / "train_relevance.npz"))
+        shape = (len(self.train_queries), len(self.label_prototypes))
+        return read_sparse(self.folder / TRAIN_FILES[2], shape=shape)
 
     def ranker(self, *, device: str | None = None, plain: bool = False) -> Ranker | EvidenceRanker:
         """Return what ranks the labels of a query embedding, as the model was evaluated.
@@ -166,14 +256,29 @@ class PredictorBundle:
             prior=None if plain else self._prior(),
             device=device,
         )
+        for name, index in (("", ranker.labels), ("texts", ranker.texts)):
+            if index is not None and (index.size, index.dim) != self.label_prototypes.shape:
+                raise StateError(
+                    "the index is not of these labels",
+                    file=self.folder / "index" / name,
+                    found=f"{index.size} vectors of {index.dim} numbers",
+                    expected=f"{self.label_prototypes.shape}",
+                    remedy=REMEDY,
+                )
         if ranker.mode != "evidence":
             return ranker
         from vixml.ranking.store import open_evidence
 
-        return open_evidence(self.folder / EVIDENCE, prototypes=ranker.labels, texts=ranker.texts)
+        evidence = open_evidence(self.folder / EVIDENCE, prototypes=ranker.labels, texts=ranker.texts)
+        if evidence.side.relevance.shape[1] != len(self.labels):
+            found = f"{evidence.side.relevance.shape[1]} labels of {len(self.labels)}"
+            raise StateError("the evidence is not of these labels", file=self.folder / EVIDENCE, found=found)
+        return evidence
 
     def encoder(self, *, device: str = "auto", precision: str = "fp32") -> ItemEncoder:
         """Load the network and return what embeds new items.
+
+        Nothing is fetched, whatever the settings name: a vision encoder that is not on this machine is an error.
 
         Args:
             device: Where the network runs.
@@ -185,9 +290,9 @@ class PredictorBundle:
         from vixml.serving.encoder import ItemEncoder
 
         model, tokenizer = open_model(self.folder / "model")
-        backbone = BackboneParams(**read_json(self.folder / "model" / "model.json")["backbone"])
+        backbone = BackboneParams(**read_document(self.folder / "model" / "model.json")["backbone"])
         settings = self.settings
-        return ItemEncoder(
+        encoder = ItemEncoder(
             model.to(resolve_device(device)),
             tokenizer,
             backbone,
@@ -197,6 +302,18 @@ class PredictorBundle:
             precision=precision,
             short_dim=settings.retrieval.dim,
         )
+        with opening(
+            self.folder / "model", "the model cannot embed a text"
+        ):  # an embedding of ids beyond its table ...
+            width = encoder.embed(["a " * backbone.max_length]).shape[1]
+        if width != self.label_prototypes.shape[1]:
+            raise StateError(
+                "the model is of another width than its labels",
+                file=self.folder / "model",
+                found=f"{width}, labels {self.label_prototypes.shape[1]}",
+                remedy=REMEDY,
+            )
+        return encoder
 
     def _prior(self) -> NDArray[np.float32] | None:
         from vixml.retrieval.augmentation import label_prior
@@ -215,133 +332,18 @@ class PredictorBundle:
             )
 
     def _array(self, name: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        return array
+        return open_array(self.folder / name, shape=(None, None), finite=None if self.sealed.made_here else True)
 
     def _table(self, name: str) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.read_parquet(self.folder / name)
-
-
-def bundle_settings(
-    params: VariantParams,
-    *,
-    dataset: str,
-    model: SealedDirectory,
-    image_bank: SealedDirectory | None,
-) -> BundleSettings:
-    """Return the settings of a variant's bundle.
-
-    Args:
-        params: Settings of the variant.
-        dataset: Name of the data set.
-        model: Published model; its folder lies in the variant's.
-        image_bank: The image bank; None for a text-only variant.
-
-    Raises:
-        StateError: The image bank does not tell how it was made.
-    """
-    same = {"dataset": dataset, "variant": model.path.parent.name, "retrieval": params.retrieval}
-    if image_bank is None or not params.model.uses_images:
-        return BundleSettings(**same)
-    facts = image_bank.meta
-    if "vision" not in facts:
-        raise StateError(
-            "the image bank does not tell how it was made",
-            file=image_bank.path,
-            remedy="run `kedro run --pipeline=image_embedding` again.",
-        )
-    return BundleSettings(
-        **same,
-        max_images=params.model.max_images,
-        vision=_lasting(VisionParams.model_validate(facts["vision"])),
-        vision_seed=facts["seed"],
-        image_root=facts["root"],
-    )
+        file = self.folder / name
+        if name != _LABELS:
+            return read_items(self._train_table, file)
+        table = HeldTable(file, {**ITEM_COLUMNS, **LABEL_COLUMNS}, rows=len(self.label_prototypes))
+        return read_items(table, file, ("trained_row",))
 
 
-def _lasting(vision: VisionParams) -> VisionParams:
-    """Return the settings with the absolute path of a local vision model: a bundle is opened from anywhere."""
-    prefix, _, folder = vision.model.rpartition("local-dir:")
-    if not prefix and Path(folder).expanduser().is_dir():
-        return vision.model_copy(update={"model": f"local-dir:{Path(folder).expanduser().resolve()}"})
-    return vision
-
-
-def build_bundle(
-    settings: BundleSettings,
-    *,
-    model: SealedDirectory,
-    embeddings: SealedDirectory,
-    index: SealedDirectory,
-    items_label: pd.DataFrame,
-    items_train: pd.DataFrame,
-    relevance_train: sp.csr_matrix,
-    work: WorkDirectory,
-    evidence: SealedDirectory | None = None,
-) -> Built:
-    """Gather a variant's published parts in one directory.
-
-    Args:
-        settings: What the parts do not say.
-        model: Published model.
-        embeddings: Published embeddings (`label_texts.npy`, `label_prototypes.npy`, maybe `train_queries.npy`).
-        index: Published label index.
-        items_label: The labels, in the order of their embeddings.
-        items_train: The training queries, likewise.
-        relevance_train: Their labels [N, L].
-        work: Work directory.
-        evidence: Published evidence, for the ranking of that name.
-
-    Raises:
-        DataError: The parts do not fit together.
-    """
-    num_labels = int(model.meta.get("labels", len(items_label)))
-    if not len(items_label) == relevance_train.shape[1] == num_labels or len(items_train) != relevance_train.shape[0]:
-        raise DataError(
-            "items, relevance and model do not belong together",
-            found=f"{len(items_label)} labels and {len(items_train)} training items, relevance {relevance_train.shape}",
-            remedy="run the variant's pipeline from its first stage again.",
-        )
-    folder = work.fresh(KIND)
-    link_tree(model.path, folder / "model", model)
-    link_tree(index.path, folder / "index", index)
-    if evidence is not None and evidence.meta["mode"] == "evidence":
-        link_tree(evidence.path, folder / EVIDENCE, evidence)
-    names = ["label_texts.npy", "label_prototypes.npy"]
-    if "train_queries.npy" in embeddings.files:
-        names.append("train_queries.npy")
-        items_train[["uid", "text", "images"]].to_parquet(folder / "train_items.parquet", index=False)
-        sp.save_npz(folder / "train_relevance.npz", relevance_train, compressed=False)
-    for name in names:
-        link(embeddings.path / name, folder / name)
-    labels = items_label[["uid", "text", "images"]].assign(
-        trained_row=np.arange(len(items_label)), frequency=label_frequencies(relevance_train)
-    )
-    labels.to_parquet(folder / "labels.parquet", index=False)
-    return finish_bundle(folder, settings, num_labels=len(items_label), model=model.fingerprint)
-
-
-def finish_bundle(folder: Path, settings: BundleSettings, *, num_labels: int, model: str, **facts: Any) -> Built:
-    """Write the settings of a bundle and return it for publication.
-
-    Args:
-        folder: Its finished files.
-        settings: Its settings.
-        num_labels: Number of labels.
-        model: Fingerprint of the model.
-        facts: Further facts for the manifest.
-    """
-    write_json(folder / "settings.json", settings.model_dump(mode="json"))
-    same = {name: getattr(settings, name) for name in ("dataset", "variant")}
-    return Built(folder, KIND, {**same, "labels": num_labels, "model": model, **facts})
-
-
-def link_tree(source: Path, target: Path, sealed: SealedDirectory) -> None:
-    """Link the files of a published directory that lie in its folder `source` (all, or those of a sub-folder)."""
-    for file in (sealed.path / name for name in sealed.files):
-        if file.is_relative_to(source):
-            copy = target / file.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            link(file, copy)
+def _stamp(folder: Path) -> list[int] | None:
+    """Return what changes when a folder is replaced; None where there is none."""
+    with suppress(OSError):
+        return stamp_of(folder / MANIFEST)
+    return None

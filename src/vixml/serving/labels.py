@@ -20,7 +20,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.core.directories import Built, WorkDirectory, link
-from vixml.core.errors import ConfigError, DataError
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.data.items import clean_text
 from vixml.images.decode import read_bytes
 from vixml.images.names import find_image
 from vixml.ingestion.ledger import Ledger
@@ -133,6 +134,9 @@ def update_labels(
         prototypes[changed] = shorten(found, encoder.short_dim)
     folder = work.fresh("updated")
     _write(bundle, folder, labels, kept, texts, prototypes)
+    if bundle.replaced:
+        remedy = "run it again, on the new one."
+        raise StateError("the predictor was replaced meanwhile", file=bundle.folder, remedy=remedy)
     report = {
         "added": len(changes.added),
         "updated": len(changes.updated),
@@ -148,11 +152,20 @@ def update_labels(
 
 
 def _settings(bundle: PredictorBundle, changes: LabelChanges) -> BundleSettings:
-    """Return the settings of the new bundle, which knows the folder of the new images."""
+    """Return the settings of the new bundle, which knows the folder of the new images.
+
+    It is made here: folders that a bundle from elsewhere names are left out, for they would count as ours.
+    """
+    first, *known = map(_text, bundle.picture_roots)
+    settings = bundle.settings.model_copy(update={"image_root": first, "added_roots": tuple(filter(None, known))})
     if not any(names for _, names in (*changes.added.values(), *changes.updated.values())):
-        return bundle.settings
-    roots = dict.fromkeys((*bundle.settings.added_roots, str(changes.image_root)))
-    return bundle.settings.model_copy(update={"added_roots": tuple(roots)})
+        return settings
+    roots = dict.fromkeys((*settings.added_roots, str(changes.image_root)))
+    return settings.model_copy(update={"added_roots": tuple(roots)})
+
+
+def _text(root: Path | None) -> str | None:
+    return None if root is None else str(root)
 
 
 def label_prototypes_for(
@@ -295,7 +308,7 @@ def _read_labels(file: str | None, root: Path, ledger: Ledger) -> dict[str, tupl
     blocks = list(query_blocks(Path(file), _BLOCK, entry=ledger.entry(Path(file))))
     _unique(Path(file), [uid for block in blocks for uid in block.ids])
     return {
-        uid: (text, [find_image(root, name) or name for name in images])
+        uid: (clean_text(text), [find_image(root, name) or name for name in images])
         for block in blocks
         for uid, text, images in zip(block.ids, block.texts, block.images, strict=True)
     }

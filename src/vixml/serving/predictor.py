@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from vixml.core.errors import ConfigError, DataError
 from vixml.data.ids import IdIndex
+from vixml.data.items import clean_text
 from vixml.ranking.features import Described, ImageRows
 from vixml.retrieval.exact import top_k
 from vixml.serving.bundle import PredictorBundle
@@ -32,6 +34,7 @@ Images: TypeAlias = Sequence[ImageLike | Sequence[ImageLike] | None]
 """For each query one image, several, or None."""
 
 _NEIGHBOUR_LABELS = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Predictor:
 
     def __init__(self, bundle: PredictorBundle, encoder: ItemEncoder, ranker: Ranker | EvidenceRanker) -> None:
         self.bundle, self._encoder, self._ranker = bundle, encoder, ranker
+        self._told = False
 
     @classmethod
     def open(
@@ -106,15 +110,19 @@ class Predictor:
             exact: Compare with every label instead of the approximate index that the model was evaluated with.
 
         Raises:
-            StateError: No complete predictor is there.
+            StateError: No complete predictor is there, or a file of it is malformed.
         """
         from vixml.models.device import resolve_device
 
-        bundle, place = PredictorBundle.open(folder), str(resolve_device(device))
-        ranker = bundle.ranker(device=place)
-        if exact:
-            ranker = exactly(ranker, bundle, device=place)
-        return cls(bundle, bundle.encoder(device=device, precision=precision), ranker)
+        place = str(resolve_device(device))
+
+        def read(bundle: PredictorBundle) -> Predictor:
+            ranker = bundle.ranker(device=place)
+            if exact:
+                ranker = exactly(ranker, bundle, device=place)
+            return cls(bundle, bundle.encoder(device=device, precision=precision), ranker)
+
+        return PredictorBundle.open_whole(folder, read)
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -130,6 +138,20 @@ class Predictor:
     def uses_images(self) -> bool:
         """Whether the model looks at images; a text-only one passes them over."""
         return self._encoder.uses_images
+
+    @property
+    def images_used(self) -> int:
+        """Images of a query that the model looks at; later ones are passed over."""
+        return self._encoder.max_images if self.uses_images else 0
+
+    @property
+    def replaced(self) -> bool:
+        """Whether its folder holds another predictor by now; this one goes on answering as it was opened."""
+        return self.bundle.replaced
+
+    def limit_decoding(self, seconds: float) -> None:
+        """Spend no more than `seconds` on an image of a query, as a server should."""
+        self._encoder.decode_seconds = seconds
 
     @property
     def explains(self) -> bool:
@@ -189,6 +211,12 @@ class Predictor:
         Returns:
             Vectors float32 [n, d], and the scores and rows of `rank`.
         """
+        if odd := [text for text in texts if not isinstance(text, str)]:
+            raise DataError("a text is none", found=f"{type(odd[0]).__name__}: {odd[0]}"[:100], expected="a str")
+        texts = [clean_text(text) for text in texts]
+        if not self._told and self.replaced:
+            self._told = True
+            _log.warning("%s was replaced: answers are of the predictor as it was opened.", self.bundle.folder)
         found = [] if failures is None else failures
         before = len(found)
         seen: list[ImageRows] = []

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vixml.core.errors import ConfigError
+from vixml.core.guards.untrusted import opening
 from vixml.core.hub import check_download
+from vixml.models.saved import drop_foreign_attention, read_config
 from vixml.models.text.compatibility import check_fit, is_causal
 from vixml.models.text.tokenizer import from_hub_or_folder
 from vixml.params.model import BackboneParams, LoraParams
@@ -16,30 +18,37 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 
-def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *, max_positions: int) -> PreTrainedModel:
+def make_backbone(
+    params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *, max_positions: int, offline: bool = False
+) -> PreTrainedModel:
     """Return the network that turns input embeddings [b, t, d] into hidden states [b, t, d].
 
     Args:
         params: Which backbone.
         tokenizer: Its tokenizer, for the vocabulary size.
         max_positions: Longest sequence it must take, prompt and images included.
+        offline: Take it from a folder or the hub's local cache alone.
 
     Raises:
         ConfigError: It cannot be loaded, or does not fit; the error says why.
     """
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
     if params.name == "tiny":
         model = AutoModel.from_config(_tiny_config(params, len(tokenizer), max_positions))
     else:
-        if not Path(params.name).expanduser().exists():
+        if not offline and not Path(params.name).expanduser().exists():
             check_download(
                 params.name,
                 params.max_download_gb,
                 weights="model",
                 setting=f"{params.family}.backbone.max_download_gb",
             )
-        loaded = from_hub_or_folder(AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True)
+        where: dict[str, Any] = {"local_files_only": True} if offline else {}
+        config = drop_foreign_attention(from_hub_or_folder(AutoConfig.from_pretrained, params.name, **where))
+        loaded = from_hub_or_folder(
+            AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True, config=config, **where
+        )
         model = text_tower(loaded)
     check_fit(model, params, vocabulary=len(tokenizer), max_positions=max_positions)
     _prepare(model, params)
@@ -51,14 +60,13 @@ def make_backbone(params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *,
 
 def backbone_from_config(config_file: Path, params: BackboneParams) -> PreTrainedModel:
     """Return a backbone with random weights of the architecture described in a saved configuration."""
-    import json
-
     from transformers import AutoConfig, AutoModel
 
-    facts = json.loads(config_file.read_text(encoding="utf-8"))
-    config = AutoConfig.for_model(facts.pop("model_type"), **facts)
-    model = AutoModel.from_config(config)
-    _prepare(model, params)
+    facts = read_config(config_file)
+    with opening(config_file):
+        config = AutoConfig.for_model(facts.pop("model_type"), **facts)
+        model = AutoModel.from_config(config, trust_remote_code=False)
+        _prepare(model, params)
     return model
 
 

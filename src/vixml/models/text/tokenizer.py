@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import ConfigError, StateError
+from vixml.core.guards.untrusted import opening
 from vixml.core.seeding import one_thread
+from vixml.models.saved import check_tokenizer
 from vixml.params.model import BackboneParams
 
 if TYPE_CHECKING:
@@ -54,13 +56,16 @@ def load_saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """Load a tokenizer that this project saved (`tokenizer.json` and its settings).
 
     Raises:
-        StateError: The folder holds none.
+        StateError: The folder holds none, or it is malformed.
     """
     from transformers import PreTrainedTokenizerFast
 
     if not (folder / "tokenizer.json").is_file():
         raise StateError("the tokenizer is missing", file=folder, remedy="run the variant's tokenise stage again.")
-    return PreTrainedTokenizerFast.from_pretrained(str(folder))
+    file = folder / "tokenizer.json"
+    check_tokenizer(file)
+    with opening(file):
+        return PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
 
 def word_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> tuple[int, ...]:
