@@ -231,13 +231,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network ask.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pictures to show for a model made elsewhere; may be repeated.")
+    ] = None,
 ) -> None:
     """Show trained models on a small web page: type a text, drop an image, see the labels."""
     from vixml.serving.app import serve as serve_models
 
     with clear_errors():
         typer.echo(f"ViXML at http://{host}:{port} (stop with Ctrl+C)")
-        serve_models(model, host=host, port=port, device=device)
+        serve_models(model, host=host, port=port, device=device, image_roots=images or [])
 
 
 @app.command()

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from vixml import Predictor
 from vixml.core.directories import WorkDirectory, publish
-from vixml.core.errors import ConfigError
+from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.images import decode as decode_module
 from vixml.params.retrieval import LabelUpdateParams
 from vixml.serving import app as web
 from vixml.serving.bundle import PredictorBundle
@@ -102,6 +103,73 @@ def test_bad_questions(client, image):
         assert ask(client, **{"text": "a", **wrong}).status_code == 422, wrong
     assert client.get("/nothing").status_code == 404
     assert client.get("/api/picture/encoder_vision/raw/1").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b'{"text": "red \\ud800"}', b'{"text": "\\udfff\\ud800"}', b'{"text": "a", "\\ud800": 1}'),
+        *(b'{"text": "a", "k": NaN}', b'{"text": "a", "k": Infinity}', b'{"text": "a", "k": -Infinity}'),
+        *(b'{"text": "a", "k": 1e999}', b'{"text": "a", "k": ' + b"9" * 5000 + b"}", b'{"text": NaN}', b"NaN", b"[]"),
+        *(b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe", b"", b"null", b'"\\ud800"', b'{"images": ["\\ud800"]}'),
+        *(
+            b'{"images": "abc"}',
+            b'{"text": {"a": 1}}',
+            b'{"model": "\\ud800", "text": "a"}',
+            b'{"text": "a", "k": "many"}',
+        ),
+    ],
+    ids=lambda body: body[:24].decode("latin-1"),
+)
+def test_whatever_is_asked_is_answered_with_a_sentence(client, body):
+    response = client.post("/api/predict", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    sentence = response.json()["detail"]
+    assert isinstance(sentence, str)
+    assert sentence.endswith(".")
+    assert len(sentence) < 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (MemoryError(), 503, "out of memory"),
+        (StateError("the index names labels that are not there"), 503, "not there"),
+        (DataError("the query is odd"), 422, "odd"),
+    ],
+)
+def test_errors_of_the_machine_are_sentences_too(client, monkeypatch, error, status, words):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(web, "answer", fail)
+    response = ask(client, text="a")
+    assert response.status_code == status
+    assert words in response.json()["detail"]
+
+
+def test_an_image_is_decoded_once(client, image, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        decode_module, "_decode", lambda *args, real=decode_module._decode: calls.append(1) or real(*args)
+    )
+    for model, images, times in (
+        ("encoder_vision", [image], 1),
+        ("encoder_vision", [image] * 3, 3),
+        ("encoder_text", [image], 1),
+    ):
+        calls.clear()
+        assert ask(client, model=model, text="a", images=images).status_code == 200
+        assert len(calls) == times
+
+
+def test_an_image_of_thousands_of_scans_is_refused(client):
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 50).convert("RGB").save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    content = content[:last] + content[last:-2] * 6000 + content[-2:]
+    assert "too many scans" in ask(client, text="a", images=[base64.b64encode(content).decode()]).json()["detail"]
 
 
 def test_uploads_are_limited(client, monkeypatch):

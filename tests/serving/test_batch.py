@@ -9,6 +9,7 @@ from tests.processes import run_command
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.data.items import MOST_CHARACTERS
 from vixml.params.prediction import PredictionParams
 from vixml.serving.batch import open_predictor, predict_file
 
@@ -68,6 +69,21 @@ def test_every_output_says_the_same(predictor, queries, tmp_path, form):
     expected = table(run(predictor, queries, tmp_path / "a", k=3)[0])
     found = table(run(predictor, queries, tmp_path / "b", k=3, format=form, block_size=4)[0], form)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-5)
+
+
+def test_texts_are_cut_and_repaired_as_ingestion_does(predictor, tmp_path, caplog):
+    file = tmp_path / "q.jsonl"
+    rows = ['{"id": "a", "text": "red ' + "x" * 10_000_000 + '"}', '{"id": "b\\ud800", "text": "red \\udfff vase"}']
+    file.write_text("\n".join(rows), encoding="utf-8")
+    built, report = run(predictor, file, tmp_path, k=1)
+    assert report["repairs"]["long_texts_cut"] == 1
+    assert "were repaired" in caplog.text
+    found = table(built)
+    assert found["query_id"].tolist() == ["a", "b?"]
+    expected = predictor.predict(["red " + "x" * (MOST_CHARACTERS - 4), "red ? vase"], k=1)
+    np.testing.assert_allclose(found["score"], [one.scores[0] for one in expected], atol=1e-6)
+    with pytest.raises(DataError, match="a text is none"):
+        predictor.predict(["a", None])
 
 
 def test_no_cell_of_a_csv_file_is_a_formula(predictor, tmp_path):

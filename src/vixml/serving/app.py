@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vixml.core.errors import ConfigError, DataError
-from vixml.images.decode import PictureError, decode, read_bytes
+from vixml.core.errors import ConfigError, DataError, VixmlError
+from vixml.images.decode import PictureError, decoded, read_bytes
+from vixml.serving.limits import DECODE_SECONDS, BodyLimits, Turns, sentence, timed_protocol
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from PIL.Image import Image
 
     from vixml.serving.predictor import Predictor
 
@@ -45,6 +47,8 @@ _FILES = {
 }
 
 
+REPLACED = "This model was trained or changed again after the server opened it. Restart the server to use the new one."
+
 Roots = tuple[Path | None, ...]
 """Resolved folders of a model's pictures: of relative paths, if known, then those of labels added after training."""
 
@@ -56,40 +60,43 @@ class Question(BaseModel):
 
     text: str = Field("", max_length=20_000)
     images: list[str] = Field(default_factory=list, max_length=MAX_IMAGES)  # base64
-    model: str | None = None
+    model: str | None = Field(None, max_length=1000)
     k: int = Field(10, ge=1, le=100)
     neighbours: int = Field(0, ge=0, le=20)
 
 
-def create_app(predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("*",)) -> FastAPI:
+def create_app(
+    predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("*",), image_roots: Sequence[Path] = ()
+) -> FastAPI:
     """Return the web application.
 
     Args:
         predictors: Models by the name that the page shows; the first is the default.
         hosts: Host names that requests may be addressed to; a page on another name is refused (DNS rebinding).
+        image_roots: Folders of pictures that may be shown; for a predictor made elsewhere there are no others.
 
     Raises:
         ConfigError: There is no model.
     """
     from fastapi import FastAPI, HTTPException
-    from fastapi.responses import JSONResponse, Response
+    from fastapi.responses import Response
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     if not predictors:
         raise ConfigError("there is no model to serve")
-    roots = picture_roots(predictors)
+    roots, turns = picture_roots(predictors, image_roots), Turns()
+    for predictor in predictors.values():
+        predictor.limit_decoding(DECODE_SECONDS)
     app = FastAPI(title="ViXML", docs_url=None, redoc_url=None, max_body_size=_MAX_BODY)
+    app.add_middleware(BodyLimits, path="/api/predict")
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    _explain_errors(app)
 
     @app.middleware("http")
     async def _headers(request: Any, call_next: Any) -> Any:
         response = await call_next(request)
         response.headers.update(_HEADERS)
         return response
-
-    @app.exception_handler(DataError)
-    async def _bad_input(request: Any, error: DataError) -> JSONResponse:
-        return JSONResponse({"detail": error.plain()}, status_code=422)
 
     def chosen(name: str | None) -> Predictor:
         name = next(iter(predictors)) if name is None else name
@@ -98,17 +105,18 @@ def create_app(predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("
         return predictors[name]
 
     @app.get("/health")
-    def health() -> dict[str, Any]:
-        return {"status": "ok", "models": list(predictors)}
+    async def health() -> dict[str, Any]:  # not in a thread: it answers however busy those are
+        replaced = [name for name, predictor in predictors.items() if predictor.replaced]
+        return {"status": "ok", "models": list(predictors), **({"replaced": replaced} if replaced else {})}
 
     @app.get("/api/models")
     def models() -> list[dict[str, Any]]:
         return [describe(name, predictor) for name, predictor in predictors.items()]
 
     @app.post("/api/predict")
-    def predict(question: Question) -> dict[str, Any]:
+    async def predict(question: Question) -> dict[str, Any]:
         predictor = chosen(question.model)
-        return answer(predictor, question, roots[question.model or next(iter(predictors))])
+        return await turns.take(lambda: answer(predictor, question, roots[question.model or next(iter(predictors))]))
 
     @app.get("/api/picture/{model}/{side}/{row}")
     def picture(model: str, side: Literal["label", "train"], row: Annotated[int, Field(ge=0)]) -> Any:
@@ -128,6 +136,35 @@ def create_app(predictors: Mapping[str, Predictor], *, hosts: Sequence[str] = ("
     return app
 
 
+def _explain_errors(app: FastAPI) -> None:
+    """Let every error that a client or the machine can cause end in a status and a sentence."""
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+    from starlette.exceptions import HTTPException
+
+    def reply(text: object, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        clean = str(text).encode(errors="replace").decode()  # it may repeat what was asked
+        return JSONResponse({"detail": clean}, status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _malformed(request: Any, error: RequestValidationError) -> JSONResponse:
+        return reply(sentence(error.errors()), 422)
+
+    @app.exception_handler(HTTPException)
+    async def _refused(request: Any, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400:  # FastAPI's for a body that is no JSON at all: not UTF-8, nested too deeply
+            return reply("The request is not valid JSON.", 422)
+        return reply(error.detail, error.status_code, error.headers)
+
+    @app.exception_handler(VixmlError)
+    async def _unable(request: Any, error: VixmlError) -> JSONResponse:
+        return reply(error.plain(), 422 if isinstance(error, DataError) else 503)
+
+    @app.exception_handler(MemoryError)
+    async def _no_memory(request: Any, error: MemoryError) -> JSONResponse:
+        return reply("The server is out of memory. Try again in a moment.", 503)
+
+
 def describe(name: str, predictor: Predictor) -> dict[str, Any]:
     """Return what the page says of a model."""
     return {
@@ -142,14 +179,21 @@ def describe(name: str, predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def picture_roots(predictors: Mapping[str, Predictor]) -> dict[str, Roots]:
-    """Return the folders of each model's pictures; a text-only one borrows the first from another of its data set."""
-    settings = {name: predictor.bundle.settings for name, predictor in predictors.items()}
-    known = {one.dataset: one.image_root for one in settings.values() if one.image_root is not None}
-    found = {name: (one.image_root or known.get(one.dataset), *one.added_roots) for name, one in settings.items()}
-    return {
-        name: tuple(None if root is None else Path(root).resolve() for root in roots) for name, roots in found.items()
-    }
+def picture_roots(predictors: Mapping[str, Predictor], allowed: Sequence[Path] = ()) -> dict[str, Roots]:
+    """Return the folders of each model's pictures; a text-only one borrows the first from another of its data set.
+
+    A predictor that was made elsewhere must not say which folders of this machine are shown: its pictures come from
+    the folders that are `allowed`, and from the first of them where its paths are relative.
+    """
+    bundles = {name: predictor.bundle for name, predictor in predictors.items()}
+    known = {one.settings.dataset: root for one in bundles.values() if (root := one.picture_roots[0]) is not None}
+    given = [Path(root).resolve() for root in allowed]
+    found = {}
+    for name, one in bundles.items():
+        first, *added = one.picture_roots
+        first = first or known.get(one.settings.dataset) or (given[0] if given else None)
+        found[name] = (first, *added, *given)
+    return found
 
 
 def root_of(roots: Roots, files: Sequence[str]) -> Path | None:
@@ -173,9 +217,12 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
     images = [image_bytes(text) for text in question.images]
     if not question.text.strip() and not images:
         raise DataError("the query is empty", remedy="type a text or add an image.")
-    for image in images:
+    for image in images[predictor.images_used :]:  # the others are decoded once
         check_image(image)
-    vector, scores, rows = predictor.search([question.text], [images], question.k)
+    failures: list[tuple[int, str]] = []
+    vector, scores, rows = predictor.search([question.text], [images], question.k, failures=failures)
+    for _, reason in failures:
+        raise _unreadable(reason)
     (prediction,) = predictor.named(scores, rows)
     labels = zip(prediction.label_ids, prediction.texts, prediction.scores, prediction.rows, strict=True)
     files = predictor.labels["images"]
@@ -204,6 +251,7 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
             for one in near
         ],
         "uses_images": predictor.uses_images,
+        **({"notice": REPLACED} if predictor.replaced else {}),
     }
 
 
@@ -229,10 +277,14 @@ def check_image(content: bytes) -> None:
         DataError: It cannot be read.
     """
     try:
-        decode(content, _MAX_PIXELS)
+        decoded(content, _MAX_PIXELS, lambda image: None, seconds=DECODE_SECONDS)
     except PictureError as err:
-        remedy = "use a PNG, JPEG, WebP, GIF or BMP file of moderate size."
-        raise DataError("the image cannot be read", found=err.reason, remedy=remedy) from err
+        raise _unreadable(err.reason) from err
+
+
+def _unreadable(reason: str) -> DataError:
+    remedy = "use a PNG, JPEG, WebP, GIF or BMP file of moderate size."
+    return DataError("the image cannot be read", found=reason, remedy=remedy)
 
 
 def thumbnail(predictor: Predictor, roots: Roots, side: str, row: int) -> bytes:
@@ -254,14 +306,24 @@ def thumbnail(predictor: Predictor, roots: Roots, side: str, row: int) -> bytes:
     root = root_of(roots, files)
     if root is None:
         raise PictureError("missing")
-    image = decode(read_bytes(root, files[0]), _MAX_PIXELS)
+    return decoded(read_bytes(root, files[0]), _MAX_PIXELS, _small, seconds=DECODE_SECONDS)
+
+
+def _small(image: Image) -> bytes:
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def serve(folders: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000, device: str = "auto") -> None:
+def serve(
+    folders: Sequence[Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    device: str = "auto",
+    image_roots: Sequence[Path] = (),
+) -> None:
     """Serve predictors until interrupted.
 
     Args:
@@ -269,6 +331,7 @@ def serve(folders: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000,
         host: Address to listen on. On any but the own machine's everybody in the network can ask.
         port: Port to listen on.
         device: Where the models run.
+        image_roots: See `create_app`.
 
     Raises:
         StateError: A folder holds no complete predictor.
@@ -284,4 +347,5 @@ def serve(folders: Sequence[Path], *, host: str = "127.0.0.1", port: int = 8000,
         name = settings.variant if settings.variant not in predictors else f"{settings.dataset}/{settings.variant}"
         predictors[name if name not in predictors else f"{name} {len(predictors) + 1}"] = predictor
     hosts = (*_LOOPBACK, "[::1]") if host in _LOOPBACK else ("*",)
-    uvicorn.run(create_app(predictors, hosts=hosts), host=host, port=port, log_level="warning")
+    app = create_app(predictors, hosts=hosts, image_roots=image_roots)
+    uvicorn.run(app, host=host, port=port, log_level="warning", http=timed_protocol())

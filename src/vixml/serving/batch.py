@@ -25,6 +25,7 @@ from vixml.core.guards.spreadsheet import escape_table
 from vixml.core.heap import release_memory
 from vixml.core.progress import progress
 from vixml.core.provenance import fingerprint_json
+from vixml.data.items import clean_text
 from vixml.images.decode import read_bytes
 from vixml.images.names import find_image
 from vixml.ingestion.ledger import Ledger
@@ -173,15 +174,18 @@ def _predicted_blocks(
                 yield block, None
             else:
                 failures: list[tuple[int, str]] = []
+                repairs = Counter[str]()
+                texts = [clean_text(text, repairs) for text in block.texts]
                 images = [[_reader(root, name) for name in names] for names in block.images]
                 exclude = None if pairs is None else pairs.of(block.ids)
                 _, scores, rows = predictor.search(
-                    block.texts, images, params.k, failures=failures, exclude=exclude, among=among
+                    texts, images, params.k, failures=failures, exclude=exclude, among=among
                 )
                 counts = {
                     "queries": len(block),
                     "queries_with_fewer_than_k": int(((rows >= 0).sum(axis=1) < params.k).sum()),
                     "unreadable_images": Counter(reason for _, reason in failures),
+                    "repairs": repairs,
                 }
                 yield block, _table(labels, block.ids, scores, rows, counts)
             bar.update(len(block))
@@ -235,7 +239,7 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
 
     if not files:
         raise DataError("the file of queries holds no query")
-    queries, predictions, fewer, unreadable = 0, 0, 0, Counter[str]()
+    queries, predictions, fewer, unreadable, repairs = 0, 0, 0, Counter[str](), Counter[str]()
     writer: Any = None
     try:
         for file in files:
@@ -245,6 +249,7 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
             fewer += counts["queries_with_fewer_than_k"]
             predictions += len(table)
             unreadable.update(counts["unreadable_images"])
+            repairs.update(counts.get("repairs", {}))
             table = table.replace_schema_metadata(None)
             if params.format == "csv" and params.escape_formulas:
                 table = escape_table(table)
@@ -255,6 +260,8 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
             writer.close()
     if unreadable:
         _log.warning("Images that could not be read counted as absent: %s.", dict(unreadable))
+    if repairs:
+        _log.warning("Texts of queries were repaired, as those of ingestion are: %s.", dict(repairs))
     if fewer:
         _log.warning("%d of %d queries got fewer than %d labels.", fewer, queries, params.k)
     return {
@@ -262,6 +269,7 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
         "predictions": predictions,
         "queries_with_fewer_than_k": fewer,
         "unreadable_images": dict(unreadable),
+        "repairs": dict(repairs),
     }
 
 

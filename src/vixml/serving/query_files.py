@@ -77,6 +77,8 @@ def query_blocks(
         ids = [str(number + row) for row in range(1, count + 1)]
         if is_named:  # a block of JSON lines may lack what earlier ones have
             ids = table.ids(id_column) if id_column in table.columns else [""] * count
+        # as ingestion does with what UTF-8 cannot hold
+        ids = [uid if uid.isascii() else uid.encode(errors="replace").decode() for uid in ids]
         if "" in ids:
             raise DataError(
                 f"a query has no `{id_column}`",

@@ -107,6 +107,7 @@ async function submit(event) {
     if (beside) showLabels("without", second.labels, "Text only", other);
     showNeighbours(first.neighbours);
     byId("answers").hidden = false;
+    if (first.notice) say(first.notice);
     if (images.length && !seen) say("This model reads text only: the image was not looked at.");
   } catch (error) {
     if (asked !== state.asked) return;
