@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +55,30 @@ def test_image_truncated(at):
 @repair("image-zero-bytes")
 def test_image_zero_bytes(at):
     return bank_of(at, b"")
+
+
+@repair("image-pipe")
+def test_image_pipe(at):
+    (at.path / "raw").mkdir()
+    os.mkfifo(at.path / "raw" / "odd.png")
+    return bank_of(at, None)
+
+
+@repair("image-sparse")
+def test_image_sparse(at):
+    (at.path / "raw").mkdir()
+    with (at.path / "raw" / "odd.png").open("wb") as stream:
+        stream.truncate(20 << 30)
+    return bank_of(at, None)
+
+
+@repair("image-scans")
+def test_image_scans(at):
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 50).convert("RGB").save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return bank_of(at, content[:last] + content[last:-2] * 200 + content[-2:])
 
 
 @repair("image-bomb")
