@@ -23,7 +23,14 @@ def test_a_text_comes_back_and_is_previewed_by_lines(tmp_path: Path) -> None:
     assert shown["data"] == [["ü" * 200], ["0"], ["1"]]
 
 
-@pytest.mark.parametrize(("page", "title"), [("<title>Shop & more</title>x", "Shop & more"), ("x", "a&lt;b.html")])
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("<title>Shop & more</title>x", "Shop & more"),
+        ("x", "a&lt;b.html"),
+        ("<title><img src=x onerror=alert(1)> &lt;b&gt;</title>", "&lt;img src=x onerror=alert(1)&gt; &lt;b&gt;"),
+    ],
+)
 def test_a_page_is_previewed_by_its_title_and_its_place_without_its_content(
     tmp_path: Path, page: str, title: str
 ) -> None:

@@ -61,7 +61,10 @@ class PageDataset(TextFileDataset):
         """Return the page's title, its size and its place."""
         text = self.load()
         title = re.search(r"<title>(.*?)</title>", text, re.DOTALL)
-        name = html.escape(html.unescape(title[1]) if title else self._filepath.name)
+        # a title may hold markup that a browser takes for text there, and for markup here
+        name = (
+            re.sub("[<>]", lambda sign: html.escape(sign[0]), title[1]) if title else html.escape(self._filepath.name)
+        )
         return HTMLPreview(
             f"<h3>{name}</h3><p>One page of {len(text.encode()) / 1e6:.1f} MB; open it in a browser:</p>"
             f"<p><code>{html.escape(Path(*self._filepath.parts[-3:]).as_posix())}</code></p>"
