@@ -21,7 +21,8 @@ class PredictionParams(Params):
     """Which queries, which model, how many labels, in which form, and what must not be predicted."""
 
     queries: str | None = None
-    """File of queries: CSV, TSV or JSON lines (also .gz) or Parquet. Needed for a run of `prediction`."""
+    """File of queries: CSV, TSV or JSON lines (also .gz) or Parquet; this path and the others here are relative to the
+    project's folder. Needed for a run of `prediction`."""
     name: str = Field("", pattern=r"^[\w.-]*$", max_length=100)
     """Name of the results: `data/07_model_output/<data set>/prediction-NAME`, or `prediction` without one. Runs at the
     same time need names of their own."""

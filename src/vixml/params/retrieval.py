@@ -109,7 +109,7 @@ class LabelUpdateParams(Params):
 
     add: str | None = None
     """File of new labels (JSON lines, CSV or Parquet with columns id, text and, if there are, images); the ids must be
-    new."""
+    new. This path and the others here are relative to the project's folder."""
     update: str | None = None
     """File of labels whose text and images replace what was there."""
     remove: str | None = None
