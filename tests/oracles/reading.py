@@ -13,8 +13,11 @@ def read_lines(file: Path) -> list[dict[str, object]]:
 
 
 def read_csv(file: Path) -> dict[str, list[str]]:
-    """Return the cells of a CSV by column."""
+    """Return the cells of a CSV by column, after one look at its encoding."""
     import pandas as pd
 
+    with file.open(encoding="utf-8", newline="") as text:
+        while chunk := text.read(1 << 20):
+            assert "\0" not in chunk
     frame = pd.read_csv(file, dtype=str, na_filter=False)
     return {str(name): frame[name].tolist() for name in frame.columns}
