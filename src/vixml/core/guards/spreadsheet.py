@@ -20,13 +20,18 @@ def escape_formula(text: str) -> str:
 
 
 def escape_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts, and names of columns, no spreadsheet calculates."""
+    """Return a table whose texts, and names of columns, no spreadsheet calculates; itself where that is so already."""
 
     def escaped(cell: object) -> object:
         return escape_formula(cell) if isinstance(cell, str) else cell
 
-    texts = {name: column.map(escaped) for name, column in frame.items() if column.dtype.kind not in "biufmM"}
-    return frame.assign(**texts).rename(columns=escaped)  # type: ignore[arg-type]
+    texts = {}
+    for name, column in frame.items():
+        cells = [escaped(cell) for cell in column] if column.dtype.kind not in "biufmM" else []
+        if any(new is not old for new, old in zip(cells, column, strict=False)):
+            texts[name] = cells
+    names = {name: escaped(name) for name in frame if escaped(name) != name}
+    return frame.assign(**texts).rename(columns=names) if texts or names else frame  # type: ignore[arg-type]
 
 
 def escape_table(table: pa.Table) -> pa.Table:
