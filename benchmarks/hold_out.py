@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ def hold_out_labels(
             np.savetxt(target / name, table, fmt="%d")
     for name in _COPIED:
         if (raw / name).is_file():
-            shutil.copyfile(raw / name, target / name)
+            _copy_without(raw / name, target / name, {labels.uids[row] for row in np.flatnonzero(held)})
     if (raw / "images").is_dir():
         (target / "images").symlink_to((raw / "images").resolve(), target_is_directory=True)
     images, _ = read_images(raw, {Side.LABEL: labels.uids}, most=_MOST_IMAGES)
@@ -94,6 +93,17 @@ def hold_out_labels(
         "train_pairs_held_out": int(held[points[Side.TRAIN].targets].sum()),
         "test_pairs_held_out": int(held[points[Side.TEST].targets].sum()),
     }
+
+
+def _copy_without(source: Path, target: Path, held: set[str]) -> None:
+    """Copy a manifest or groups without the rows of held-out labels, whose items are not there any more."""
+    import pandas as pd
+
+    is_parquet = source.suffix == ".parquet"
+    table = pd.read_parquet(source) if is_parquet else pd.read_csv(source, dtype=str, na_filter=False)
+    if {"split", "uid"} <= set(table.columns):
+        table = table[~((table["split"] == SHORT_NAMES[Side.LABEL]) & table["uid"].astype(str).isin(held))]
+    table.to_parquet(target, index=False) if is_parquet else table.to_csv(target, index=False)
 
 
 def _items(file: Path) -> Iterator[dict[str, Any]]:
