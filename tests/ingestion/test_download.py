@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from PIL import Image
 from tests.web import FAST, params, picture
 
 from vixml.core.directories import WorkDirectory
-from vixml.core.errors import DataError
+from vixml.core.errors import DataError, StorageError
 from vixml.ingestion.download import download_images, file_of, pad_to_square
 from vixml.ingestion.ingest import ingest
 from vixml.params.data.ingestion import DataParams
@@ -156,3 +158,26 @@ def test_a_killed_download_continues(tmp_path, web):
     assert (found.report["images"], found.report["fetched_now"]) == (12, 6)
     assert all(path.startswith("/gated/") for path in web.seen - before)
     assert sorted(p.suffix for p in (raw / "images" / "downloaded").rglob("*") if p.is_file()) == [".jpg"] * 12
+
+
+@pytest.mark.parametrize(("path", "method"), [("ok", "write_bytes"), ("status/404", "open")])
+def test_a_full_disk_ends_the_download_with_its_reason_and_a_rerun_completes_it(
+    tmp_path, web, monkeypatch, path, method
+):
+    raw = tmp_path / "shop"
+    data = shop(raw, [web.url(path), ""])
+
+    real = getattr(Path, method)
+
+    def full(self, *args, **kwargs):
+        if method == "write_bytes" or self.name == "dead.jsonl":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, full)
+        with pytest.raises(StorageError, match="disk is full"):
+            download_images(raw, data, params(), work(tmp_path))
+    assert not (raw / "images" / "downloaded.csv").exists()
+    report = download_images(raw, data, params(), work(tmp_path)).report
+    assert (report["images"], report["failed"]) == ((1, 0) if path == "ok" else (0, 1))
