@@ -162,10 +162,26 @@ class _Fit:
 
 
 def _fit(table: _Table, params: BlendFitParams) -> tuple[BlendParams, _Fit]:
+    """Fit from the best part, once with all its settings at a time and once with the weights of all parts first.
+
+    A part that is sharpened before the others join leaves them no room: a weight then has nothing to gain. The better of
+    both ways counts, of equal ones the first.
+    """
     alone = BlendParams(parts={name: PartParams(scale=scale) for name, scale in table.scales.items()})
     names = list(table.scales)
-    fit = _Fit(table, params, {name: table.measure(changed(alone, name, weight=1.0), params.metrics) for name in names})
-    order = sorted(names, key=lambda name: -fit.objective(fit.singles[name]))
+    singles = {name: table.measure(changed(alone, name, weight=1.0), params.metrics) for name in names}
+    fits = [_climb(_Fit(table, params, singles), weights_first=first) for first in (False, True)]
+    best = max(fits, key=lambda fit: fit.value)
+    return best.blend, best
+
+
+def _climb(fit: _Fit, *, weights_first: bool) -> _Fit:
+    """Change one setting after the other as long as something is gained."""
+    params = fit.params
+    order = sorted(fit.singles, key=lambda name: -fit.objective(fit.singles[name]))
+    if weights_first:
+        for name in order:
+            fit.try_each([changed(fit.blend, name, weight=weight) for weight in params.weights])
     for _ in range(params.rounds):
         gained = fit.try_each([with_tail(fit.blend, tail) for tail in params.tails])
         for name in order:
@@ -177,7 +193,7 @@ def _fit(table: _Table, params: BlendFitParams) -> tuple[BlendParams, _Fit]:
             pass
         if not gained:
             break
-    return fit.blend, fit
+    return fit
 
 
 def changed(blend: BlendParams, name: str, **changes: float) -> BlendParams:
