@@ -164,8 +164,8 @@ class _Fit:
 def _fit(table: _Table, params: BlendFitParams) -> tuple[BlendParams, _Fit]:
     """Fit from the best part, once with all its settings at a time and once with the weights of all parts first.
 
-    A part that is sharpened before the others join leaves them no room: a weight then has nothing to gain. The better of
-    both ways counts, of equal ones the first.
+    A part that is sharpened before the others join leaves them no room: a weight then has nothing to gain. The better
+    of both ways counts, of equal ones the first.
     """
     alone = BlendParams(parts={name: PartParams(scale=scale) for name, scale in table.scales.items()})
     names = list(table.scales)
