@@ -12,6 +12,7 @@ from tests.oracles import blend as oracle
 from vixml.core.errors import ConfigError, DataError
 from vixml.metrics.ranking import ranking_metrics
 from vixml.params.ranking import BlendFitParams, BlendParams, PartParams
+from vixml.ranking import fitting
 from vixml.ranking.blend import TEMPERATURE, Evidence, blend
 from vixml.ranking.fitting import changed, fit_blend
 from vixml.retrieval.augmentation import sparse_top_k
@@ -145,6 +146,21 @@ def test_rare_labels_are_not_bought_with_first_places() -> None:
     _, report = fit_blend(parts, sp.csr_matrix(truth), weights, BlendFitParams())
     assert report["metrics"]["P@1"] == 1
     assert report["metrics"]["PSP@5"] > report["parts"]["head"]["alone"]["PSP@5"] + 0.1
+
+
+@pytest.mark.parametrize(("seed", "weights_first"), [(1, False), (4, True)])
+def test_the_better_of_two_ways_to_begin_counts(seed: int, weights_first: bool) -> None:
+    truth, weights, generator = _problem(seed)
+    parts = {name: _noisy(truth, noise, generator) for name, noise in (("a", 1.2), ("b", 1.4), ("c", 2.0))}
+    params = BlendFitParams(rounds=1)
+    table = fitting._Table.of(parts, sp.csr_matrix(truth), weights)
+    _, chosen = fitting._fit(table, params)
+    better, worse = (
+        fitting._climb(fitting._Fit(table, params, chosen.singles), weights_first=first).value
+        for first in (weights_first, not weights_first)
+    )
+    assert better > worse, "the two ways end differently here"
+    assert chosen.value == better
 
 
 def test_an_excluded_pair_is_not_ranked_while_the_blend_is_fitted() -> None:
