@@ -5,11 +5,10 @@ Every pool is measured in a process of its own, so that one peak does not hide a
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import sys
+import multiprocessing
 import time
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from benchmarks.harness import Row
@@ -18,14 +17,16 @@ if TYPE_CHECKING:
     from vixml.models.dual import DualModel
 
 SIZE = {"vocab_size": 30_522, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
+QUICK = {"vocab_size": 30_522, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
 def run(*, quick: bool) -> list[Row]:
     """Compare the gradients of a small pool, then measure a pool and one four times as large."""
-    worst = _difference_of_gradients()
-    assert worst < 1e-5, f"gradients differ by {worst:.1e}"
     small, large = (384, 768) if quick else (512, 2048)
-    (_, few), (plain, many) = ([_measured(pool, cached) for cached in (False, True)] for pool in (small, large))
+    size = QUICK if quick else SIZE
+    (_, few), (plain, many) = ([_measured(size, pool, cached) for cached in (False, True)] for pool in (small, large))
+    worst = _difference_of_gradients(size)
+    assert worst < 1e-5, f"gradients differ by {worst:.1e}"
     sizes = f"{many['mib']:.0f} MiB, as one batch {plain['mib']:.0f}; pool of {small:,}: {few['mib']:.0f}"
     flat = many["mib"] < 1.25 * few["mib"] + 32
     return [
@@ -38,13 +39,22 @@ def run(*, quick: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def _measured(pool: int, cached: bool) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.gradient_cache", str(pool), *(["--cached"] if cached else [])]
-    found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _measured(size: Mapping[str, int], pool: int, cached: bool) -> dict[str, float]:
+    """Measure a pool in a process of its own, forked before torch has started a thread: it need not import again."""
+    import torch  # noqa: F401
+    import transformers  # noqa: F401
+
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(size, pool, cached, sender))
+    process.start()
+    sender.close()
+    found: dict[str, float] = receiver.recv()
+    process.join()
     return found
 
 
-def _model(dropout: float) -> DualModel:
+def _model(size: Mapping[str, int], dropout: float) -> DualModel:
     import torch
     from transformers import AutoModel, BertConfig
 
@@ -54,7 +64,7 @@ def _model(dropout: float) -> DualModel:
 
     torch.manual_seed(0)
     chances = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    network = AutoModel.from_config(BertConfig(**SIZE, **chances, intermediate_size=1024))
+    network = AutoModel.from_config(BertConfig(**size, **chances, intermediate_size=4 * size["hidden_size"]))
     return DualModel(Embedder(network, image_dim=None, chunk_tokens=2048), LabelSide(8)).train()
 
 
@@ -77,11 +87,11 @@ def _step(model: DualModel, items: int, *, cached: bool) -> None:
     cache.backward()
 
 
-def _difference_of_gradients() -> float:
+def _difference_of_gradients(size: Mapping[str, int]) -> float:
     """Return how far cached gradients are from those of one batch, in parts of each weight's largest; no dropout."""
     gradients = []
     for cached in (False, True):
-        model = _model(0.0)
+        model = _model(size, 0.0)
         _step(model, 256, cached=cached)
         gradients.append([weight.grad for weight in model.parameters() if weight.grad is not None])
     scales = [float(gradient.abs().max()) for gradient in gradients[0]]
@@ -90,24 +100,16 @@ def _difference_of_gradients() -> float:
     return max(float((one - other).abs().max()) / max(scale, least) for one, other, scale in pairs)
 
 
-def main() -> None:
-    """Measure one pool: growth of the peak in MiB, the peak in bytes, seconds."""
+def _measure(size: Mapping[str, int], pool: int, cached: bool, sender: Connection) -> None:
+    """Send the growth of the peak in MiB, the peak in bytes, and the seconds of one pool."""
     import torch
 
     from vixml.training.peak_memory import peak_memory, reset_peak_memory
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pool", type=int)
-    parser.add_argument("--cached", action="store_true")
-    options = parser.parse_args()
-    model, cpu = _model(0.1), torch.device("cpu")
+    model, cpu = _model(size, 0.1), torch.device("cpu")
     _step(model, 128, cached=True)  # gradients and scratch memory that every step needs
     reset_peak_memory(cpu)
     before, started = peak_memory(cpu), time.perf_counter()
-    _step(model, options.pool, cached=options.cached)
+    _step(model, pool, cached=cached)
     seconds, peak = time.perf_counter() - started, peak_memory(cpu)
-    print(json.dumps({"mib": (peak - before) / 2**20, "peak": peak, "seconds": seconds}))
-
-
-if __name__ == "__main__":
-    main()
+    sender.send({"mib": (peak - before) / 2**20, "peak": peak, "seconds": seconds})

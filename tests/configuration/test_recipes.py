@@ -256,7 +256,7 @@ def test_the_network_can_be_built(loaded, tokenizer, monkeypatch, name):
         adapted = {key.split(".lora_A")[0].rsplit(".", 1)[1] for key in weights if ".lora_A" in key}
         lora = PUBLISHED["families"][RECIPES[name]["family"]]["lora"]
         assert sorted(adapted) == ([] if lora is None else lora["targets"])
-    assert asked == [RECIPES[name]["checkpoint"]] * 2
+    assert set(asked) == {RECIPES[name]["checkpoint"]}
 
 
 DEMO = json.loads((Path(__file__).parent / "demo.json").read_text(encoding="utf-8"))

@@ -86,7 +86,7 @@ TARGETS = {
     "viz": ("forked", ""),
     "mlflow": ("forked", ""),
     "torture": ("forked", "--kills 4 --variants encoder_vision"),
-    "gpu-check": ("repository", ""),
+    "gpu-check": ("forked", ""),
     "install": ("repository", ""),
     "audit": ("repository", "--dry-run"),  # all but asking the public database
     # what these run is run anyway: the tests, by whoever runs this one; the others as commands of their own

@@ -31,5 +31,6 @@ def test_embeddings_to_a_trained_variant(kedro_run, project, tmp_path):
     assert images["dim"] == WIDTH
     assert images["images_unique"] == 80
     assert images["items_without_image"]["label"] == 4
-    assert json.loads((folder / "data_report.json").read_text(encoding="utf-8"))["sides"]["train"]["with_image"] == 48
+    sides = json.loads((folder / "data_report.json").read_text(encoding="utf-8"))["sides"]
+    assert sides["train"]["with_image"] + sides["validation"]["with_image"] == 48
     assert list((project / "data").glob("*/official/encoder_vision/*"))

@@ -75,7 +75,7 @@ def test_from_csv_files_to_predictions(kedro_run, project, shop):
     stages = ("ingestion", "image_embedding", "encoder_text", "encoder_vision", "comparison")
     kedro_run(*stages, env="laden", params=TINY)
     report = json.loads((project / "data/08_reporting/laden/data_report.json").read_text(encoding="utf-8"))
-    assert report["sides"]["train"]["items"] + report["sides"]["test"]["items"] == 120
+    assert sum(report["sides"][side]["items"] for side in ("train", "validation", "test")) == 120
     assert report["repairs"]["pairs_with_unknown_query"] == report["repairs"]["pairs_with_unknown_label"] == 1
     assert report["repairs"]["image_files_missing"] == 1
     assert report["repairs"]["empty_texts_replaced"] == 11

@@ -193,8 +193,13 @@ class _Shape(NamedTuple):
     def check(self) -> None:
         """Raise ValueError where a number is none."""
         for name, value in self._asdict().items():
-            fits = value in get_args(LabelSideKind) if name == "label_side" else type(value) is int and value > 0
-            if not fits and not (name == "image_dim" and value is None):
+            if name == "label_side":
+                fits = value in get_args(LabelSideKind)
+            elif name == "image_dim":  # 0 where a vision variant saw no image at all
+                fits = value is None or (type(value) is int and value >= 0)
+            else:
+                fits = type(value) is int and value > 0
+            if not fits:
                 raise ValueError(f"{name}: {value!r}")
 
 
