@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from vixml import __version__
 from vixml.core.directories import read_json, write_json
 from vixml.core.errors import StateError, VixmlError
-from vixml.core.provenance import differences, flatten, listed
+from vixml.core.provenance import differences, fingerprint_json, flatten, listed
+from vixml.core.redact import redact_document
 from vixml.freshness.contents import DAMAGED, content_of, learn, path_of
 from vixml.freshness.reads import PARTS, READS
 from vixml.params.speed import IGNORED_PARAMETERS, result_settings
@@ -35,7 +36,7 @@ class Origin:
     Args:
         function: Qualified name of its function.
         version: Version of this package.
-        parameters: Its parameters, speed-only settings and what it does not read left out.
+        parameters: Its parameters, speed-only settings and what it does not read left out; no secret in clear.
         inputs: Fingerprint of each input, or of what the node reads of it; None for one that was not there.
         stamps: Stamps that go with the fingerprints, a short cut that is not compared.
     """
@@ -59,10 +60,18 @@ def origin_of(node: Node, catalog: CatalogProtocol) -> Origin:
     return Origin(
         function=f"{node.func.__module__}.{node.func.__qualname__}",
         version=__version__,
-        parameters=json.loads(json.dumps(parameters, default=str)),
+        parameters=_without_secrets(json.loads(json.dumps(parameters, default=str))),
         inputs={name: content.fingerprint for name, content in contents.items()},
         stamps={name: content.stamp for name, content in contents.items()},
     )
+
+
+def _without_secrets(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as they may be written: of secrets there is one hash, which tells that one has changed."""
+    shown = redact_document(parameters)
+    given, safe = flatten(parameters), flatten(shown)
+    hidden = {name: value for name, value in given.items() if value != safe[name]}
+    return {**shown, "secrets": fingerprint_json(hidden)} if hidden else shown
 
 
 def why_stale(node: Node, catalog: CatalogProtocol) -> str | None:
