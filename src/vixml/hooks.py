@@ -1,4 +1,4 @@
-"""Kedro hooks that catch a user's mistakes before anything runs, and show the result at the end."""
+"""Kedro hooks that catch a user's mistakes before anything runs, and give each node its private folder."""
 
 from __future__ import annotations
 
@@ -39,12 +39,9 @@ REPORT = "data_report"
 WORK = "work"
 """The folder that nodes keep resumable state in."""
 
-RESULT = "comparison_table"
-"""The data set, in whatever namespace, that is printed at the end of a run that made it."""
-
 
 class ProjectHooks:
-    """Checks the parameters' names and the inputs on disk; prints the comparison."""
+    """Checks the parameters' names and the inputs on disk."""
 
     def __init__(self) -> None:
         self._looked_at: set[str] = set()
@@ -86,20 +83,11 @@ class ProjectHooks:
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
-        """Say which node begins (Kedro's own message names every input), and once where images are missing to it."""
-        _log.info("Running %s", node.name)
+        """Warn once for each variant that images are missing to."""
         for variant in sorted(_reading_images(node) - self._looked_at):
             self._looked_at.add(variant)
             if (message := _missing_images(variant, catalog)) is not None:
                 _log.warning("%s: %s", variant, message)
-
-    @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print the comparison tables that the run made."""
-        for name in sorted(name for name in pipeline.all_outputs() if name.rpartition(".")[2] == RESULT):
-            from vixml.reporting.table import print_table
-
-            print_table(catalog.load(name), report=catalog.load(name.removesuffix(RESULT) + "comparison_report"))
 
 
 class WorkHooks:

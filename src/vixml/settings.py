@@ -1,5 +1,6 @@
 """Kedro's settings of the project."""
 
+import logging
 import os
 
 from vixml.config import ProjectConfigLoader
@@ -8,6 +9,7 @@ from vixml.hooks import ProjectHooks, WorkHooks
 from vixml.preflight import PreflightHooks
 from vixml.session import EXCLUSIVE, ProjectSession
 from vixml.status import StatusHooks
+from vixml.terminal.hooks import TerminalHooks
 from vixml.tracking.hooks import TrackingHooks
 
 # A waiting OpenMP thread spins for long by default: where other processes want the cores, a training step then takes up
@@ -15,8 +17,23 @@ from vixml.tracking.hooks import TrackingHooks
 # does neither. Read when torch is loaded, which is later than this.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-# The last one registered is called first: a run that the checks refuse must not open an MLflow run.
-HOOKS = (TrackingHooks(), StatusHooks(), FreshnessHooks(), PreflightHooks(), ProjectHooks(), WorkHooks(), EXCLUSIVE)
+# comments of third parties on each other's code: conf/logging.yml silences what goes through logging
+logging.captureWarnings(True)
+# MLflow announces its database and every start and end of a system monitor on the terminal, in a format of its own
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+# The last one registered is called first: a run that the checks refuse must not open an MLflow run, and the terminal's
+# last lines come after everything else.
+HOOKS = (
+    TerminalHooks(),
+    TrackingHooks(),
+    StatusHooks(),
+    FreshnessHooks(),
+    PreflightHooks(),
+    ProjectHooks(),
+    WorkHooks(),
+    EXCLUSIVE,
+)
 SESSION_CLASS = ProjectSession
 # kedro-mlflow asks the server at every start, so a dead one would end it; vixml.tracking reads its settings instead
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -29,6 +30,9 @@ def test_the_default_pipeline(finished):
     printed = (project / "printed.txt").read_text(encoding="utf-8")
     assert all(name in printed for name in (*VARIANTS, "label frequency", "P@1"))
     assert "Not evaluated yet" not in printed
+    assert "embed_images: " in printed
+    assert printed.rindex("data/08_reporting/demo/report.html") > printed.rindex("Next:") > printed.rindex("P@1")
+    assert not re.search(r"Running |Kedro|system metrics|Loading weights", printed), "only what the project says"
     for name in VARIANTS:
         models, outputs = project / "data/06_models/demo" / name, project / "data/07_model_output/demo" / name
         open_sealed(models / "model", kind="model").verify()

@@ -73,7 +73,7 @@ class Progress:
         self._total, self._done, self._skipped = total, 0, 0
         self._facts: dict[str, Any] = {}
         self._watched = sys.stderr.isatty()
-        self._bar = tqdm(desc=desc, total=total, unit=unit, dynamic_ncols=True, disable=not self._watched, leave=None)
+        self._bar = tqdm(desc=desc, total=total, unit=unit, dynamic_ncols=True, disable=not self._watched, leave=False)
         self._part: Any = None
         self._started = self._noted = self._logged = time.monotonic()
 

@@ -35,6 +35,11 @@ class FreshRunner(SequentialRunner):
         # Kedro-Viz shows the status of runs of Kedro's sequential runner only, and asks for its name
         return f"{type(self).__name__}, which is a kedro.runner.sequential_runner.SequentialRunner object"
 
+    @property
+    def _logger(self) -> logging.Logger:
+        # Kedro takes that of the class's module; what Kedro says of the run then counts as Kedro's
+        return logging.getLogger(SequentialRunner.__module__)
+
     def run(
         self,
         pipeline: Pipeline,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,9 +48,10 @@ def make_backbone(
             )
         where: dict[str, Any] = {"local_files_only": True} if offline else {}
         config = drop_foreign_attention(from_hub_or_folder(AutoConfig.from_pretrained, params.name, **where))
-        loaded = from_hub_or_folder(
-            AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True, config=config, **where
-        )
+        with without_weight_bar():
+            loaded = from_hub_or_folder(
+                AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True, config=config, **where
+            )
         model = text_tower(loaded)
     check_fit(model, params, vocabulary=len(tokenizer), max_positions=max_positions)
     _prepare(model, params)
@@ -56,6 +59,21 @@ def make_backbone(
     if params.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     return model
+
+
+@contextmanager
+def without_weight_bar() -> Iterator[None]:
+    """Keep transformers' bar "Loading weights" off the terminal; those of downloads stay."""
+    from transformers.utils import logging
+
+    def hidden(bar: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return bar(*args, **{**options, "disable": True})
+
+    before = logging.set_tqdm_hook(hidden)
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
 
 
 def backbone_from_config(config_file: Path, params: BackboneParams) -> PreTrainedModel:

@@ -1,0 +1,90 @@
+"""What a stage made, in a few words: `3,000 training and 800 test queries, 1,500 labels`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vixml.core.directories import Built
+
+_METRICS = ("P@1", "P@5", "PSP@5", "R@10")
+
+
+def describe(outputs: Mapping[str, Any]) -> str:
+    """Return what the outputs of a node are, empty where nothing more can be said than their names.
+
+    Args:
+        outputs: Name of the data set (its namespace does not matter) -> what the node returned for it.
+    """
+    for name, value in outputs.items():
+        words = _WORDS.get(name.rpartition(".")[2])
+        if words is not None:
+            facts = value.meta if isinstance(value, Built) else value
+            return words(facts)
+    return ""
+
+
+def percents(metrics: Mapping[str, float], names: Sequence[str] = _METRICS) -> str:
+    """Return metrics (fractions) as `P@1 83.38 %, P@5 45.60 %`; those that were not measured are left out."""
+    return ", ".join(f"{name} {100 * metrics[name]:.2f} %" for name in names if name in metrics)
+
+
+def _data(report: Mapping[str, Any]) -> str:
+    sides = {side: f"{facts['items']:,}" for side, facts in report["sides"].items()}
+    validation = "" if sides["validation"] == "0" else f", {sides['validation']} validation"
+    return f"{sides['train']} training{validation} and {sides['test']} test queries, {sides['label']} labels"
+
+
+def _images(report: Mapping[str, Any]) -> str:
+    failed = f", {report['images_failed']:,} unreadable" if report.get("images_failed") else ""
+    return f"{report['images_unique']:,} images as vectors of {report['dim']} numbers ({report['model']}){failed}"
+
+
+def _tokens(meta: Mapping[str, Any]) -> str:
+    sides = [facts for facts in meta.values() if isinstance(facts, Mapping) and "tokens" in facts]
+    return f"{sum(side['texts'] for side in sides):,} texts, {sum(side['tokens'] for side in sides):,} tokens"
+
+
+def _model(meta: Mapping[str, Any]) -> str:
+    return f"trained {meta['epochs']} epochs, {meta['steps']:,} steps; {meta['parameters'] / 1e6:,.2f} M parameters"
+
+
+def _evidence(meta: Mapping[str, Any]) -> str:
+    return "ranks by the labels' vectors alone" if meta["mode"] == "none" else f"ranks by {meta['mode']}"
+
+
+def _baselines(found: Mapping[str, Any]) -> str:
+    known = {name: metrics["P@1"] for name, metrics in found.items() if "P@1" in metrics}
+    return f"{len(found)} baselines" + (f", best P@1 {100 * max(known.values()):.2f} %" if known else "")
+
+
+def _download(report: Mapping[str, Any]) -> str:
+    failed = f", {report['failed']:,} failed (download_failures.csv lists them)" if report["failed"] else ""
+    return f"{report['images']:,} images, {report['fetched_now']:,} of them fetched now{failed}"
+
+
+def _labels(report: Mapping[str, Any]) -> str:
+    changes = ", ".join(f"{report[what]:,} {what}" for what in ("added", "updated", "removed"))
+    return f"{report['labels']:,} labels ({changes})"
+
+
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "raw": lambda meta: f"the demo catalogue as raw files, {meta['num_pictures']:,} pictures",
+    "data_report": _data,
+    "image_report": _images,
+    "tokens": _tokens,
+    "warmup": lambda meta: f"trained to epoch {meta['epoch']}, step {meta['step']:,}",
+    "hard_negatives": lambda meta: f"{meta['clusters']:,.0f} clusters of similar queries",
+    "model": _model,
+    "index": lambda meta: f"{meta['kind']} index of {meta['labels']:,} labels",
+    "evidence": _evidence,
+    "predictor": lambda meta: f"{meta['labels']:,} labels, ready for predictions",
+    "metrics": lambda document: percents(document["metrics"]),
+    "baseline_metrics": _baselines,
+    "comparison_report": lambda report: f"{len(report['order'])} runs compared",
+    "prediction_report": lambda report: f"{report['queries']:,} queries, {report['predictions']:,} predictions",
+    "label_update_report": _labels,
+    "download_report": _download,
+    "sync_report": lambda runs: f"{len(runs)} runs looked at",
+}
+"""Data set -> its words. Of a node with several outputs the first one that is listed speaks."""

@@ -1,0 +1,89 @@
+"""What a run prints at the end of each stage and at its own end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from vixml.core.directories import Built
+from vixml.terminal.hooks import TerminalHooks
+
+METRICS = {"dataset": "shop", "queries": 80, "metrics": {"P@1": 0.5, "R@10": 0.75}}
+
+
+class Catalog:
+    """Data sets below `project`, each where its name says."""
+
+    def __init__(self, project: Path, **values) -> None:
+        self.project, self.values = project, values
+
+    def get(self, name):
+        return SimpleNamespace(_filepath=(self.project / "data" / name.replace(".", "/")).as_posix())
+
+    def load(self, name):
+        return self.values[name]
+
+
+@pytest.fixture
+def hooks(tmp_path):
+    hooks = TerminalHooks()
+    hooks.after_context_created(SimpleNamespace(project_path=tmp_path))
+    return hooks
+
+
+def end(hooks, catalog, *made, env=None, params=None):
+    hooks.before_pipeline_run(catalog)
+    pipeline = SimpleNamespace(all_outputs=lambda: set(made))
+    hooks.after_pipeline_run({"env": env, "runtime_params": params or {}}, pipeline, catalog)
+
+
+def test_a_stage_is_one_line_after_its_last_output(hooks, tmp_path, caplog):
+    caplog.set_level("INFO")
+    node = SimpleNamespace(name="encoder_text.tokenise", outputs=["encoder_text.tokens", "other"])
+    hooks.before_pipeline_run(Catalog(tmp_path))
+    hooks.before_node_run(node)
+    hooks.after_node_run({"encoder_text.tokens": Built(Path(), "tokens", {"train": {"texts": 1200, "tokens": 9}})})
+    hooks.after_dataset_saved("other", node)
+    assert len(caplog.messages) == 1  # that it runs: shown on a terminal only, until the next line
+    hooks.after_dataset_saved("encoder_text.tokens", node)
+    assert caplog.messages[1] == "encoder_text.tokenise: 1,200 texts, 9 tokens -> data/encoder_text/tokens (0 s)"
+
+
+def test_a_run_of_one_variant_prints_its_metrics_and_what_to_type(hooks, tmp_path, capsys):
+    catalog = Catalog(tmp_path, **{"encoder_text.metrics": METRICS})
+    end(hooks, catalog, "encoder_text.metrics", env="shop", params={"encoder": {"training": {"epochs": 3}}})
+    printed = capsys.readouterr().out
+    assert "encoder_text (shop, 80 test queries): P@1 50.00 %, R@10 75.00 %" in printed
+    assert "data/encoder_text/metrics" in printed
+    assert "kedro run --pipeline=comparison --env=shop --params encoder.training.epochs=3" in printed
+    assert "vixml serve --model data/encoder_text\n" in printed
+    assert "kedro mlflow ui --env=shop" in printed  # no Makefile here
+
+
+def test_a_makefile_makes_the_commands_shorter(hooks, tmp_path, capsys):
+    (tmp_path / "Makefile").touch()
+    catalog = Catalog(tmp_path, **{"encoder_text.metrics": METRICS})
+    end(hooks, catalog, "encoder_text.metrics", env="shop")
+    assert 'make viz ARGS="--env=shop"' in capsys.readouterr().out
+
+
+def test_a_prediction_names_its_file(hooks, tmp_path, capsys):
+    end(hooks, Catalog(tmp_path, prediction_report={"file": "predictions.csv"}), "prediction", "prediction_report")
+    assert "data/prediction/predictions.csv" in capsys.readouterr().out
+
+
+def test_updated_labels_are_to_be_tried(hooks, tmp_path, capsys):
+    end(hooks, Catalog(tmp_path), "encoder_text.updated_predictor")
+    assert "vixml serve --model data/encoder_text/updated_predictor" in capsys.readouterr().out
+
+
+def test_clean_data_are_to_be_trained_on(hooks, tmp_path, capsys):
+    end(hooks, Catalog(tmp_path), "dataset", params={"data_root": "/data/my shop"})
+    assert "kedro run --pipeline=study --params 'data_root=/data/my shop'" in capsys.readouterr().out
+
+
+def test_a_run_without_anything_to_look_at_ends_quietly(hooks, tmp_path, capsys):
+    end(hooks, Catalog(tmp_path), "sync_report")
+    assert "Next" not in capsys.readouterr().out
