@@ -72,7 +72,7 @@ format: install-dev            ## apply ruff's fixes and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install-dev            ## every hot path against its oracle (ARGS=--quick, ARGS="--only search"); docs/benchmarks.md
+bench: install-dev            ## every hot path against its oracle (ARGS=--quick, ARGS="--only search"); docs/explanation/benchmarks.md
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks $(ARGS)
 
 gpu-check:            ## what must be proved on a GPU; needs little more than torch (ARGS=--quick: without one)
@@ -88,7 +88,7 @@ viz-site: install-dev            ## Kedro-Viz with the results as a static site 
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro viz build --include-previews
 
 docs: install-dev            ## the documentation site in build/site; a warning is an error
-	$(BIN)/python -m vixml.configuration.reference docs/configuration.md
+	$(BIN)/python -m vixml.configuration.reference docs/reference/configuration.md
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 docs-serve: docs            ## the documentation site in the browser, following changes

@@ -1,4 +1,4 @@
-"""Cold start: labels held out of training and added afterwards, beside the same labels trained (docs/new_labels.md).
+"""Cold start: labels added after training, beside the same labels trained (docs/how-to/new_labels.md).
 
 python benchmarks/cold_start.py split --raw RAW --out RAW-cold --fraction 0.1
 kedro run --pipeline=study --params "data_root=RAW,..."           # all labels

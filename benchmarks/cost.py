@@ -1,4 +1,4 @@
-"""What a published run asks of one GPU, estimated and not measured: the hours and gigabytes of docs/reproduce.md.
+"""What a published run takes on one GPU, estimated, not measured: the hours and gigabytes of docs/how-to/reproduce.md.
 
 Hours: floating point operations at the rate that the paper's own longest run implies (`RATE`), every sequence taken at
 its full length. A trained weight costs 6 operations a token (2 forward, 4 backward); a frozen one below adapters 4, and

@@ -84,7 +84,7 @@ def cold_start_report(
     uids = [*reduced.labels["uid"], *held_out.added]
     position = {uid: row for row, uid in enumerate(uids)}
     if set(uids) != set(full.labels["uid"]) or len(full_queries) != len(reduced_queries):
-        raise DataError("the two models do not share labels and queries", remedy="see docs/new_labels.md.")
+        raise DataError("the two models do not share labels and queries", remedy="see docs/how-to/new_labels.md.")
     order = np.array([position[uid] for uid in full.labels["uid"]])
     cold = order >= len(reduced.labels)
     rows = [{"labels": "trained on", **data.measure(full_queries, full.label_prototypes, cold)}]

@@ -1,6 +1,7 @@
 """Hold labels out of a data set: raw files as if these labels did not exist yet, and the labels as a file to add later.
 
-What a model trained on the reduced files makes of the held-out labels is the cold-start quality (docs/new_labels.md).
+How a model trained on the reduced files ranks the held-out labels is the cold-start quality
+(docs/how-to/new_labels.md).
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def test_every_room_has_its_layer(imports: dict[str, set[str]], repository: Path
 
 
 def test_the_page_shows_the_rooms_in_their_order(repository: Path) -> None:
-    """A row of the table in docs/design.md is a layer of the contract."""
-    page = (repository / "docs" / "design.md").read_text(encoding="utf-8")
+    """A row of the table in docs/explanation/design.md is a layer of the contract."""
+    page = (repository / "docs" / "explanation" / "design.md").read_text(encoding="utf-8")
     table = page[page.index("| floor | rooms |") :].split("\n\n")[0].splitlines()[2:]
     shown = [re.findall(r"`(\w+)(?:/|\.py)`", row) for row in table]
     layers = read_layers(repository / "pyproject.toml")

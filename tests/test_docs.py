@@ -29,9 +29,9 @@ def test_the_reference_has_every_section() -> None:
 
 
 def test_the_reference_is_up_to_date() -> None:
-    written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    written = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 
-    assert written == render(), "write it anew: python -m vixml.configuration.reference docs/configuration.md"
+    assert written == render(), "write it anew: python -m vixml.configuration.reference docs/reference/configuration.md"
 
 
 def test_the_reference_says_what_a_setting_is() -> None:
@@ -42,9 +42,10 @@ def test_the_reference_says_what_a_setting_is() -> None:
 
 def test_pages_and_navigation_are_the_same() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    listed = re.findall(r"[a-z_]+\.md", text[text.index("nav:") :])
+    listed = re.findall(r"[a-z_/-]+\.md", text[text.index("nav:") :])
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")]
 
-    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    assert sorted(listed) == sorted(pages)
     assert yaml.safe_load(text)["strict"] is True
 
 
@@ -57,9 +58,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     assert built.returncode == 0, built.stderr
-    for page in tmp_path.glob("*.html"):
+    for page in tmp_path.rglob("*.html"):
         loaded = re.findall(
             r"<(?:script|img|link)[^>]*(?:src|href)=\"(https?://[^\"]+)", page.read_text(encoding="utf-8")
         )
         assert loaded == [], page.name
-    assert "balanced_clusters" in (tmp_path / "api.html").read_text(encoding="utf-8")
+    assert "balanced_clusters" in (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ ELSEWHERE = {
     "settings.py": ("test_config.py", "what Kedro reads of the project"),
     "pipeline_registry.py": ("pipelines/test_registry.py", "names the pipelines"),
     "classifier/features.py": ("classifier/test_ridge.py", "the inputs of the classifier, made and used in one go"),
-    "configuration/reference.py": ("test_docs.py", "writes docs/configuration.md, which is compared with it"),
+    "configuration/reference.py": ("test_docs.py", "writes docs/reference/configuration.md, which is compared with it"),
     "evaluation/archive.py": ("datasets/test_run_archive.py", "archives, written and read back"),
     "evaluation/stages.py": ("evaluation/test_evaluate.py", "every test goes through the stages"),
     "freshness/origin.py": ("freshness/test_runner.py", "origins, seen by what runs"),

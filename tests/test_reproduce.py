@@ -1,4 +1,4 @@
-"""docs/reproduce.md: each row of the paper's tables has the published numbers and a command that means that row."""
+"""docs/how-to/reproduce.md: each row of the paper's tables has the published numbers and the row's command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vixml.params.data.ingestion import DataParams
 from vixml.params.variant import VariantParams
 from vixml.pipeline_registry import register_pipelines
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reproduce.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "how-to" / "reproduce.md").read_text(encoding="utf-8")
 TABLES = ("1", "3", "5", "6", "10", "13")
 METRICS = ("P@1", "P@5", "PSP@1", "R@100")
 

@@ -1,4 +1,4 @@
-"""The rows of docs/bad_input.md: each is a test of its own, found by the row's id.
+"""The rows of docs/reference/bad_input.md: each is a test of its own, found by the row's id.
 
 `@error(ID)`, `@repair(ID)` and `@works(ID)` make a test of what causes the row. The cause gets `at`: an empty folder
 (`path`) and the fixtures of pytest by name (`fixture`). The cause of a repair returns the report that counts it.
@@ -16,7 +16,7 @@ from kedro.io import DatasetError
 
 from vixml.core.errors import VixmlError, user_error
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "bad_input.md"
 Cause = Callable[[Any], Any]
 Test = Callable[..., None]
 

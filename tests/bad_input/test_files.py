@@ -1,4 +1,4 @@
-"""Filters, manifests, matrices and arrays beside the points that are not as they should be (docs/bad_input.md)."""
+"""Filters, manifests, matrices and arrays that are not as they should be (docs/reference/bad_input.md)."""
 
 from __future__ import annotations
 

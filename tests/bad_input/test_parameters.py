@@ -1,4 +1,4 @@
-"""Parameters that are not as they should be (docs/bad_input.md)."""
+"""Parameters that are not as they should be (docs/reference/bad_input.md)."""
 
 from __future__ import annotations
 

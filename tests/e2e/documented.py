@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"), key=lambda page: page.name)]
 REPRODUCE = "reproduce.md"
 Command = tuple[str, str]
 """A page's name and a command of it."""

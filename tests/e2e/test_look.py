@@ -90,7 +90,7 @@ def _answer(site: Path, *parts: str) -> Any:
 
 
 def see_mlflow(project: Path, page: Any) -> None:
-    """The links of docs/mlflow.md show curves of all variants, and what differs between them."""
+    """The links of docs/how-to/mlflow.md show curves of all variants, and what differs between them."""
     from mlflow import MlflowClient
 
     port = free_port()

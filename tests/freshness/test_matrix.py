@@ -1,4 +1,4 @@
-"""The table of docs/freshness.md is the truth: each row is done, and exactly the nodes that it names have to run."""
+"""The table of docs/explanation/freshness.md is true: after each row exactly the nodes that it names run."""
 
 import gzip
 import os
@@ -98,7 +98,7 @@ def test_exactly_the_stale_nodes_run(kedro_run, project, repository, tiny, monke
     everything = list(ran)
     assert {"ingest_raw", "embed_images", "train_hard", "evaluate"} <= set(everything)
 
-    expected = rows(repository / "docs" / "freshness.md")
+    expected = rows(repository / "docs" / "explanation" / "freshness.md")
     assert list(expected) == list(CHANGES)
     found = {}
     for name, (what, _) in expected.items():

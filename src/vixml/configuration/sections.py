@@ -102,5 +102,5 @@ def check_names(present: Iterable[str], known: Iterable[str], *, prefix: str) ->
         raise ConfigError(
             f"there is no parameter `{prefix}{key}`",
             expected="one of " + ", ".join(known),
-            remedy="see docs/configuration.md, or `vixml settings`.",
+            remedy="see docs/reference/configuration.md, or `vixml settings`.",
         )

@@ -193,7 +193,7 @@ def _only(folder: Path, pattern: str) -> Path:
             file=folder,
             found=", ".join(file.name for file in found) or "none",
             expected=f"one {pattern}",
-            remedy="see docs/official_data.md for the files; `data.image_embeddings: null` goes without them.",
+            remedy="see docs/how-to/official_data.md for the files; `data.image_embeddings: null` goes without them.",
         )
     return found[0]
 

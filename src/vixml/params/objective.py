@@ -24,7 +24,7 @@ OBJECTIVES: dict[ObjectiveName, LabelSideKind] = {
 
 
 class ObjectiveParams(Params):
-    """What is minimised, and by that what stands for a label (docs/objectives.md)."""
+    """What is minimised, and by that what stands for a label (docs/explanation/objectives.md)."""
 
     name: ObjectiveName = "prime"
     """PRIME (prototypes), DEXA (auxiliary vectors), NGAME (label texts alone), or a softmax over the pool: every

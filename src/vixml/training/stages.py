@@ -74,7 +74,7 @@ def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: str = "au
     Args:
         variant: Data and settings.
         work: Folder of the curve and the checkpoints.
-        resume: `auto`, `force` or `never`: whether a checkpoint that is there is continued (docs/resume.md).
+        resume: `auto`, `force` or `never`: whether a checkpoint that is there is continued (docs/how-to/resume.md).
 
     Raises:
         StateError: The checkpoint belongs to other settings or data, and `resume` is `auto`.

@@ -84,7 +84,7 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
     try:
         return MappingParams.model_validate(raw)
     except ValidationError as err:
-        raise invalid_settings(err, "the choices do not go together", remedy="see docs/own_data.md.") from err
+        raise invalid_settings(err, "the choices do not go together", remedy="see docs/how-to/own_data.md.") from err
 
 
 def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
