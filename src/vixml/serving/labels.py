@@ -3,7 +3,7 @@
 A label's prototype combines its embedding with a free vector and a centroid of training queries (PRIME), a free vector
 (DEXA) or nothing (NGAME, softmax family). The network embeds any text with images, so only the others are unknown for a
 label that training never saw. They are taken from the trained labels nearest to it (docs/how-to/new_labels.md
-has the ways to do that, with measurements). A label whose text or images change keeps the vectors that it was trained with.
+has the ways to do that). A label whose text or images change keeps the vectors that it was trained with.
 """
 
 from __future__ import annotations
