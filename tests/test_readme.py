@@ -1,4 +1,4 @@
-"""README: every `kedro run` and `make` command in it names pipelines, settings and targets that exist."""
+"""README and the pages for a start: every `kedro run` and `make` in them names what exists; README is short."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from vixml.pipeline_registry import register_pipelines
 from vixml.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXTS = [README, *(file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs" / "tutorials").glob("*.md")))]
+TEXTS += [(ROOT / "docs" / "reference" / "pipelines.md").read_text(encoding="utf-8")]
+BLOCKS = [block for text in TEXTS for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)]
 LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 COMMANDS = [shlex.split(line, comments=True) for line in LINES]
 RUNS = [words for words in COMMANDS if words[0].endswith("kedro")]
@@ -68,6 +71,30 @@ def test_make_target(words: list[str]) -> None:
 
 def test_pictures_are_there() -> None:
     """Every picture that the README shows is in the repository."""
-    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
     assert shown
     assert all((ROOT / file).is_file() for file in shown)
+
+
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    """The first screen says what it is; everything else is in the documentation."""
+    assert len(README.splitlines()) < 150
+    first = "\n".join(README.splitlines()[:45])
+    assert all(part in first for part in ("![", "make run", "| data | method |", "docs/tutorials/own_shop.md"))
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_every_named_page_exists() -> None:
+    """Code, settings and messages that send a reader to a page of docs/ name one that is there."""
+    named = {}
+    for folder in ("src", "conf", "tests", "benchmarks", ".github"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in {".py", ".yml", ".md", ".html"}:
+                for page in re.findall(r"\bdocs/[\w/-]+\.md", file.read_text(encoding="utf-8")):
+                    named.setdefault(page, file.name)
+    for file in ROOT.glob("*.md"):
+        named |= dict.fromkeys(re.findall(r"\bdocs/[\w/-]+\.md", file.read_text(encoding="utf-8")), file.name)
+    assert len(named) > 10
+    assert {page: file for page, file in named.items() if not (ROOT / page).is_file()} == {}

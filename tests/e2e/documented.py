@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"), key=lambda page: page.name)]
+FIRST = REPOSITORY / "docs" / "tutorials" / "first_run.md"
+_PAGES = sorted((REPOSITORY / "docs").rglob("*.md"), key=lambda page: page.name)
+PAGES = [FIRST, REPOSITORY / "README.md", *(page for page in _PAGES if page != FIRST)]
+"""First the page that trains the demo's models, which the others ask."""
 REPRODUCE = "reproduce.md"
 Command = tuple[str, str]
 """A page's name and a command of it."""
 
-NAMES = {"vixml init-data", "vixml serve", "mlflow models serve"}
+NAMES = {"vixml init-data", "vixml serve", "vixml run", "vixml export-mlflow", "mlflow models serve"}
 """What a sentence says of a program without what the program must be told."""
 
 
@@ -53,7 +56,9 @@ def parts_of(command: str) -> set[tuple[str, str]]:
     settings = dict(setting.split("=", 1) for setting in given)
     recipe = next((f"{name}={value}" for name, value in settings.items() if name.endswith("_recipe")), "")
     pipeline = f"{options['pipeline']} {options.get('namespaces', '')}"
-    if options["pipeline"] == "ablation":  # the pipeline as a whole runs in README, and each objective in its own test
+    if (
+        options["pipeline"] == "ablation"
+    ):  # pipelines.md runs the pipeline as a whole, and each objective in its own test
         return {("ablation", options["env"])}
     own = {f"{name}={value}" for name, value in settings.items() if not name.endswith("_recipe") and name != "run_name"}
     tried = {(pipeline, setting) for setting in own}

@@ -76,6 +76,8 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "warmup": lambda meta: f"trained to epoch {meta['epoch']}, step {meta['step']:,}",
     "hard_negatives": lambda meta: f"{meta['clusters']:,.0f} clusters of similar queries",
     "model": _model,
+    "embeddings": lambda meta: f"queries and labels as vectors of {meta['dim']} numbers",
+    "runs": lambda meta: f"kept as run {meta['id']}",
     "index": lambda meta: f"{meta['kind']} index of {meta['labels']:,} labels",
     "evidence": _evidence,
     "predictor": lambda meta: f"{meta['labels']:,} labels, ready for predictions",
