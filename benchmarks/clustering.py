@@ -14,7 +14,7 @@ def run(*, quick: bool) -> list[Row]:
     import torch
     from torch.nn.functional import normalize
 
-    from vixml.negatives.clustering import _GRAM, balanced_clusters
+    from vixml.retrieval.clustering import _GRAM, balanced_clusters
 
     count, width, size = 10_000 if quick else 100_000, 384, 16
     generator = torch.Generator().manual_seed(0)
@@ -48,7 +48,7 @@ def _memory(count: int, width: int, size: int, oracle_seconds: float) -> Row:
     """LF-Amazon-1.3M's size, half precision as in the bank: it is the memory that counts; the oracle is scaled up."""
     import torch
 
-    from vixml.negatives.clustering import balanced_clusters
+    from vixml.retrieval.clustering import balanced_clusters
 
     points = torch.empty(count, width, dtype=torch.float16)
     generator = torch.Generator().manual_seed(0)

@@ -24,12 +24,12 @@ from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
 from vixml.models.precision import to_device
-from vixml.negatives.clustering import balanced_clusters
 from vixml.negatives.mining import mine_labels
 from vixml.params.model import PrototypeParams
 from vixml.params.objective import OBJECTIVES
 from vixml.params.retrieval import RetrievalParams
 from vixml.params.variant import VariantParams
+from vixml.retrieval.clustering import balanced_clusters
 from vixml.retrieval.index import build_index
 from vixml.training.checkpoint import newest_checkpoint, read_state
 from vixml.training.encode import embed_all, embed_labels

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from vixml.negatives.batches import cluster_batches, random_batches
-from vixml.negatives.clustering import balanced_clusters
+from vixml.retrieval.clustering import balanced_clusters
 
 
 def _points(count: int, seed: int = 0) -> torch.Tensor:

@@ -58,7 +58,7 @@ def _precision(ranker: EvidenceRanker, queries: Labelled) -> float:
 def test_text_and_images_together_tell_the_label() -> None:
     ranker, report = _fit()
     assert set(report["parts"]) == {
-        "neighbours", "neighbours_text", "neighbours_images", "classifiers", "label_words", "frequency",
+        "neighbours", "neighbours_text", "neighbours_images", "classifiers", "label_tree", "label_words", "frequency",
     }  # fmt: skip
     assert _precision(ranker, _catalogue(100, 2)) > 0.9
     assert report["metrics"]["P@1"] >= max(part["alone"]["P@1"] for part in report["parts"].values()) - 0.02

@@ -1,4 +1,4 @@
-"""Parameters of the classifiers, one for each label."""
+"""Parameters of the classifiers of labels."""
 
 from __future__ import annotations
 
@@ -18,3 +18,20 @@ class ClassifierParams(Params):
     """Labels solved at once; memory is 8 * label_block * width bytes."""
     row_block: int = Field(16_384, ge=1)
     """Training queries read at once."""
+
+
+class TreeParams(Params):
+    """A tree of labels with a linear classifier at each node, on the words of the queries."""
+
+    leaf_size: int = Field(64, ge=2)
+    """Most labels of a cluster at the bottom of the tree."""
+    branching: int = Field(16, ge=2)
+    """Clusters that a cluster further up has at most, a power of two; others count as the next lower one."""
+    cost: float = Field(1.0, gt=0)
+    """Cost of an error on a training query beside the length of the weights (liblinear's C)."""
+    passes: int = Field(20, ge=1)
+    """Most passes of the solver over a node's queries."""
+    threshold: float = Field(0.1, ge=0)
+    """Smaller weights are left out."""
+    beam: int = Field(20, ge=1)
+    """Clusters of a level whose children are looked at."""

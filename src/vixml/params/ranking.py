@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vixml.params.base import Params
-from vixml.params.classifier import ClassifierParams
+from vixml.params.classifier import ClassifierParams, TreeParams
 
 
 class NeighbourParams(Params):
@@ -95,6 +95,8 @@ class EvidenceParams(Params):
     """Labels of the nearest training queries."""
     classifier: ClassifierParams | None = ClassifierParams()
     """One classifier for each label; null leaves them out."""
+    tree: TreeParams | None = TreeParams()
+    """A tree of labels over the words of the queries; null leaves it out."""
     spaces: SpaceFitParams = SpaceFitParams()
     """How feature spaces are weighed."""
     blend: BlendFitParams = BlendFitParams()

@@ -5,6 +5,7 @@ Parts (their names are those of the blend's weights):
 - `neighbours`: labels of the nearest training queries by all feature spaces; `neighbours_text`, `neighbours_images` by
   texts and embedding, or images, alone (only where there are images).
 - `classifiers`: one linear classifier for each label.
+- `label_tree`: a tree of clusters of labels, with a classifier on words at each node.
 - `prototypes`, `label_texts`: similarity to the labels' vectors, as trained.
 - `label_words`: words and parts of words that a query shares with a label's text.
 - `frequency`: how often a label occurs, whatever the query.
@@ -22,6 +23,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.classifier.features import classifier_features
+from vixml.classifier.label_tree import LabelTree
 from vixml.core.errors import StateError
 from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, NeighbourParams
@@ -35,6 +37,8 @@ from vixml.retrieval.index import LabelIndex, SearchResult
 
 _Source = Callable[[Described, Blocks, int], Evidence]
 """Queries, their feature spaces, and how many labels of each are wanted in, evidence out."""
+TREE_SPACE = "words"
+"""Space of the label tree: parts of words add little to it and take six times as long."""
 _FEW = DEPTH // 2
 """Excluded labels of a query that are taken out of its ranking in the end; with more, all parts look deeper."""
 
@@ -51,6 +55,7 @@ class LabelSide:
         classifiers: Weights [L, D]; rows of zeros for labels without a classifier. None: there are none.
         prototypes: Index over the label prototypes.
         texts: Index over the embeddings of the label texts.
+        tree: Tree of the labels that have a training query. None: there is none.
     """
 
     terms: Blocks
@@ -60,6 +65,7 @@ class LabelSide:
     classifiers: NDArray[np.floating] | None = None
     prototypes: LabelIndex | None = None
     texts: LabelIndex | None = None
+    tree: LabelTree | None = None
 
     def among(
         self, rows: NDArray[np.int64], *, prototypes: LabelIndex | None = None, texts: LabelIndex | None = None
@@ -72,10 +78,11 @@ class LabelSide:
             texts: Index over their texts.
         """
         classifiers = None if self.classifiers is None else self.classifiers[rows]
+        tree = None if self.tree is None else self.tree.among(rows)
         terms = {name: block[rows] for name, block in self.terms.items()}
         relevance = sp.csr_matrix(self.relevance[:, rows])
         return LabelSide(
-            terms, self.inverse_propensity[rows], self.prior[rows], relevance, classifiers, prototypes, texts
+            terms, self.inverse_propensity[rows], self.prior[rows], relevance, classifiers, prototypes, texts, tree
         )
 
 
@@ -199,6 +206,8 @@ class EvidenceRanker:
             sources["neighbours_images"] = lambda _, blocks, __: self._near(IMAGES, blocks, {IMAGES: 1.0})
         if self.side.classifiers is not None:
             sources["classifiers"] = partial(self._classify, self.side.classifiers)
+        if self.side.tree is not None:
+            sources["label_tree"] = partial(self._descend, self.side.tree)
         if self.side.prototypes is not None:
             sources["prototypes"] = partial(self._search, self.side.prototypes)
         if self.side.texts is not None:
@@ -223,6 +232,9 @@ class EvidenceRanker:
 
     def _classify(self, weights: NDArray[np.floating], _: Described, blocks: Blocks, depth: int) -> Evidence:
         return Evidence.of_scores(top_k(classifier_features(blocks, self.classifier), weights, depth), self.size)
+
+    def _descend(self, tree: LabelTree, _: Described, blocks: Blocks, depth: int) -> Evidence:
+        return Evidence.of_scores(tree.search(blocks[TREE_SPACE], depth), self.size)
 
     def _words(self, _: Described, blocks: Blocks, depth: int) -> Evidence:
         equal = dict.fromkeys(self.side.terms, 1.0)
@@ -258,6 +270,7 @@ def with_labels(ranker: EvidenceRanker, kept: NDArray[np.int64], texts: Sequence
         np.append(side.prior, np.zeros(new, dtype=np.float32)),
         sp.csr_matrix(relevance, dtype=np.float32),
         classifiers,
+        tree=side.tree,
     )
     return replace(ranker, side=changed)
 

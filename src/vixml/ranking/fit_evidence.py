@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from vixml.classifier.features import classifier_features
 from vixml.classifier.ridge import train_classifiers
+from vixml.classifier.train_tree import train_tree
 from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, EvidenceParams, PartParams
 from vixml.ranking.blend import Evidence
-from vixml.ranking.evidence import EvidenceRanker, label_side
+from vixml.ranking.evidence import TREE_SPACE, EvidenceRanker, label_side
 from vixml.ranking.features import Described, FeatureMaps
 from vixml.ranking.fitting import changed, fit_blend
 from vixml.ranking.spaces import fit_space_weights
@@ -116,12 +117,15 @@ def _untuned(
 
 
 def _with_classifiers(ranker: EvidenceRanker, params: EvidenceParams, work: Path | None) -> EvidenceRanker:
-    """Train the classifiers, if there are to be any, on all queries that the ranking knows."""
-    if params.classifier is None:
-        return ranker
-    features = classifier_features(ranker.keys, params.classifier)
-    trained = train_classifiers(features, ranker.side.relevance, params.classifier, work=work)
-    return replace(ranker, side=replace(ranker.side, classifiers=_stored(trained)))
+    """Train the classifiers and the tree, if there are to be any, on all queries that the ranking knows."""
+    side = ranker.side
+    if params.classifier is not None:
+        features = classifier_features(ranker.keys, params.classifier)
+        trained = train_classifiers(features, side.relevance, params.classifier, work=work)
+        side = replace(side, classifiers=_stored(trained))
+    if params.tree is not None and TREE_SPACE in ranker.keys:
+        side = replace(side, tree=train_tree(ranker.keys[TREE_SPACE], side.relevance, params.tree))
+    return replace(ranker, side=side)
 
 
 def _with_all(
@@ -138,10 +142,12 @@ def _with_all(
         )
     relevance = sp.csr_matrix(sp.vstack([ranker.side.relevance, validation.relevance]), dtype=np.float32)
     prior = (np.bincount(relevance.indices, minlength=relevance.shape[1]) / relevance.shape[0]).astype(np.float32)
-    side = replace(ranker.side, relevance=relevance, prior=prior, classifiers=None)
-    known = replace(ranker, keys=keys, side=side)
-    used = any(name == "classifiers" and part.weight for name, part in ranker.params.parts.items())
-    return _with_classifiers(known, params, work) if used else known
+    side = replace(ranker.side, relevance=relevance, prior=prior, classifiers=None, tree=None)
+    used = {name for name, part in ranker.params.parts.items() if part.weight}
+    unused = {
+        field: None for field, name in (("classifier", "classifiers"), ("tree", "label_tree")) if name not in used
+    }
+    return _with_classifiers(replace(ranker, keys=keys, side=side), params.model_copy(update=unused), work)
 
 
 def _tune(

@@ -7,6 +7,7 @@ labels_{space}.npz       label texts in the sparse spaces
 labels.npz               inverse propensity, prior
 relevance.npz            labels of the training queries
 classifiers.npy          float16 [L, D], where there are any
+tree.npz, tree_{level}.npz   the label tree, where there is one
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
 
+from vixml.classifier.label_tree import LabelTree
 from vixml.core.directories import write_json
 from vixml.core.guards.untrusted import open_array, opening, read_arrays, read_document, read_sparse
 from vixml.params.base import Params
 from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, NeighbourParams
-from vixml.ranking.evidence import EvidenceRanker, LabelSide
+from vixml.ranking.evidence import TREE_SPACE, EvidenceRanker, LabelSide
 from vixml.ranking.features import FeatureMaps
 from vixml.retrieval.index import LabelIndex
 
@@ -36,6 +38,7 @@ class _Settings(Params):
     keys: dict[str, bool] = Field(description="space -> whether it is sparse")
     terms: tuple[str, ...]
     classifiers: bool
+    tree: bool = False
 
 
 def save_evidence(ranker: EvidenceRanker, folder: Path) -> None:
@@ -49,6 +52,7 @@ def save_evidence(ranker: EvidenceRanker, folder: Path) -> None:
         keys={name: sp.issparse(block) for name, block in ranker.keys.items()},
         terms=tuple(side.terms),
         classifiers=side.classifiers is not None,
+        tree=side.tree is not None,
     )
     write_json(folder / "settings.json", settings.model_dump(mode="json"))
     (folder / "maps").mkdir()
@@ -61,6 +65,8 @@ def save_evidence(ranker: EvidenceRanker, folder: Path) -> None:
     sp.save_npz(folder / "relevance.npz", side.relevance)
     if side.classifiers is not None:
         np.save(folder / "classifiers.npy", side.classifiers)
+    if side.tree is not None:
+        side.tree.save(folder)
 
 
 def open_evidence(
@@ -88,6 +94,8 @@ def open_evidence(
         weights, prior = arrays["inverse_propensity"], arrays["prior"]
         if weights.shape != (num_labels,) or prior.shape != (num_labels,):
             raise ValueError(f"{weights.shape} and {prior.shape} numbers of {num_labels} labels")
+    maps = FeatureMaps.open(folder / "maps")
+    width = len(maps.lexical.terms.get(TREE_SPACE, ()))
     side = LabelSide(
         {name: read_sparse(folder / f"labels_{name}.npz", shape=(num_labels, None)) for name in settings.terms},
         weights,
@@ -96,10 +104,11 @@ def open_evidence(
         open_array(folder / "classifiers.npy", shape=(num_labels, None)) if settings.classifiers else None,
         prototypes,
         texts,
+        LabelTree.open(folder, width=width, num_labels=num_labels) if settings.tree else None,
     )
     keys = {name: _load(folder / f"keys_{name}", sparse, num_queries) for name, sparse in settings.keys.items()}
     return EvidenceRanker(
-        FeatureMaps.open(folder / "maps"),
+        maps,
         keys,
         side,
         settings.spaces,

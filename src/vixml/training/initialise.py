@@ -11,7 +11,7 @@ from vixml.models.label_side import SharedVectors
 from vixml.models.projection import whiten_projection, whiten_residual
 from vixml.models.text.backbone import word_scale
 from vixml.negatives.centroids import update_centroids
-from vixml.negatives.clustering import balanced_clusters
+from vixml.retrieval.clustering import balanced_clusters
 from vixml.training.encode import embed_all
 from vixml.training.training_data import ItemSource, TrainingData
 from vixml.training.variant_data import VariantData

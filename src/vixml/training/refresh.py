@@ -16,12 +16,12 @@ from vixml.core.seeding import torch_generator
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.dual import DualModel
 from vixml.negatives.centroids import update_centroids
-from vixml.negatives.clustering import balanced_clusters
 from vixml.negatives.curriculum import cluster_size_at, is_due, refresh_number
 from vixml.negatives.mining import Mined, mine_labels
 from vixml.negatives.report import clusters_report, negatives_report
 from vixml.negatives.table import MinedTable
 from vixml.params.variant import VariantParams
+from vixml.retrieval.clustering import balanced_clusters
 from vixml.training.encode import embed_all, embed_labels
 from vixml.training.state import TrainingState, monitored_queries
 from vixml.training.training_data import TrainingData

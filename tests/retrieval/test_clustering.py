@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.oracles import clustering as clustering_oracle
 from torch.nn.functional import normalize
 
-from vixml.negatives import clustering
-from vixml.negatives.clustering import balanced_clusters
+from vixml.retrieval import clustering
+from vixml.retrieval.clustering import balanced_clusters
 
 
 def _points(count: int, seed: int = 0) -> torch.Tensor:
