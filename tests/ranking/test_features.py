@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.ranking.lexical import LexicalFeatures
@@ -28,12 +30,24 @@ def test_texts_that_share_words_are_similar_and_unknown_ones_are_zero() -> None:
         assert not similarity[1:].any()
 
 
-def test_features_are_those_of_scikit_learn() -> None:
+@given(st.lists(st.text(alphabet="abAB é\t\u3000.1", max_size=30), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+@example(["red red wool shirt", "a", "ab abc", "", "Red  wool"])
+def test_features_are_those_of_scikit_learn(texts: list[str]) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    expected = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)).fit(TEXTS).transform(["red red wool shirt"])
-    found = LexicalFeatures.fit(TEXTS).apply(["red red wool shirt"])["words"]
-    np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
+    kinds = {"words": {"ngram_range": (1, 2)}, "parts": {"analyzer": "char_wb", "ngram_range": (3, 5), "min_df": 2}}
+    found = LexicalFeatures.fit(texts)
+    new = [*texts, "abba aab", " ".join(texts)]
+    for kind, options in kinds.items():
+        vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
+        try:
+            vectorizer.fit(texts)
+        except ValueError:  # no term at all
+            assert kind not in found.terms
+            continue
+        assert found.terms[kind] == vectorizer.get_feature_names_out().tolist()
+        np.testing.assert_allclose(found.apply(new)[kind].toarray(), vectorizer.transform(new).toarray(), atol=1e-5)
 
 
 def test_features_come_back_from_a_folder(tmp_path: Path) -> None:
