@@ -26,6 +26,7 @@ NAMES = (
     "images",
     "gradient_cache",
     "classifier",
+    "label_tree",
 )
 STEP = "train_step"  # no row: prints how a step divides
 

@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.train_step import arguments, make_trainer, matmul_rate, measure, synchronise
 from vixml.models.precision import uses_bf16
-from vixml.retrieval.clustering import balanced_clusters
 from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval.clustering import balanced_clusters
 from vixml.retrieval.index import build_index
 from vixml.training.encode import embed_all
 from vixml.training.loop import Trainer
