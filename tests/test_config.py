@@ -195,6 +195,21 @@ class TestStore:
         assert load({"dataset": "other"}, env="mine")["parameters"]["dataset"] == "other"
 
 
+def test_parameters_are_read_once(load, monkeypatch):
+    """However often they are asked for, also by the catalogue; and no one changes them for the next."""
+    read, really = [], ProjectConfigLoader._read_raw_config
+    monkeypatch.setattr(
+        ProjectConfigLoader, "_read_raw_config", lambda self, key: read.append(key) or really(self, key)
+    )
+    loader = load({"seed": 3})
+    loader["parameters"]["evaluation"].clear()
+    assert loader["parameters"]["evaluation"] == load({"seed": 3})["parameters"]["evaluation"] != {}
+    assert loader["catalog"]
+    assert read.count("parameters") == 2
+    loader.runtime_params = {"seed": 4}
+    assert loader["parameters"]["seed"] == 4
+
+
 def test_the_tracking_store_is_absolute_and_belongs_to_the_project(load, project, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert load()["mlflow"]["server"]["mlflow_tracking_uri"] == f"sqlite:///{project.as_posix()}/mlflow.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 from collections.abc import Iterable, Mapping
@@ -85,15 +86,27 @@ class ProjectConfigLoader(OmegaConfigLoader):
         project = parent if (parent / "pyproject.toml").is_file() else find_kedro_project(Path.cwd()) or Path.cwd()
         self._project = project.as_posix()
         check_environment(Path(conf_source), kwargs.get("env"))
+        self._merged_parameters: tuple[str, dict[str, Any]] | None = None
         super().__init__(conf_source, *args, **kwargs)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         """Return one kind of configuration; parameters come with complete variants."""
         self._register_resolvers()
-        value: dict[str, Any] = super().__getitem__(key)
         if key != "parameters":
+            value: dict[str, Any] = super().__getitem__(key)
             return value
-        return self._absolute(compose(value, self.runtime_params, facts=self.facts(value)))
+        parameters = self._parameters()
+        return self._absolute(compose(parameters, self.runtime_params, facts=self.facts(parameters)))
+
+    def _parameters(self) -> dict[str, Any]:
+        """Return the merged parameters of files and command line, before variants are composed from them.
+
+        A run asks four times, and reading and merging the files is the dearest part of its start: it is done once.
+        """
+        asked = repr(self.runtime_params)
+        if self._merged_parameters is None or self._merged_parameters[0] != asked or "parameters" in self:
+            self._merged_parameters = (asked, super().__getitem__("parameters"))
+        return copy.deepcopy(self._merged_parameters[1])
 
     def _absolute(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return parameters whose files are absolute: like `data_root` they are relative to the project's folder."""
@@ -129,7 +142,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def settings(self) -> list[Setting]:
         """Return every setting in force with its origin."""
         self._register_resolvers()
-        parameters = super().__getitem__("parameters")
+        parameters = self._parameters()
         runtime = self.runtime_params or {}
         names, stacks = stack(parameters, runtime, facts=self.facts(parameters))
         base, environment, *_ = self._read_raw_config("parameters")
@@ -142,7 +155,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def describe_recipes(self, families: Iterable[str]) -> str:
         """Return one line that says which recipes these families take, why, and how to choose others."""
         self._register_resolvers()
-        parameters = super().__getitem__("parameters")
+        parameters = self._parameters()
         facts = self.facts(parameters)
         names, _ = stack(parameters, self.runtime_params or {}, facts=facts)
         chosen = {family: names[family] for family in families}
@@ -157,7 +170,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         OmegaConf.register_resolver("prediction_folder", self._prediction_folder, replace=True)
 
     def _prediction_folder(self) -> str:
-        section = super().__getitem__("parameters").get("prediction") or {}
+        section = self._parameters().get("prediction") or {}
         try:
             return PredictionParams(name=section.get("name", "")).folder
         except ValueError:  # Kedro's validation of the parameters says what is wrong with it

@@ -4,6 +4,7 @@ import logging
 import os
 
 from vixml.config import ProjectConfigLoader
+from vixml.context import ProjectContext
 from vixml.freshness.hooks import FreshnessHooks
 from vixml.hooks import ProjectHooks, WorkHooks
 from vixml.preflight import PreflightHooks
@@ -35,6 +36,7 @@ HOOKS = (
     EXCLUSIVE,
 )
 SESSION_CLASS = ProjectSession
+CONTEXT_CLASS = ProjectContext
 # kedro-mlflow asks the server at every start, so a dead one would end it; vixml.tracking reads its settings instead
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry", "kedro_mlflow")
 
