@@ -1,4 +1,4 @@
-"""Baselines without training: label frequency, and nearest training queries by text, by image, and by both.
+"""Baselines: label frequency, a linear tree on words, and nearest training queries by text, by image, and by both.
 
 A nearest-neighbour baseline lets the most similar training queries vote for their labels, each with the weight
 similarity ** power. Text is compared by TF-IDF over words and word parts; images by the item's mean frozen vector after
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vixml.core.progress import progress
 from vixml.data.ragged import RaggedArray
+from vixml.evaluation.linear_tree import linear_tree_labels
 from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.metrics.ranking import ranking_metrics
 from vixml.params.evaluation import BaselineParams, EvaluationParams
@@ -65,7 +66,8 @@ def baseline_metrics(
             itself among its neighbours.
 
     Returns:
-        Baseline -> metrics as fractions. "image kNN" and "text + image kNN" need a bank. Where `params.max_queries`
+        Baseline -> metrics as fractions. "image kNN" and "text + image kNN" need a bank, "linear tree" needs
+        `params.linear_tree`. Where `params.max_queries`
         is below n, the metrics are of so many queries, spread evenly over all, and `queries` among them says how many.
     """
     chosen, sampled = np.arange(len(items_test)), {}
@@ -79,13 +81,16 @@ def baseline_metrics(
         return {**ranking_metrics(top_labels, relevance_test, weights, evaluation.ks), **sampled}
 
     depth = evaluation.top_k
-    texts = items_train["text"].tolist()
+    texts, asked = items_train["text"].tolist(), items_test["text"].tolist()
     tuner = _Tuner(relevance_train, weights, params, validation)
-    text = _Source(*text_neighbours(texts, items_test["text"].tolist(), tuner.deep), *tuner.text(texts))
+    text = _Source(*text_neighbours(texts, asked, tuner.deep), *tuner.text(texts))
     results = {
         "label frequency": measure(most_frequent(label_frequencies(relevance_train), filter_test, depth)),
         "text kNN": measure(_rank([text], [1.0], relevance_train, filter_test, depth, params)),
     }
+    if params.linear_tree:
+        top = linear_tree_labels(texts, asked, relevance=relevance_train, exclude=filter_test, depth=depth)
+        results["linear tree"] = measure(top)
     if bank is not None and len(bank.images_of("train").values):
         image = _Source(*image_neighbours(bank, tuner.deep, chosen), *tuner.image(bank))
         share = tuner.share()

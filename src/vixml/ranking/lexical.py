@@ -35,15 +35,16 @@ class LexicalFeatures:
     weights: dict[str, NDArray[np.float32]]
 
     @classmethod
-    def fit(cls, texts: Sequence[str], *, max_terms: int = 262_144) -> LexicalFeatures:
+    def fit(cls, texts: Sequence[str], *, max_terms: int = 262_144, kinds: Sequence[str] = _KINDS) -> LexicalFeatures:
         """Learn terms and their weights from training texts.
 
         Args:
             texts: Training texts.
             max_terms: Most terms of each kind, the most frequent ones.
+            kinds: `words`, `parts`.
         """
         terms, weights = {}, {}
-        for kind in _KINDS:
+        for kind in kinds:
             counts, names = _count(kind, texts)
             texts_with = np.bincount(counts.indices, minlength=len(names))
             total = np.asarray(counts.sum(axis=0)).ravel()

@@ -24,7 +24,7 @@ def compute_baselines(
     dataset: Dataset,
     image_bank: SealedDirectory | None,
 ) -> dict[str, Any]:
-    """Measure label frequency and nearest neighbours, by text and, where there is an image bank, by image."""
+    """Measure label frequency, nearest neighbours (by image too, where there is an image bank), and a linear tree."""
     from vixml.evaluation.baselines import Validation, baseline_metrics
     from vixml.images.bank import ImageBank
 
