@@ -32,7 +32,7 @@ def write_raw(root: Path, points: list[dict[str, Any]] = POINTS, labels: list[di
 
 
 def test_titles_are_cleaned_and_repairs_counted(tmp_path):
-    found = ingest(write_raw(tmp_path), DataParams(), 0)
+    found = ingest(write_raw(tmp_path), DataParams(text_fields="title"), 0)
     assert found.items_train["text"].tolist() == ["red shoe", "only content", PLACEHOLDER, "Größe ?"]
     repairs = found.report["repairs"]
     assert repairs["texts_taken_from_content"] == 2  # in training and in test
@@ -42,8 +42,9 @@ def test_titles_are_cleaned_and_repairs_counted(tmp_path):
     assert found.report["points_without_labels"] == {"train": 1, "validation": 0, "test": 1}
 
 
-def test_title_and_content(tmp_path):
-    found = ingest(write_raw(tmp_path), DataParams(text_fields="title+content"), 0)
+@pytest.mark.parametrize("fields", ["auto", "title+content"])
+def test_title_and_content(tmp_path, fields):
+    found = ingest(write_raw(tmp_path), DataParams(text_fields=fields), 0)
     assert found.items_train["text"].tolist()[:2] == ["red shoe soft", "only content"]
 
 
@@ -52,6 +53,7 @@ def test_content_that_is_nowhere_is_an_error(tmp_path):
     labels = [{"uid": "l", "title": "t"}]
     with pytest.raises(DataError, match=r"set `data\.text_fields: title`"):
         ingest(write_raw(tmp_path, points, labels), DataParams(text_fields="title+content"), 0)
+    assert ingest(write_raw(tmp_path, points, labels), DataParams(), 0).items_train["text"].tolist() == ["red shoe"]
     found = ingest(
         write_raw(tmp_path, POINTS, [{"uid": f"l{i}", "title": "t"} for i in range(2)]),
         DataParams(text_fields="title+content"),

@@ -116,7 +116,7 @@ def _warn_of_nothing_to_measure(ingested: Ingested) -> None:
 def _read_benchmark(raw: Path, params: DataParams) -> Source:
     """Read the sides in whatever layout they come, the filter files, and the image manifest or embeddings."""
     repairs: Counter[str] = Counter()
-    ledger, with_content = Ledger(raw), params.text_fields == "title+content"
+    ledger, with_content = Ledger(raw), params.text_fields != "title"
     if layout_of(raw) == "sparse":
         sides = read_sparse_layout(raw, repairs, ledger)
     else:
@@ -125,7 +125,8 @@ def _read_benchmark(raw: Path, params: DataParams) -> Source:
             side: read_side(file, with_targets=side != Side.LABEL, with_content=with_content, entry=ledger.entry(file))
             for side, file in files.items()
         }
-    if with_content and all(side.num_without_content == len(side) for side in sides.values()):
+    demanded = params.text_fields == "title+content"
+    if demanded and all(side.num_without_content == len(side) for side in sides.values()):
         raise DataError(
             "no line of any file has the field `content`",
             file=raw,
@@ -156,7 +157,7 @@ def _read_benchmark(raw: Path, params: DataParams) -> Source:
 
 def _read_tables(raw: Path, params: DataParams) -> Source:
     """Read a user's own tables, whose mapping lists the columns of the text itself."""
-    if params.mapping is None or params.text_fields != "title":
+    if params.mapping is None or params.text_fields == "title+content":
         raise ConfigError(
             "`data.text_fields` does not go with `data.mapping`",
             found=params.text_fields,
@@ -206,7 +207,7 @@ def _items(side: RawSide, images: list[list[str]], text_fields: str, repairs: Co
 
 def _texts(side: RawSide, text_fields: str) -> tuple[list[str], dict[str, int]]:
     """Return one clean text an item (white space runs become one space), and the numbers of repairs."""
-    with_content = text_fields == "title+content"
+    with_content = text_fields != "title"
     counts = {
         "texts_taken_from_content": 0,
         "empty_texts_replaced": 0,
