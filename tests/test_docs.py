@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,18 +50,37 @@ def test_pages_and_navigation_are_the_same() -> None:
     assert yaml.safe_load(text)["strict"] is True
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    """Links, anchors, pictures and the API's docstrings; no page asks for anything from elsewhere."""
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built with warnings as errors: links, anchors, pictures and the API's docstrings."""
     pytest.importorskip("material", reason="mkdocs-material is not installed (extra `docs`)")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "true"}
-
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
     assert built.returncode == 0, built.stderr
-    for page in tmp_path.rglob("*.html"):
+    return folder
+
+
+def test_no_page_asks_for_anything_from_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
         loaded = re.findall(
             r"<(?:script|img|link)[^>]*(?:src|href)=\"(https?://[^\"]+)", page.read_text(encoding="utf-8")
         )
         assert loaded == [], page.name
-    assert "balanced_clusters" in (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")
+    assert "balanced_clusters" in (site / "reference" / "api.html").read_text(encoding="utf-8")
+
+
+def test_the_site_can_be_searched_from_a_folder(site: Path) -> None:
+    """Browsers start no worker for a page of a folder: docs/javascripts/iframe-worker.js stands in."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=300_000)
+        page = browser.new_page()
+        page.goto((site / "tutorials" / "own_shop.html").as_uri())
+        page.locator("input[name=query]").fill("prototype")
+        page.locator(".md-search-result__item").first.wait_for(state="attached", timeout=120_000)
+        browser.close()
