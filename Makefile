@@ -17,7 +17,7 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve clean
+.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve release-check clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -99,6 +99,9 @@ mlflow: install            ## MLflow's user interface on the project's store
 
 torture: install-dev            ## SIGKILL every variant's run at 20 random moments each, rerun, compare (ARGS="--kills 4")
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python tests/e2e/torture.py $(ARGS)
+
+release-check: install-dev            ## build, check, install the wheel elsewhere, run the demo from it, serve its model (ARGS=--keep)
+	unset PYTHONDONTWRITEBYTECODE; PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/e2e/release_check.py $(ARGS)
 
 clean:            ## remove caches and build products; data, runs and the environment stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kedro.framework.project  # noqa: F401 - sets up logging when it is first imported, which would take pytest's handlers
 import pytest
 import tests.shortcuts  # noqa: F401
 from hypothesis import HealthCheck, settings

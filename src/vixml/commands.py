@@ -239,8 +239,8 @@ def serve(
     from vixml.serving.app import serve as serve_models
 
     with clear_errors():
-        typer.echo(f"ViXML at http://{host}:{port} (stop with Ctrl+C)")
-        serve_models(model, host=host, port=port, device=device, image_roots=images or [])
+        typer.echo(f"Opening {', '.join(map(str, model))} ...")
+        serve_models(model, host=host, port=port, device=device, image_roots=images or [], say=typer.echo)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from kedro.framework.hooks import hook_impl
 
 from vixml.configuration.choice import TINY
 from vixml.configuration.compose import ALL_VARIANTS
+from vixml.core.errors import StateError
 from vixml.core.hub import check_available
 from vixml.freshness.origin import why_stale
 from vixml.params.data.vision import VisionParams
@@ -46,17 +47,43 @@ class PreflightHooks:
 
         Raises:
             ConfigError: A model is neither here nor on a hub that can be reached.
+            StateError: The image bank that the run would read was made with another vision model.
         """
         nodes = pipeline.nodes
         if run_params.get("only_missing_outputs"):
             nodes = [node for node in nodes if why_stale(node, catalog) is not None]
         made = {name for node in nodes for name in node.outputs}
+        read = {name for node in nodes if node.namespace in ALL_VARIANTS for name in node.inputs}
+        if self._config is not None and IMAGE_BANK in read - made:
+            _check_bank(self._config["parameters"], catalog)
         variants = [name for name in ALL_VARIANTS if any(f"{name}.{made_by}" in made for made_by in _LOADS_BACKBONE)]
         if self._config is None or not (variants or IMAGE_BANK in made):
             return
         if variants:
             _log.info("%s", self._config.describe_recipes(dict.fromkeys(ALL_VARIANTS[name] for name in variants)))
         check_available(_wanted(self._config["parameters"], variants, images=IMAGE_BANK in made))
+
+
+def _check_bank(parameters: dict[str, Any], catalog: CatalogProtocol) -> None:
+    """Refuse an image bank of another vision model than the one that is set: the model would not be what it is called.
+
+    Raises:
+        StateError: It is of another one.
+    """
+    if not catalog.exists(IMAGE_BANK):
+        return
+    bank = catalog.load(IMAGE_BANK)
+    made_with = (bank.meta.get("vision") or {}).get("model")
+    wanted = VisionParams.model_validate(parameters["vision"]).model
+    if made_with not in (None, wanted):
+        raise StateError(
+            "the image bank was made with another vision model",
+            file=bank.path,
+            found=f"vision.model={made_with}",
+            expected=f"vision.model={wanted}, as it is set",
+            remedy="run `kedro run --pipelines=image_embedding` with the same --params first, or set "
+            f"vision_backbone={made_with} to go on with the images as they are.",
+        )
 
 
 def _wanted(parameters: dict[str, Any], variants: list[str], *, images: bool) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from vixml.core.directories import open_sealed
 
@@ -39,4 +40,7 @@ def test_index_report_and_label_update(kedro_run, trained, tiny):
     kedro_run("prediction", params={**tiny, "prediction": prediction})
     found = pd.read_csv(project / "data/07_model_output/demo/prediction/predictions.csv", dtype=str)
     assert sorted(found["label_id"]) == sorted({*labels, "007"} - {labels[3]})
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    assert client.search_runs(experiments) == [], "nothing was trained: a run of it would look like a training"
     assert found.set_index("label_id")["label_text"]["007"] == "größerer Tisch"

@@ -3,10 +3,13 @@
 import json
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from vixml.core.directories import Built, publish
 from vixml.freshness import hooks
+from vixml.pipeline_registry import register_pipelines
 
 RUN = {"pipeline_names": ["study"], "env": "mine", "runtime_params": {"a": {"b": 1}, "seed": 2}}
 
@@ -54,3 +57,30 @@ def test_stale_inputs_are_warned_about(kedro_run, project, caplog):
     assert "dataset" in warnings[0]
     assert "data.max_images_per_item: 3 -> 1" in warnings[0]
     assert "kedro run --only-missing-outputs --pipelines=ingestion" in warnings[0]
+
+
+class TestPredictionReadsOnePredictor:
+    """It is given all that there are, and asks the one that its settings name."""
+
+    def catalog(self, model):
+        return SimpleNamespace(load={"params:prediction": {"model": str(model)}}.__getitem__)
+
+    def test_those_not_asked_are_not_warned_about(self):
+        prediction = register_pipelines()["prediction"]
+        found = hooks._predictors_not_asked(prediction, self.catalog("encoder_text"))
+        assert found == {f"{name}.predictor" for name in ("encoder_vision", "decoder_text", "decoder_vision")}
+        assert hooks._predictors_not_asked(register_pipelines()["label_update"], self.catalog("encoder_text")) == set()
+
+    @pytest.mark.parametrize(("trained_again", "warned"), [(True, True), (False, False)])
+    def test_an_updated_predictor_of_an_earlier_model_is(self, tmp_path, trained_again, warned):
+        for name, model in (("updated_predictor", "first"), ("predictor", "second" if trained_again else "first")):
+            (tmp_path / "made" / name).mkdir(parents=True)
+            publish(Built(tmp_path / "made" / name, "predictor", {"model": model}), tmp_path / name)
+        said = hooks.updated_predictor_is_old(
+            register_pipelines()["prediction"], self.catalog(tmp_path / "updated_predictor")
+        )
+        assert bool(said) is warned
+        assert not said or "kedro run --pipelines=label_update" in said
+
+    def test_a_trained_predictor_is_none(self, tmp_path):
+        assert hooks.updated_predictor_is_old(register_pipelines()["prediction"], self.catalog("encoder_text")) is None

@@ -34,6 +34,13 @@ def test_the_report_holds_everything_about_every_run(pair):
     assert sum(group["labels"] for group in report["slices"]["described"]) == 30
 
 
+def test_a_run_that_was_not_asked_for_is_not_missing(pair):
+    """It has been evaluated on this test set; only the others have not."""
+    report = pair.compare("encoder_vision")
+    assert report["order"] == ["encoder_vision"]
+    assert report["missing"] == ["decoder_text", "decoder_vision"]
+
+
 def test_the_same_comparison_gives_the_same_report(pair):
     assert pair.compare() == pair.compare()
 

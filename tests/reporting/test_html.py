@@ -124,6 +124,28 @@ def test_the_matrix_shows_each_difference_in_its_place(page, big):
     assert [name.strip() for name in page.locator(".matrix tbody th").all_inner_texts()] == report["order"]
 
 
+def test_every_slice_says_of_how_many_queries(page):
+    """Also where three charts stand side by side."""
+    notes = page.locator("#slices svg text.tick").all_text_contents()
+    assert sum("queries" in note for note in notes) >= 5
+
+
+def test_only_runs_that_differ_in_nothing_else_show_what_images_do(page):
+    asked = """(name) => {
+      const [first, second] = D.runs, before = D.settings;
+      D.settings = { names: [name], values: { [first.label]: ["1"], [second.label]: ["2"] } };
+      const found = twins(first, second);
+      D.settings = before;
+      return found;
+    }"""
+    assert page.evaluate(asked, "model.use_images") is True
+    assert page.evaluate(asked, "training.epochs") is False
+
+
+def test_names_of_settings_break_behind_a_dot(page):
+    assert page.locator("#settings code wbr").count() > 0
+
+
 def test_the_metric_can_be_switched(page):
     before = page.locator(".matrix").inner_text()
     page.get_by_label("PSP@5").check()

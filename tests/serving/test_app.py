@@ -215,3 +215,4 @@ def test_the_commands_say_what_is_missing(tmp_path):
         ended = CliRunner().invoke(app, arguments)
         assert ended.exit_code == 1
         assert "no complete output is here" in ended.output
+        assert "http://" not in ended.output, "nothing listens there"

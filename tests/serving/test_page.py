@@ -163,3 +163,20 @@ def test_markup_in_labels_stays_text(page):
     page.click("#go")
     sync_api.expect(page.locator("#answers")).to_be_visible()
     assert "<L>" in page.locator("#with li .what").first.inner_text()
+
+
+def test_it_says_that_it_is_at_work_and_what_a_score_is(page):
+    assert page.evaluate("busy(true), [byId('go').textContent, byId('go').disabled]") == ["Looking …", True]
+    assert page.evaluate("busy(false), [byId('go').textContent, byId('go').disabled]") == ["Predict", False]
+    page.fill("#text", "red vase")
+    page.click("#go")
+    sync_api.expect(page.locator("#answers .note").first).to_contain_text("not a probability")
+
+
+def test_without_a_single_picture_no_place_is_kept_for_one(page):
+    entries = "[true, false].map((picture, row) => ({picture, row, rank: 1, text: 't', label_id: 'l', score: 1}))"
+    shown = f"""{entries}.map((entry, at, all) => [
+        labelRow(entry, 0, 1, true).querySelectorAll('.picture').length,
+        labelRow(entry, 0, 1, false).querySelectorAll('.picture').length])"""
+    assert page.evaluate(shown) == [[1, 0], [1, 0]]
+    assert page.evaluate("blank().title") == "There is no picture."

@@ -14,6 +14,7 @@ import click
 from kedro.framework.hooks import hook_impl
 from pydantic import ValidationError
 
+from vixml.core.directories import is_sealed, open_sealed
 from vixml.core.errors import VixmlError
 from vixml.core.provenance import flatten
 from vixml.freshness.origin import Origin, origin_of, was_recorded, why_stale, write_record
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
 _log = logging.getLogger(__name__)
+
+PREDICTION = "params:prediction"
+"""Parameters of the pipeline `prediction`, which say whose predictor is asked."""
+
+PREDICTOR, UPDATED = "predictor", "updated_predictor"
+"""Folder of a variant's predictor, and of the one with other labels."""
 
 
 class FreshnessHooks:
@@ -41,8 +48,9 @@ class FreshnessHooks:
         """Warn where the run reads what it does not make, and what is out of date."""
         self._catalog, self._origins, self._running, self._saved = catalog, {}, None, {}
         if not run_params.get("only_missing_outputs"):
-            for message in stale_inputs(pipeline, catalog):
-                _log.warning("%s", message)
+            for message in [*stale_inputs(pipeline, catalog), updated_predictor_is_old(pipeline, catalog)]:
+                if message:
+                    _log.warning("%s", message)
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
@@ -93,7 +101,7 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
         return reasons[node.name]
 
     read: dict[str, list[str]] = {}
-    for name in sorted(pipeline.inputs()):
+    for name in sorted(pipeline.inputs() - _predictors_not_asked(pipeline, catalog)):
         if name in producers and reason_of(producers[name]):
             read.setdefault(producers[name].name, []).append(name)
     return [
@@ -101,6 +109,38 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
         f"kedro run --only-missing-outputs --pipelines={producer_of(names[0])} (with the same --params)."
         for node, names in read.items()
     ]
+
+
+def _predictors_not_asked(pipeline: Pipeline, catalog: CatalogProtocol) -> set[str]:
+    """Return the predictors that `prediction` is given because it may be asked for any, and is not asked for now."""
+    nodes = [node for node in pipeline.nodes if PREDICTION in node.inputs]
+    if not nodes:
+        return set()
+    params = catalog.load(PREDICTION)
+    asked = params["model"] if isinstance(params, Mapping) else params.model
+    offered = {name for node in nodes for name in node.inputs if name.endswith(f".{PREDICTOR}")}
+    return {name for name in offered if name != f"{asked}.{PREDICTOR}"}
+
+
+def updated_predictor_is_old(pipeline: Pipeline, catalog: CatalogProtocol) -> str | None:
+    """Return a sentence where `prediction` asks an updated predictor whose model was trained again since."""
+    if not any(PREDICTION in node.inputs for node in pipeline.nodes):
+        return None
+    params = catalog.load(PREDICTION)
+    folder = Path(params["model"] if isinstance(params, Mapping) else params.model)
+    beside = folder.parent / PREDICTOR
+    if folder.name != UPDATED or not (is_sealed(folder) and is_sealed(beside)):
+        return None
+    try:
+        models = [open_sealed(place, kind=PREDICTOR).meta.get("model") for place in (folder, beside)]
+    except (VixmlError, OSError):  # the prediction says what is wrong with it
+        return None
+    if models[0] == models[1]:
+        return None
+    return (
+        f"Out of date: {folder} was made from an earlier training of its model. To renew: "
+        "kedro run --pipelines=label_update (with the same --params, and --namespaces=VARIANT)."
+    )
 
 
 def _own_reason(node: Node, catalog: CatalogProtocol) -> str | None:

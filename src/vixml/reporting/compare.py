@@ -29,7 +29,14 @@ from vixml.evaluation.slices import (
 from vixml.metrics.propensity import inverse_propensity, label_frequencies
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.comparison import ComparisonParams
-from vixml.reporting.selection import Archives, ChosenRun, choose_runs, find_run, require_same_test_set
+from vixml.reporting.selection import (
+    Archives,
+    ChosenRun,
+    choose_runs,
+    differing_parts,
+    find_run,
+    require_same_test_set,
+)
 from vixml.reporting.verdict import verdicts
 
 if TYPE_CHECKING:
@@ -129,7 +136,7 @@ def compare_runs(
         "variants": {entry.label: entry.run.document["result"] for entry in chosen},
         "runs": {entry.label: _identity(entry) for entry in chosen},
         "order": [entry.label for entry in chosen],
-        "missing": [readable_name(name) for name in archives if name not in {entry.variant for entry in chosen}],
+        "missing": _missing(archives, chosen, data.identity),
         "baselines": dict(baselines or {}),
         "metrics": names,
         "metric": params.metric,
@@ -212,11 +219,21 @@ def require_no_regression(report: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _missing(archives: Archives, chosen: Sequence[ChosenRun], test_set: Mapping[str, Any]) -> list[str]:
+    """Return the variants that no run on this test set exists of; one that was only not asked for is not missing."""
+    there = {entry.variant for entry in chosen}
+    measured = {name for name, runs in archives.items() if any(not differing_parts(run, test_set) for run in runs)}
+    return [readable_name(name) for name in archives if name not in there | measured]
+
+
 def _identity(entry: ChosenRun) -> dict[str, Any]:
     document = entry.run.document
     kept = ("id", "name", "mlflow_id", "git_commit", "created", "settings", "curve")
     refreshes = document.get("refreshes", [document["refresh"]] if "refresh" in document else [])  # older runs
-    return {"variant": entry.variant, **{key: document[key] for key in kept}, "refreshes": refreshes}
+    known = {key: document[key] for key in kept}
+    vision = document["result"].get("vision_model")  # of the image bank that was read; older runs do not know it
+    settings = document["settings"] | ({} if vision is None else {"vision": {"model": vision}})
+    return {"variant": entry.variant, **known, "settings": settings, "refreshes": refreshes}
 
 
 def _intervals(bootstrap: Bootstrap, metric: str) -> dict[str, list[float]]:

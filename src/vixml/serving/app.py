@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -323,6 +323,7 @@ def serve(
     port: int = 8000,
     device: str = "auto",
     image_roots: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve predictors until interrupted.
 
@@ -332,6 +333,7 @@ def serve(
         port: Port to listen on.
         device: Where the models run.
         image_roots: See `create_app`.
+        say: Told the address, once all models are open.
 
     Raises:
         StateError: A folder holds no complete predictor.
@@ -348,4 +350,5 @@ def serve(
         predictors[name if name not in predictors else f"{name} {len(predictors) + 1}"] = predictor
     hosts = (*_LOOPBACK, "[::1]") if host in _LOOPBACK else ("*",)
     app = create_app(predictors, hosts=hosts, image_roots=image_roots)
+    say(f"ViXML at http://{host}:{port} (stop with Ctrl+C)")
     uvicorn.run(app, host=host, port=port, log_level="warning", http=timed_protocol())

@@ -51,6 +51,9 @@ TRAINING = "training_work"
 DATA_REPORT = "data_report"
 """Data set with what ingestion took of the raw files, the ledger among it."""
 
+RESULTS = ("tokens", "warmup", "hard_negatives", "model", "embeddings", "metrics")
+"""Data sets of a variant; a run that makes one of them trains or evaluates it, and is tracked."""
+
 REPORT = "report_html"
 """Data set with the HTML report of a comparison; a run that makes it is tracked though it trains nothing."""
 
@@ -88,6 +91,9 @@ class TrackingHooks:
         self._runs, self._noted, self._facts = None, {}, {}
         names = run_params.get("pipeline_names") or ["__default__"]
         self._left = Counter(variant for node in pipeline.nodes if (variant := variant_of(node)))
+        made = pipeline.all_outputs()
+        for variant in [name for name in self._left if not any(f"{name}.{result}" in made for result in RESULTS)]:
+            del self._left[variant]  # other labels, or a look at indexes: a run of it would look like a training
         compares = any(name.rpartition(".")[2] == REPORT for name in pipeline.all_outputs())
         if self._settings is None or not (self._left or compares):
             return
@@ -114,7 +120,7 @@ class TrackingHooks:
     def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
         """Open the variant's run before its first node, and follow the learning curve of a training node."""
         variant = variant_of(node)
-        if self._runs is None or variant is None:
+        if self._runs is None or variant not in self._left:
             return
         if variant not in self._runs:
             run = self._runs.open(
@@ -144,7 +150,7 @@ class TrackingHooks:
         variant = variant_of(node)
         for name, value in outputs.items():
             self._log_output(variant or self._runs.parent, name.rpartition(".")[2], value, inputs)
-        if variant is None:
+        if variant not in self._left:
             return
         self._runs.unfollow(variant)
         self._left[variant] -= 1

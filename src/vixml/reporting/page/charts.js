@@ -101,7 +101,9 @@ function barChart(options) {
   return chart(options, (svg, size) => {
     const room = (size.width - size.left - size.right) / options.groups.length;
     const names = options.groups.map((group) => wrapped(group, room));
-    size.bottom += 13 * (Math.max(...names.map((lines) => lines.length)) - 1);
+    const notes = (options.notes || options.groups.map(() => "")).map((note) => wrapped(note, room));
+    const most = (texts) => Math.max(...texts.map((lines) => lines.length));
+    size.bottom += 13 * (most(names) + most(notes) - 2);
     const y = yAxis(svg, size, 0, top * 1.08);
     const width = Math.min(34, (room * 0.8) / options.series.length);
     options.groups.forEach((group, at) => {
@@ -115,7 +117,7 @@ function barChart(options) {
         if (width >= 22) svg.append(el("svg:text", { class: "value", x: left + width / 2, y: y(value) - 4, "text-anchor": "middle" }, number(value, top < 2 ? 2 : top < 10 ? 1 : 0)));
       });
       names[at].forEach((text, row) => svg.append(el("svg:text", { class: "axis", x: middle, y: size.height - size.bottom + 18 + 13 * row, "text-anchor": "middle" }, text)));
-      if (options.notes) svg.append(el("svg:text", { class: "tick", x: middle, y: size.height - 3, "text-anchor": "middle" }, size.width > 420 ? options.notes[at] : ""));
+      notes[at].forEach((text, row) => svg.append(el("svg:text", { class: "tick", x: middle, y: size.height - 3 - 13 * (most(notes) - 1 - row), "text-anchor": "middle" }, text)));
     });
   });
 }

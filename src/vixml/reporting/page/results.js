@@ -26,8 +26,14 @@ function headline() {
   });
 }
 
+// Whether two runs differ in what has to do with images, and in nothing else.
+function twins(run, other) {
+  const S = D.settings;
+  return S.names.every((name, at) => /image|fusion|vision/.test(name) || S.values[run.label][at] === S.values[other.label][at]);
+}
+
 function imageGains(metric) {
-  const twinOf = (run) => D.runs.find((other) => other.variant === run.variant.replace("_vision", "_text") && other !== run);
+  const twinOf = (run) => D.runs.find((other) => other.variant === run.variant.replace("_vision", "_text") && other !== run && twins(run, other));
   const pairs = D.runs.filter((run) => run.images && twinOf(run)).map((run) => ({ twin: twinOf(run), ...pairOf(run, twinOf(run), metric) }));
   if (pairs.length > 2) {
     const gains = pairs.map((pair) => pair.difference);
@@ -124,7 +130,7 @@ function slices() {
     series: series((run) => ({ values: S.recall[run.label].map((value) => (value === null ? null : 100 * value)) })) });
   const queries = (title, names, extra = {}) => {
     const shown = names.filter((name) => first[name] && first[name].queries);
-    return barChart({ title, unit: "percent", groups: shown, notes: shown.map((name) => `${extra[name] || ""}${count(first[name].queries)} queries`),
+    return barChart({ title, unit: "percent", groups: shown, notes: shown.map((name) => `${extra[name] || ""}${count(first[name].queries)} ${first[name].queries === 1 ? "query" : "queries"}`),
       series: series((run) => ({ values: shown.map((name) => 100 * S.queries[run.label][name].metrics[metric]) })) });
   };
   const images = queries(`${metric} by picture of the query`, ["with image", "without image"]);

@@ -47,7 +47,8 @@ function negatives() {
 
 function settings() {
   const S = D.settings;
-  const rows = S.names.map((name, at) => [el("code", {}, name), ...D.runs.map((run) => S.values[run.label][at] ?? "—")]);
+  const parts = (name) => name.split(/(?<=[._])/).flatMap((part) => [part, el("wbr")]);  // a line ends behind a dot, not within a word
+  const rows = S.names.map((name, at) => [el("code", {}, parts(name)), ...D.runs.map((run) => S.values[run.label][at] ?? "—")]);
   section("settings", "Settings that differ", `${count(S.same)} further settings are the same in all runs.`,
     rows.length ? table(["setting", ...D.runs.map(runName)], rows, { class: "texts", label: "Settings that differ between the runs" }) : el("p", {}, "The runs have the same settings."),
     el("details", {}, el("summary", {}, "The compared runs"), table(["run", "id", "name", "MLflow run", "commit", "evaluated"],

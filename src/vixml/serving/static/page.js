@@ -16,6 +16,12 @@ function say(message) {
   byId("error").hidden = !message;
 }
 
+function busy(working) {
+  byId("go").disabled = working;
+  byId("go").textContent = working ? "Looking …" : "Predict";
+  byId("answers").classList.toggle("waiting", working);
+}
+
 function model() {
   return state.models.find((one) => one.name === byId("model").value);
 }
@@ -45,17 +51,24 @@ function predict(images, neighbours) {
   });
 }
 
-function picture(side, entry) {
-  if (!entry.picture) return element("span", "picture blank");
+function blank() {
+  const made = element("span", "picture blank", "none");
+  made.title = "There is no picture.";
+  return made;
+}
+
+function picture(side, entry, any) {
+  if (!any) return "";  // no row of the list has one
+  if (!entry.picture) return blank();
   const image = element("img", "picture");
   image.alt = "";
   image.loading = "lazy";
   image.src = `/api/picture/${encodeURIComponent(model().name)}/${side}/${entry.row}`;
-  image.addEventListener("error", () => image.replaceWith(element("span", "picture blank")));
+  image.addEventListener("error", () => image.replaceWith(blank()));
   return image;
 }
 
-function labelRow(entry, low, high) {
+function labelRow(entry, low, high, any) {
   const row = element("li");
   const what = element("span", "what", entry.text);
   what.append(element("small", "", entry.label_id));
@@ -65,23 +78,25 @@ function labelRow(entry, low, high) {
   meter.max = 1;
   meter.value = high > low ? 0.08 + 0.92 * (entry.score - low) / (high - low) : 1;
   score.append(meter);
-  row.append(element("span", "rank", entry.rank), picture("label", entry), what, score);
+  row.append(element("span", "rank", entry.rank), picture("label", entry, any), what, score);
   return row;
 }
 
 function showLabels(id, labels, title, [low, high]) {
   byId(id).hidden = false;
   byId(id).querySelector("h2").textContent = title;
-  byId(id).querySelector("ol").replaceChildren(...labels.map((entry) => labelRow(entry, low, high)));
+  const any = labels.some((entry) => entry.picture);
+  byId(id).querySelector("ol").replaceChildren(...labels.map((entry) => labelRow(entry, low, high, any)));
 }
 
 function showNeighbours(neighbours) {
   byId("near").hidden = !neighbours.length;
+  const any = neighbours.some((entry) => entry.picture);
   byId("near").querySelector("ul").replaceChildren(...neighbours.map((entry) => {
     const row = element("li");
     const what = element("span", "what", entry.text);
     what.append(element("small", "", "→ " + entry.labels.join(" · ")));
-    row.append(picture("train", entry), what, element("span", "score", entry.similarity.toFixed(4)));
+    row.append(picture("train", entry, any), what, element("span", "score", entry.similarity.toFixed(4)));
     return row;
   }));
 }
@@ -93,7 +108,7 @@ async function submit(event) {
   const images = state.images.map((one) => one.data);
   if (!text && !images.length) return say("Type a text or add an image.");
   const asked = ++state.asked;
-  byId("go").disabled = true;
+  busy(true);
   try {
     const seen = images.length > 0 && model().uses_images;
     const beside = seen && text;
@@ -114,7 +129,7 @@ async function submit(event) {
     byId("answers").hidden = true;
     say(error.message);
   } finally {
-    byId("go").disabled = false;
+    if (asked === state.asked) busy(false);
   }
 }
 
@@ -156,7 +171,7 @@ function clear() {
   byId("query").reset();
   byId("answers").hidden = true;
   byId("hint").textContent = "Drop an image here, or choose one";
-  byId("go").disabled = false;
+  busy(false);
   say("");
 }
 
