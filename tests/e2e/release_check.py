@@ -64,11 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(folder: Path) -> tuple[Path, Path]:
     """Build wheel, source distribution and configuration; return the wheel and the configuration."""
-    shutil.rmtree(REPOSITORY / "build" / "lib", ignore_errors=True)  # else a wheel holds modules that are gone
-    run(sys.executable, "-m", "build", "--outdir", str(folder), folder=REPOSITORY)
+    source = folder.parent / "source"
+    for file in subprocess.check_output(["git", "ls-files"], cwd=REPOSITORY, text=True).splitlines():
+        if (REPOSITORY / file).is_file():  # the working tree, without what it ignores
+            (source / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / file, source / file)
+    run(sys.executable, "-m", "build", "--outdir", str(folder), folder=source)
     configuration = folder / "conf-vixml.tar.gz"
-    with tarfile.open(configuration, "w:gz") as archive:  # as `kedro package` does, without what is private
-        archive.add(REPOSITORY / "conf", "conf", filter=lambda entry: None if "/local/" in entry.name else entry)
+    with tarfile.open(configuration, "w:gz") as archive:  # as `kedro package` does
+        archive.add(source / "conf", "conf")
     (wheel,) = folder.glob("*.whl")
     return wheel, configuration
 
@@ -121,8 +125,7 @@ def environment_of(folder: Path) -> dict[str, str]:
 def run(*command: str, folder: Path) -> None:
     """Run a command to its end; an error ends the check."""
     print("$", " ".join(command), flush=True)
-    environment = dict(os.environ) if folder == REPOSITORY else environment_of(folder)
-    subprocess.run(command, cwd=folder, env=environment, check=True)
+    subprocess.run(command, cwd=folder, env=environment_of(folder), check=True)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ class ModelParams(Params):
     prototype: PrototypeParams = PrototypeParams()
     """The prototype combiner."""
     output_dim: int | None = Field(None, ge=8)
-    """Width of the embeddings: the first so many numbers of the backbone's; `null` for all of them."""
+    """Width of the embeddings: the backbone's embeddings are truncated to it; `null` keeps all of them."""
     matryoshka: tuple[int, ...] = ()
     """Shorter widths that are trained along: embeddings may be cut to one of them (`retrieval.dim`); empty for none."""
 

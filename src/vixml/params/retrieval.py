@@ -49,8 +49,8 @@ class RetrievalParams(Params):
     """`exact` (blocked matrix products), `faiss-flat` (exact), or the approximate `faiss-hnsw` (graph), `faiss-ivf`
     (inverted lists), `faiss-ivfpq` (inverted lists of compressed vectors)."""
     dim: int | None = Field(None, ge=1)
-    """Width that queries and labels are compared at: their first so many numbers, rescaled (see `model.matryoshka`);
-    `null` for all."""
+    """Width that queries and labels are compared at: embeddings are truncated to it and rescaled (see
+    `model.matryoshka`); `null` for all."""
     query_block: int = Field(1024, ge=1)
     """Queries scored at once; memory grows with query_block * label_block * 4 bytes."""
     label_block: int = Field(16_384, ge=1)

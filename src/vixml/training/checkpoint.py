@@ -23,7 +23,7 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 _WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = "weights.safetensors", "optimiser.safetensors", "bank.npy", "clusters.npz"
 _MONITORED = "watched_labels.npy"  # the name former versions gave it
-GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to go on all the same, or `--params resume=never` to begin anew."
+GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to continue anyway, or `--params resume=never` to start over."
 
 
 def write_state(state: TrainingState, folder: Path) -> Built:
@@ -31,7 +31,7 @@ def write_state(state: TrainingState, folder: Path) -> Built:
 
     Random streams, batches, curriculum and schedule are derived from seed, epoch and step, so these are their whole
     state. The batches of an epoch are cut from the clusters that were in force at its start: they are saved, and a
-    state from within an epoch does not cluster anew.
+    state from within an epoch does not cluster again.
     """
     save_file(trained_state(state.model), str(folder / _WEIGHTS))
     moments = {
@@ -90,13 +90,13 @@ def read_state(
             file=folder / _BANK,
             found=str(tuple(bank.shape)),
             expected=str(tuple(state.bank.shape)),
-            remedy="add `--params resume=never` to begin anew.",
+            remedy="add `--params resume=never` to start over.",
         )
     state.bank.copy_(bank)
     state.clusters = _read_clusters(folder / _CLUSTERS, state.rows)
     state.monitored = _read_labels(folder / _MONITORED, len(state.monitored_rows))
     if state.mined is not None and (folder / LABELS).exists():
-        renewed = MinedTable.open(folder, remedy="add `--params resume=never` to begin anew.")
+        renewed = MinedTable.open(folder, remedy="add `--params resume=never` to start over.")
         # forced onto other queries or another number of labels, those of the exact refresh stay
         if renewed.labels.shape == state.mined.labels.shape:
             state.mined, state.mined_is_renewed = renewed, True
@@ -114,7 +114,7 @@ def _read_clusters(file: Path, rows: np.ndarray) -> list[np.ndarray] | None:
         return None
     with np.load(file, allow_pickle=False) as saved:
         points, sizes = saved["points"], saved["sizes"]
-    if not np.array_equal(np.sort(points), rows):  # forced: other queries have labels now, so they are clustered anew
+    if not np.array_equal(np.sort(points), rows):  # forced: other queries have labels now, so they are clustered again
         return None
     return np.split(points, np.cumsum(sizes)[:-1])
 

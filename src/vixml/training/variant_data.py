@@ -84,10 +84,10 @@ class VariantData:
             raise StateError(
                 "the image bank belongs to other items than the tokens",
                 file=self.image_bank.path,
-                remedy="run `kedro run --pipelines=image_embedding` again: the data were ingested anew since.",
+                remedy="run `kedro run --pipelines=image_embedding` again: the data have been ingested again since.",
             )
         if not len(ImageBank.open(self.image_bank.path).vectors):
-            log.warning("There is no image at all: a vision variant is the text-only one here.")
+            log.warning("No item has an image: a vision variant then reads text only.")
 
     @property
     def bank(self) -> ImageBank | None:

@@ -37,7 +37,7 @@ function negatives() {
     const points = values(run, key);
     return points.length ? [points[0], ...(points.length > 1 ? [points.at(-1)] : [])].map((point) => written(key, point[1])).join(" → ") : "—";
   };
-  section("negatives", "Hard negatives", "Every refresh: how close the mined labels come to the relevant ones, and what the clusters that batches are cut from look like. The first one, after the warm-up, embeds all queries anew; those after it take the last embedding of each query.",
+  section("negatives", "Hard negatives", "Every refresh: how close the mined labels come to the relevant ones, and what the clusters that batches are cut from look like. The first one, after the warm-up, embeds all queries again; later ones reuse the last embedding of each query.",
     legend(runs), el("div", { class: "two" }, keys.slice(0, 2).map(line)),
     rest.length ? el("p", { class: "controls" }, el("label", { for: "statistic" }, "Another statistic "), choice) : null, more,
     el("details", {}, el("summary", {}, "All statistics, first → last refresh"), table(["", ...runs.map(runName)],
