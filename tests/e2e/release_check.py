@@ -41,9 +41,7 @@ assert len(answer.label_ids) == 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check a release; the exit code is 0 where all is well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--folder", type=Path, help="an empty folder elsewhere; a temporary one by default"
-    )
+    parser.add_argument("--folder", type=Path, help="an empty folder elsewhere; a temporary one by default")
     parser.add_argument("--keep", action="store_true", help="leave the folder as it is at the end")
     given = parser.parse_args(arguments)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="vixml-release-"))
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         wheel, configuration = build(folder / "dist")
         python = install(wheel, folder / "environment")
-        run(python, "-m", "twine", "check", "--strict", *map(str, wheel.parent.glob("*[lz]")), folder=folder)
+        run(python, "-m", "twine", "check", "--strict", *map(str, wheel.parent.glob("vixml-*")), folder=folder)
         with tarfile.open(configuration) as archive:
             archive.extractall(folder, filter="data")
         use(python, folder)

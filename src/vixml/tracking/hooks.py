@@ -120,7 +120,7 @@ class TrackingHooks:
     def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
         """Open the variant's run before its first node, and follow the learning curve of a training node."""
         variant = variant_of(node)
-        if self._runs is None or variant not in self._left:
+        if self._runs is None or variant is None or variant not in self._left:
             return
         if variant not in self._runs:
             run = self._runs.open(
@@ -150,7 +150,7 @@ class TrackingHooks:
         variant = variant_of(node)
         for name, value in outputs.items():
             self._log_output(variant or self._runs.parent, name.rpartition(".")[2], value, inputs)
-        if variant not in self._left:
+        if variant is None or variant not in self._left:
             return
         self._runs.unfollow(variant)
         self._left[variant] -= 1

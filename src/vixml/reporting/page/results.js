@@ -125,17 +125,17 @@ function depths() {
 
 function slices() {
   const S = D.slices, metric = D.metrics.includes("P@1") ? "P@1" : D.metrics[0], first = Object.values(S.queries)[0];
-  const described = (one) => `${count(one.labels)} labels, ${count(one.least)}–${count(one.most)} points`;
+  const described = (one) => `${count(one.labels)}\u00a0labels, ${count(one.least)}–${count(one.most)}\u00a0points`;
   const groups = barChart({ title: "Recall@10 by label frequency", unit: "percent", groups: S.groups, notes: S.described.map(described),
     series: series((run) => ({ values: S.recall[run.label].map((value) => (value === null ? null : 100 * value)) })) });
   const queries = (title, names, extra = {}) => {
     const shown = names.filter((name) => first[name] && first[name].queries);
-    return barChart({ title, unit: "percent", groups: shown, notes: shown.map((name) => `${extra[name] || ""}${count(first[name].queries)} ${first[name].queries === 1 ? "query" : "queries"}`),
+    return barChart({ title, unit: "percent", groups: shown, notes: shown.map((name) => `${extra[name] || ""}${count(first[name].queries)}\u00a0${first[name].queries === 1 ? "query" : "queries"}`),
       series: series((run) => ({ values: shown.map((name) => 100 * S.queries[run.label][name].metrics[metric]) })) });
   };
   const images = queries(`${metric} by picture of the query`, ["with image", "without image"]);
   const [short, medium] = S.words;
-  const texts = queries(`${metric} by length of the text`, ["short text", "medium text", "long text"], { "short text": `to ${short} words, `, "medium text": `to ${medium}, `, "long text": "longer, " });
+  const texts = queries(`${metric} by length of the text`, ["short text", "medium text", "long text"], { "short text": `to\u00a0${short}\u00a0words, `, "medium text": `to ${medium}, `, "long text": "longer, " });
   const coverage = barChart({ title: "Labels found at least once in a top 5", unit: "percent of those to be found", groups: [""], series: series((run) => ({ values: [100 * S.coverage[run.label]] })) });
   const never = barChart({ title: "Labels in no top 5 at all", unit: "percent of all labels", groups: [""], series: series((run) => ({ values: [100 * S.never[run.label]] })) });
   section("slices", "Where it works", "Head, torso and tail hold a third of the training points each: few frequent labels, many rare ones. Short, medium and long texts are a third of the queries each.",
