@@ -161,6 +161,12 @@ class TestWhoWins:
         once = load("lf_amazontitles_131k")
         assert compose(once) == once
 
+    @pytest.mark.parametrize("kind", ["text", "vision"])
+    def test_an_untrained_network_is_ranked_by_all_evidence(self, kind):
+        found = VariantParams.model_validate(load(encoder_recipe="untrained")[f"encoder_{kind}"])
+        assert (found.training.epochs, found.batching.start_epoch) == (0, 0)
+        assert found.retrieval.augmentation.mode == "evidence"
+
     @pytest.mark.parametrize(("name", "near"), [("distilbrt", "distilbert"), ("qwen2.5-3B", "qwen2.5-3b")])
     def test_a_misspelt_recipe_names_the_nearest(self, name, near):
         with pytest.raises(ConfigError, match=rf"no recipe of this name.*{name}.*did you mean `{near}`"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from tests.training.stage_runs import Killed, changed, make_inputs, train, without_speed
 
 from vixml.core.directories import WorkDirectory, open_sealed
@@ -77,6 +78,19 @@ def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(
     assert refreshed.meta["queries"] == 10, "mined for the report alone"
     with pytest.raises(StateError, match=r"do not say what was left out.*hard_negative_refresh"):
         stages.train_hard(inputs, warmup, refreshed, WorkDirectory(tmp_path / "again"))
+
+
+def test_a_network_may_stay_as_it_is(tmp_path: Path) -> None:
+    """No epoch, no step: the stages end with the network as it was loaded, and exact centroids."""
+    inputs = changed(make_inputs(tmp_path), training={"epochs": 0}, batching={"start_epoch": 0})
+    model, curve = train(inputs, tmp_path / "run")
+    assert (model.meta["epochs"], model.meta["steps"], curve) == (0, 0, [])
+    fresh = inputs.new_model().state_dict()
+    kept = load_file(str(tmp_path / "run" / "model" / "model.safetensors"))
+    backbone = [name for name in kept if "backbone" in name]
+    assert backbone
+    for name in backbone:
+        np.testing.assert_array_equal(kept[name], fresh[name])
 
 
 def test_shorter_widths_are_trained_along(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ Resume = Literal["auto", "force", "never"]
 class TrainingParams(Params):
     """Length of a training, its validation and its checkpoints."""
 
-    epochs: int = Field(150, ge=1)
+    epochs: int = Field(150, ge=0)
     """Passes over the training queries, both stages together."""
     validate_every: int = Field(5, ge=0)
     """Epochs between two validations where there is a validation split, and one after the last; 0 never."""
