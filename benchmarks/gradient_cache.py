@@ -41,8 +41,10 @@ def run(*, quick: bool) -> list[Row]:
 
 def _measured(size: Mapping[str, int], pool: int, cached: bool) -> dict[str, float]:
     """Measure a pool in a process of its own, forked before torch has started a thread: it need not import again."""
-    import torch  # noqa: F401
-    import transformers  # noqa: F401
+    from transformers.models.bert.modeling_bert import BertModel  # noqa: F401
+
+    import vixml.models.dual
+    import vixml.models.gradient_cache  # noqa: F401
 
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OWN_MODULES = ("benchmarks", "pytest", "vixml")
+"""What programs here start with `python -m` in a process of its own."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.imported_once"])
@@ -94,6 +99,53 @@ def _run(
     os.environ.update(environment)
     if cache := environment.get("HF_HUB_CACHE"):  # read when the library was imported
         sys.modules["huggingface_hub.constants"].HF_HUB_CACHE = cache  # type: ignore[attr-defined]
+    subprocess._fork_exec = _forking(subprocess._fork_exec)  # type: ignore[attr-defined]
+    _end_with(body, *arguments)
+
+
+def _forking(execute: Callable[..., int]) -> Callable[..., int]:
+    """Return what starts the programs of `subprocess`: those that would import the same again are forked, too."""
+
+    def start(arguments: Any, *options: Any) -> int:
+        words = _importing([os.fsdecode(word) for word in arguments])
+        if words is None:
+            return execute(arguments, *options)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if pid := os.fork():
+            return pid
+        _, _, _, folder, environment, *pipes, _, session = options[:15]
+        if session:
+            os.setsid()
+        for descriptor, pipe in enumerate((pipes[0], pipes[3], pipes[5])):  # the ends that the new program has
+            if pipe != -1:
+                os.dup2(pipe, descriptor)
+        for pipe in {*pipes} - {-1, 0, 1, 2}:
+            os.close(pipe)
+        if folder is not None:
+            os.chdir(folder)
+        if environment is not None:
+            os.environ.clear()
+            os.environb.update(entry.split(b"=", 1) for entry in environment)
+        _end_with(program, words)
+
+    return start
+
+
+def _importing(words: list[str]) -> list[str] | None:
+    """Return the words for `program` where a command is this project's, or the server of `mlflow models serve`."""
+    if words[:2] == ["bash", "-c"] and words[2].startswith("exec uvicorn "):
+        return shlex.split(words[2])[1:]
+    if words[0] != sys.executable or len(words) == 1:
+        return None
+    first = words[1]
+    ours = first.endswith(".py") and Path(first).resolve().is_relative_to(REPOSITORY)
+    ours = ours or (first == "-m" and words[2].partition(".")[0] in OWN_MODULES)
+    return ["python", *words[1:]] if ours else None
+
+
+def _end_with(body: Callable[..., Any], *arguments: Any) -> NoReturn:
+    """End this process with the exit code that a function returns or exits with."""
     code: Any = 1
     try:
         code = body(*arguments)
