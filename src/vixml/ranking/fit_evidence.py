@@ -94,7 +94,8 @@ def fit_evidence(
     rest = np.setdiff1d(rows, held)
     stand_in = _untuned(train.take(rest), label_texts, weights, params, None, None, None)
     tuned, report = _tune(stand_in, train.take(held), params)
-    ranker = _untuned(train, label_texts, weights, params, prototypes, texts, work)
+    used = _only_used(params, tuned.params)
+    ranker = _untuned(train, label_texts, weights, used, prototypes, texts, work)
     return ranker.tuned(tuned.spaces, _with_trained(tuned.params, ranker, params)), {**report, "held_out": count}
 
 
@@ -143,11 +144,14 @@ def _with_all(
     relevance = sp.csr_matrix(sp.vstack([ranker.side.relevance, validation.relevance]), dtype=np.float32)
     prior = (np.bincount(relevance.indices, minlength=relevance.shape[1]) / relevance.shape[0]).astype(np.float32)
     side = replace(ranker.side, relevance=relevance, prior=prior, classifiers=None, tree=None)
-    used = {name for name, part in ranker.params.parts.items() if part.weight}
-    unused = {
-        field: None for field, name in (("classifier", "classifiers"), ("tree", "label_tree")) if name not in used
-    }
-    return _with_classifiers(replace(ranker, keys=keys, side=side), params.model_copy(update=unused), work)
+    return _with_classifiers(replace(ranker, keys=keys, side=side), _only_used(params, ranker.params), work)
+
+
+def _only_used(params: EvidenceParams, blend: BlendParams) -> EvidenceParams:
+    """Return the settings without the classifiers and the tree that the weights leave out: nobody asks them."""
+    used = {name for name, part in blend.parts.items() if part.weight}
+    settings = {"classifiers": "classifier", "label_tree": "tree"}
+    return params.model_copy(update={setting: None for name, setting in settings.items() if name not in used})
 
 
 def _tune(
