@@ -24,6 +24,7 @@ import kedro.framework.project  # noqa: F401 - sets up logging when it is first 
 import pytest
 import tests.shortcuts  # noqa: F401
 from hypothesis import HealthCheck, settings
+from tests import processes
 from tests.projects import make_project, run_pipelines
 from tests.web import Web, pictures_on_the_web
 
@@ -43,8 +44,11 @@ GROUPS = {
 }
 """Beginning of a test's id -> its group; other tests are grouped by their files."""
 
-FIRST = ("tests/e2e/test_commands_of_docs.py", "reproduce", "finished", "tests/e2e", "tests/freshness")
-"""The longest groups: on several processes they start first, so that none is left alone at the end."""
+FIRST = ("tests/e2e/test_commands_of_docs.py", "finished", "reproduce", "tests/e2e", "tests/freshness")
+"""The longest groups: on several processes they start first, so that none is left alone at the end.
+
+The second begins in its own process, while the first waits for the fork server.
+"""
 
 
 def group_of(name: str) -> str:
@@ -79,6 +83,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return Groups(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_fork_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let all workers of this run use one fork server, which the first that needs it starts."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        processes.WORKERS[:] = [tmp_path_factory.getbasetemp().parent]
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.fork_server import share
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 OWN_MODULES = ("benchmarks", "pytest", "vixml")
 """What programs here start with `python -m` in a process of its own."""
 
+_PRELOADED = ["tests.imported_once"]
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.imported_once"])
+_CONTEXT.set_forkserver_preload(_PRELOADED)
+WORKERS: list[Path] = []
+"""The folder that all workers of a run of the tests know, if there are several: they use one fork server."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ def start(body: Callable[..., Any], *arguments: Any, folder: Path, outputs: tupl
         folder: The process's working directory.
         outputs: Files that what it writes is added to: its standard output, and its standard error.
     """
+    while WORKERS:
+        share(WORKERS.pop(), _PRELOADED)
     process = _CONTEXT.Process(target=_run, args=(body, arguments, folder, outputs, dict(os.environ)))
     process.start()
     wait_until(lambda: _leads_a_group(process.pid), process.is_alive, seconds=900)
