@@ -2,11 +2,14 @@
 
 Kedro looks for ibis once for every parameter of a run; where it is not installed that is a fifth of a short run. Only
 a loss of power tells whether a file was flushed, and no test takes the power away; a SIGKILL leaves what was written.
-That flushes are made, and in which order, is checked where `os.fsync` fails or is watched.
+That flushes are made, and in which order, is checked where `os.fsync` fails or is watched. What is installed does not
+change while tests run: the metadata of all packages, which Kedro reads for its plugins five times a run, are read once.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -21,3 +24,4 @@ os.fsync = lambda fd: None
 os.sync = lambda: None
 # the loader of Kedro's settings wants the files on the stack and gets, of every frame, a line of source besides
 inspect.stack.__defaults__ = (0,)
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)  # type: ignore[assignment]
