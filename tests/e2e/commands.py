@@ -48,8 +48,9 @@ LARGE = {
     r"training\.epochs=\d+": "training.epochs=2",
     r"batching\.start_epoch=\d+": "batching.start_epoch=1",
     r"data\.image_embeddings=null": r"\g<0>,vision.model=tiny",
-    # bf16 takes three times as long without its instructions; rows of the 7B model keep it
+    # bf16 takes three times as long without its instructions; the row of the 7B model with images keeps it
     r"(?<=decoder_recipe=)qwen2\.5-(?:0\.5b|3b)\b": r"\g<0>,decoder.optim.precision=fp32",
+    r"(?<=decoder_text --params decoder_recipe=)qwen2\.5-7b\b": r"\g<0>,decoder.optim.precision=fp32",
     r"=cuda(:\d)?\b": "=cpu",
     r"P_at_1 > 0\.5": "P_at_1 >= 0",
     r"-m venv \.venv$": r"\g<0> --without-pip",
@@ -114,10 +115,12 @@ class Scratch:
     Args:
         folder: An empty folder.
         models: Folder that stands for `/models`.
+        store: An MLflow store to begin with; else the first run makes one.
     """
 
     folder: Path
     models: Path
+    store: Path | None = None
     ports: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,6 +154,8 @@ class Scratch:
         (self.project / "conf" / "local").mkdir()
         shutil.copy(REPOSITORY / "pyproject.toml", self.project)
         (self.project / ".telemetry").write_text("consent: false\n", encoding="utf-8")
+        if self.store is not None:
+            shutil.copy(self.store, self.project / "mlflow.db")
         for file in (self.project / "conf" / "base").glob("parameters*.yml"):
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
             small = overlay(content, {name: value for name, value in TINY.items() if name in content})
