@@ -64,3 +64,15 @@ def test_slices_are_columns_of_the_table_and_printed_below(capsys):
     printed = capsys.readouterr().out
     assert "where it works" in printed
     assert "12.50" in printed
+
+
+def test_what_to_try_is_printed_once(capsys):
+    verdicts = {
+        name: {"run": "encoder_text", "state": "below", "text": f" is BELOW at {name}. To try: more."}
+        for name in ("P@1", "P@5")
+    }
+    report = {"dataset": "demo", "missing": [], "metric": "P@1", "verdicts": verdicts}
+    print_table(comparison_table({"encoder_text": RESULT}, BASELINES), report=report)
+    printed = capsys.readouterr().out
+    assert printed.count("BELOW") == 2
+    assert printed.count("To try") == 1

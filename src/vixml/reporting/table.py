@@ -106,7 +106,8 @@ def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
     show(table, "metrics in percent", numeric_columns(table))
     if slices := [name for name in SLICES if name in table]:
         show(table[table["kind"] == "variant"], "where it works, percent", slices)
-    for sentence in headline(report):
+    for number, whole in enumerate(headline(report)):
+        sentence = whole.partition(" To try:")[0] if number else whole  # what to try is the same for each metric
         console.print(sentence, highlight=False, style="yellow" if " BELOW " in sentence else None)
     if report["missing"]:
         console.print(f"Not evaluated yet: {', '.join(report['missing'])}.")

@@ -92,7 +92,8 @@ class TerminalHooks:
         if not any(name.rpartition(".")[2] == TABLE for name in made):
             for name in sorted(name for name in made if name.rpartition(".")[2] == METRICS):
                 _print_metrics(name.rpartition(".")[0], catalog.load(name))
-        _log.info("Finished %d stages in %s.", self._stages, duration(time.monotonic() - self._began))
+        stages = "1 stage" if self._stages == 1 else f"{self._stages} stages"
+        _log.info("Finished %s in %s.", stages, duration(time.monotonic() - self._began))
         steps = self._next_steps(made, run_params, catalog)
         if steps:
             width = max(len(what) for what, _ in steps)
