@@ -14,6 +14,7 @@ from kedro.pipeline import node, pipeline
 from vixml.core.directories import SealedDirectory
 from vixml.params.variant import VariantParams
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
+from vixml.tracking.store import REPLACED
 
 _SPEC = importlib.util.spec_from_file_location("tracking_harness", Path(__file__).with_name("conftest.py"))
 harness = importlib.util.module_from_spec(_SPEC)
@@ -139,6 +140,13 @@ def test_the_model_is_registered_where_it_is_with_its_metrics(config, client, ex
     assert {m.key: m.value for m in logged.metrics}["P_at_1"] == 0.25
     assert [m.model_id for m in run.outputs.model_outputs] == [logged.model_id]
     assert "| encoder_text | 25.00 | 50.00 |" in run.data.tags["mlflow.note.content"]
+    assert REPLACED not in logged.tags
+
+    harness.drive(TrackingHooks(), config, chain, folder=tmp_path, extra=extra)
+    newer, older = client.search_logged_models([experiment])
+    assert older.model_id == logged.model_id
+    assert older.tags[REPLACED] == newer.model_id, "its folder holds the newer one"
+    assert REPLACED not in newer.tags
 
 
 def test_secrets_do_not_reach_the_store(config, runs_of, tmp_path):

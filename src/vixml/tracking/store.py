@@ -22,6 +22,9 @@ KEY = "vixml.run"
 PROCESS = "vixml.process"
 """Tag with the process of a run (JSON) and the folder of its claims: a killed one cannot say that its run has ended."""
 
+REPLACED = "vixml.replaced_by"
+"""Tag of a logged model whose folder holds a later one by now, with the id of that."""
+
 _ENTRIES = 100  # MLflow's limit on parameters and tags of one request
 _METRICS = 900  # ... and, with some room, on metrics
 _TAG = 5_000  # characters of a tag, the description included
@@ -133,8 +136,16 @@ class Store:
         outputs = self.client.get_run(run).outputs
         if outputs is None or not outputs.model_outputs:  # else an earlier attempt was killed behind it
             self.client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+        self._mark_replaced(model.model_id, facts["name"], params.get("path"))
         self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)  # last: it says that all is there
         return str(model.model_id)
+
+    def _mark_replaced(self, newest: str, name: str, path: str | None) -> None:
+        """Tag earlier models of this name and folder: the folder now holds the newest one."""
+        for model in self.client.search_logged_models([self.experiment_id], f"name = '{name}'", max_results=100):
+            same = (model.params or {}).get("path") == path
+            if same and model.model_id != newest and REPLACED not in (model.tags or {}):
+                self.client.set_logged_model_tags(model.model_id, {REPLACED: newest})
 
     def describe(self, run: str, text: str) -> None:
         """Set the run's description (Markdown)."""
