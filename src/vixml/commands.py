@@ -61,8 +61,11 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look and print.")] = False,
     queries: File = None,
     test_queries: File = None,
+    validation_queries: File = None,
     labels: File = None,
     pairs: File = None,
+    test_pairs: File = None,
+    validation_pairs: File = None,
     query_id: Column = None,
     query_text: Columns = None,
     query_images: Columns = None,
@@ -80,7 +83,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     max_lost: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of a file that may be lost.")] = 0.01,
     delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of all CSV.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of all CSV, for instance cp1252.")] = None,
-    quoting: Annotated[str | None, typer.Option(metavar="csv|none", help="Whether CSV's quote marks are.")] = None,
+    quoting: Annotated[str | None, typer.Option(metavar="csv|none|single", help="What quote marks are.")] = None,
 ) -> None:
     """Look at your own tables, propose which column is what, check them, and write an environment for them.
 

@@ -24,6 +24,9 @@ from vixml.data.ids import IdIndex, canonical_id
         ("007", "007"),
         ("1.2.0", "1.2.0"),
         (" a ", "a"),
+        ('="007"', "007"),
+        ('=""', '=""'),
+        ("p\u00a07\u200b", "p 7"),
     ],
 )
 def test_whole_numbers_are_written_in_one_way(uid, meant):

@@ -43,7 +43,7 @@ def test_rows_columns_and_files_that_are_not_taken_are_named(tmp_path):
     assert links["left_out"] == {"header again": 1, "of an unknown query": 1, "with an empty cell": 2}
     pairs = files["links.csv, its pairs"]
     assert (pairs["held"], pairs["taken"], pairs["left_out"]) == (202, 201, {"of an unknown label": 1})
-    assert found["files_not_used"] == ["links_more.csv", "notes.md"]
+    assert found["files_not_used"] == ["images (pictures that no item names: 1)", "links_more.csv", "notes.md"]
     printed = [" ".join(row) for row in ledger_rows(found)]
     assert any("links_more.csv NOT USED" in line for line in printed)
     assert any("columns not used: price" in line for line in printed)

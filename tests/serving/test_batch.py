@@ -79,7 +79,7 @@ def test_texts_are_cut_and_repaired_as_ingestion_does(predictor, tmp_path, caplo
     assert report["repairs"]["long_texts_cut"] == 1
     assert "were repaired" in caplog.text
     found = table(built)
-    assert found["query_id"].tolist() == ["a", "b?"]
+    assert found["query_id"].tolist() == ["a", "b\\ud800"]
     expected = predictor.predict(["red " + "x" * (MOST_CHARACTERS - 4), "red ? vase"], k=1)
     np.testing.assert_allclose(found["score"], [one.scores[0] for one in expected], atol=1e-6)
     with pytest.raises(DataError, match="a text is none"):

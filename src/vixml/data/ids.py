@@ -14,15 +14,21 @@ _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[ T]00:00:00")
 EXACT = 2**53
 """Largest whole number up to which floats are exact; a larger one may be another id than it was written for."""
 
+_INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 _POWER = re.compile(r"[+-]?\d(?:\.\d+)?[eE]\+\d\d?")
 
 
 def canonical_id(uid: str) -> str:
     """Return what an id is in every file: without space around it, composed characters, 7.0 as 7, '=a as =a.
 
-    A program that knows a missing value only in columns of floats (pandas) writes whole numbers as 7.0.
+    A program that knows a missing value only in columns of floats (pandas) writes whole numbers as 7.0; a spreadsheet
+    writes `="007"` to keep the zeros, and web pages leave spaces that do not break and characters without width.
     """
+    if not uid.isascii():
+        uid = _INVISIBLE.sub("", uid).replace("\u00a0", " ")
     uid = uid.strip()
+    if uid[:2] == '="' and uid[-1:] == '"' and len(uid) > 3:
+        uid = uid[2:-1]
     if uid[:1] == "'" and uid[1:2] in ("=", "+", "-", "@"):  # how our own CSV keeps spreadsheets from calculating it
         uid = uid[1:]
     if uid[-1:] == "0" and (number := _WHOLE.fullmatch(uid)) is not None:

@@ -39,7 +39,7 @@ from vixml.ingestion.tables.files import read_table
 from vixml.ingestion.tables.items import DOWNLOADED, is_url
 from vixml.params.data.download import DownloadParams
 from vixml.params.data.ingestion import DataParams
-from vixml.params.data.mapping import ItemTableParams
+from vixml.params.data.mapping import ItemTableParams, files_by_side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -206,13 +206,9 @@ def _mapped(raw: Path, data: DataParams) -> Iterator[str]:
     """Yield the URLs in the image columns of the user's own tables."""
     mapping = data.mapping
     assert mapping is not None
-    tables: list[tuple[ItemTableParams, str | None]]
-    tables = [(mapping.queries, mapping.queries.file), (mapping.queries, mapping.queries.test_file)]
-    if mapping.labels is not None:
-        tables.append((mapping.labels, mapping.labels.file))
+    items: list[ItemTableParams] = [mapping.queries, *([mapping.labels] if mapping.labels else [])]
+    tables = [(params, name) for params in items if params.images for name in files_by_side(params).values()]
     for params, name in tables:
-        if name is None or not params.images:
-            continue
         table = read_table(raw / name, delimiter=params.delimiter, encoding=params.encoding, quoting=params.quoting)
         for column in params.images:
             for entries in table.entries(column, params.separators):

@@ -81,6 +81,8 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
         repairs.update(found)
     train, validation = _split(raw, source, params, seed)
     source.ledger.balance()
+    if params.image_embeddings is None:
+        source.ledger.name_pictures(name for side in source.images.values() for names in side for name in names)
     ledger = source.ledger.report()
     check_losses(ledger, params.max_lost)
     warn_of_losses(ledger)
@@ -98,7 +100,13 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
         report={},
     )
     _warn_of_nothing_to_measure(ingested)
+    _warn_of_missing_images(repairs)
     return replace(ingested, report={**_report(ingested, repairs), **source.facts, "ledger": ledger})
+
+
+def _warn_of_missing_images(repairs: Mapping[str, int]) -> None:
+    if number := repairs.get("image_files_missing"):
+        _log.warning("%s image files that items name are not there; these items count as without them.", f"{number:,}")
 
 
 def _warn_of_nothing_to_measure(ingested: Ingested) -> None:

@@ -24,6 +24,7 @@ HARMLESS = frozenset(
         "blank line",
         "header again",
         "header",
+        "a remark behind #",
         "id again, same text",
         "listed again",
         "pair again",
@@ -122,6 +123,7 @@ class Ledger:
         self._root = root
         self.entries: dict[str, Entry] = {}
         self._used: set[Path] = set()
+        self._pictures: set[str] | None = None
 
     def entry(self, file: Path, unit: str = "rows", *, of: str = "") -> Entry:
         """Return the entry of a file, a new one where there is none.
@@ -138,6 +140,10 @@ class Ledger:
     def use(self, *files: Path) -> None:
         """Say that files are used that have no rows to count."""
         self._used.update(files)
+
+    def name_pictures(self, names: Iterable[str]) -> None:
+        """Say which pictures items name, as paths relative to the raw folder; what else is there is not used."""
+        self._pictures = set(names)
 
     def balance(self) -> None:
         """Make sure that what the files hold is taken or left out.
@@ -156,20 +162,27 @@ class Ledger:
                 )
 
     def unused_files(self) -> list[str]:
-        """Return the files of the raw folder, two levels deep, that nothing was read from; images are left out."""
+        """Return the files of the raw folder, two levels deep, that nothing was read from; of pictures the number."""
         if self._root is None or not self._root.is_dir():
             return []
         used = {os.path.realpath(file) for file in (*self._used, self._root / MANIFEST)}
-        found = []
+        found, pictures = [], Counter[str]()
         for folder, folders, names in os.walk(self._root):
             is_top = Path(folder) == self._root
             if not is_top:
                 folders.clear()
             for name in sorted(names):
                 file = Path(folder) / name
-                if name[:1] != "." and not name.lower().endswith(_IMAGES) and os.path.realpath(file) not in used:
+                if name[:1] == ".":
+                    continue
+                if name.lower().endswith(_IMAGES):
+                    inside = name if is_top else f"{Path(folder).name}/{name}"
+                    is_named = self._pictures is None or inside in self._pictures
+                    pictures[Path(folder).relative_to(self._root).as_posix()] += not is_named
+                elif os.path.realpath(file) not in used:
                     found.append(shown(file.relative_to(self._root).as_posix()))
-        return sorted(found)
+        unnamed = [f"{shown(folder)} (pictures that no item names: {count:,})" for folder, count in (+pictures).items()]
+        return sorted([*found, *unnamed])
 
     def report(self) -> dict[str, Any]:
         """Return the ledger as JSON: `files`, `files_not_used` and, where there are very many, how many more."""

@@ -39,9 +39,9 @@ class PredictionParams(Params):
     """Character between two cells of a CSV of queries; null finds it out."""
     encoding: str | None = None
     """Text encoding of a CSV of queries; null is UTF-8 (UTF-16 with its mark), else cp1252."""
-    quoting: Literal["csv", "none"] | None = None
-    """Whether quote marks at the beginning of a cell are CSV's (`csv`) or part of the text (`none`); null finds it
-    out."""
+    quoting: Literal["csv", "none", "single"] | None = None
+    """Whether quote marks at the beginning of a cell are CSV's (`csv`) or part of the text (`none`), or whether
+    apostrophes are quote marks (`single`); null finds it out."""
     id_column: str = "id"
     """Column of the queries' ids; a file without it gets the number of the query, from 1."""
     text_columns: Columns = Field(("text",), min_length=1)

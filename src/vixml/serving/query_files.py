@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import DataError
+from vixml.ingestion.dialect import Quoting
 from vixml.ingestion.encoding import survey
 from vixml.ingestion.ledger import Entry
 from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.cells import one_text
-from vixml.ingestion.tables.csv_text import Quoting
 from vixml.ingestion.tables.files import read_blocks, suffix_of
 from vixml.ingestion.tables.table import Table
 
@@ -77,8 +77,6 @@ def query_blocks(
         ids = [str(number + row) for row in range(1, count + 1)]
         if is_named:  # a block of JSON lines may lack what earlier ones have
             ids = table.ids(id_column) if id_column in table.columns else [""] * count
-        # as ingestion does with what UTF-8 cannot hold
-        ids = [uid if uid.isascii() else uid.encode(errors="replace").decode() for uid in ids]
         if "" in ids:
             raise DataError(
                 f"a query has no `{id_column}`",

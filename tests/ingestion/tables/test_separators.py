@@ -19,6 +19,12 @@ from vixml.ingestion.tables.separators import label_separators
         (["Clothing, Shoes|Books", "Books|Arts, Crafts"], "|"),
         (["['a', 'b']", '["c, d", "a"]'], ""),
         (["a", "b"], ""),
+        (["Hats|Caps", "Shoes", "Bags"] * 5, ""),  # the same cells again and again, their parts nowhere else
+        (["Hats; Caps", "Shoes; Boots", "Bags"] * 5, ""),
+        (["a|b", "c|d", "e|f"], "|"),  # nothing speaks against the usual sign
+        (["a#b", "b#c", "c#a"], "#"),
+        (["a\nb", "b\nc", "c\na"], "\n"),
+        (["C#", "C#", "F#"], ""),
     ],
 )
 def test_a_sign_separates_where_what_it_separates_recurs(cells, signs):
@@ -29,3 +35,5 @@ def test_known_labels_decide(tmp_path):
     labels = Profile("l.csv", {"id": Column("id", ["a", "b", "c, d"])})
     assert label_separators(Column("tags", ["a,b", "b,a"]), labels) == ","
     assert label_separators(Column("tags", ["c, d", "a;c, d"]), labels) == ";"
+    assert label_separators(Column("tags", ["a b", "b"]), labels) == " "
+    assert label_separators(Column("tags", ["<a><b>", "<b>"]), labels) == "<>"

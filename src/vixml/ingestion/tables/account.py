@@ -9,6 +9,7 @@ from vixml.ingestion.tables.cells import Cell
 from vixml.ingestion.tables.table import Table
 
 _SAMPLE = 2000
+_QUOTING = {"csv": "marks are CSV's", "none": "marks are part of the text", "single": "cells stand in apostrophes"}
 _SETTING = "--{name}, or `{name}`"
 
 
@@ -54,9 +55,9 @@ def csv_guesses(table: Table) -> list[Guess]:
             _SETTING.format(name="encoding"),
         ),
     ]
-    if how.survey.has_quotes:
+    if how.survey.has_quotes or how.quoting == "single":
         marked = [cell for cell in texts if '"' in cell or how.delimiter in cell or "\n" in cell]
-        what = "marks are CSV's" if how.quoting == "csv" else "marks are part of the text"
+        what = _QUOTING[how.quoting]
         example = f"a cell is: {shorten(marked[0])}" if marked else "no cell has a mark or a delimiter in it"
         found.append(Guess("quoting", f"{how.quoting}, {what}", example, _SETTING.format(name="quoting")))
     return found

@@ -46,7 +46,7 @@ def cell_of(value: Any) -> Cell:
         CellError: The value is an object, a list of lists, or bytes that are not UTF-8.
     """
     if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="replace").decode()
+        return value
     if isinstance(value, list | tuple):
         entries = [cell_of(entry) for entry in value]
         if any(isinstance(entry, list) for entry in entries):
@@ -75,8 +75,14 @@ def _scalar(value: Any) -> str:
 
 
 def one_text(cell: Cell) -> str:
-    """Return a cell as one text; the entries of a list are joined by a space."""
-    return cell if isinstance(cell, str) else " ".join(cell)
+    """Return a cell as one text: the entries of a list are joined by a space, half a character is `?`."""
+    text = cell if isinstance(cell, str) else " ".join(cell)
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def whole(uid: str) -> str:
+    """Return an id that UTF-8 can hold: half a character of JSON as its escape, so that ids stay different."""
+    return uid if uid.isascii() else uid.encode(errors="backslashreplace").decode()
 
 
 def split_cell(cell: Cell, separators: str) -> list[str]:
@@ -101,7 +107,7 @@ def split_cell(cell: Cell, separators: str) -> list[str]:
             cell = text.split(separators[0]) if separators else [text]
         else:
             cell = list(found)
-    return [part.strip() for part in cell if part.strip()]
+    return [whole(part.strip()) for part in cell if part.strip()]
 
 
 @lru_cache(maxsize=65_536)

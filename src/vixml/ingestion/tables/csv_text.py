@@ -8,29 +8,24 @@ neither reading, or both, is an error that names the line. So no mark can swallo
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vixml.core.errors import DataError
+from vixml.ingestion import dialect
+from vixml.ingestion.dialect import Quoting, is_comment, is_id_pattern, pattern_of
 from vixml.ingestion.encoding import Survey, survey
 
-DELIMITERS = ",;\t|"
-Quoting = Literal["csv", "none"]
-
-_SAMPLE = 1 << 16  # characters that the delimiter is found out from
 _BATCH = 2048  # rows that are put into columns at once
 _PATTERNS = 1000  # rows whose cells show what cells of a column look like
 _RETURN = "\uffff"  # no character; stands for a CR that is part of the text
 _MOST_SUSPECTS = 10_000
 _FEW = 3  # different patterns that an orderly column has at most
-_OPTIONS: dict[Quoting, dict[str, Any]] = {"csv": {"strict": True}, "none": {"quoting": csv.QUOTE_NONE}}
 
 csv.field_size_limit(1 << 28)  # bytes of a cell; the limit of the standard library, 128 KiB, is less than a web page
 
@@ -42,7 +37,7 @@ class CsvFormat:
     Args:
         delimiter: Character between two cells; None finds it out.
         encoding: Its encoding; None finds it out.
-        quoting: `csv` or `none`; None finds it out.
+        quoting: `csv`, `none` or `single`; None finds it out.
     """
 
     delimiter: str | None = None
@@ -60,6 +55,7 @@ class CsvRows:
         first_line: 1-based line of each batch's first row, with the row's number and, where rows span lines or blank
             lines lie between them, the line of each row of the batch.
         repeated_headers: Rows that repeat the header; they are left out.
+        comments: Lines of nothing but a remark behind `#`; they are left out.
         blank_lines: Lines without a cell.
         short: Line of the first row with fewer cells than the header, and how many there are.
     """
@@ -68,6 +64,7 @@ class CsvRows:
     columns: list[list[str]]
     first_line: list[tuple[int, int, list[int] | None]] = field(default_factory=list)
     repeated_headers: int = 0
+    comments: int = 0
     blank_lines: int = 0
     short: tuple[int, int] = (0, 0)
 
@@ -81,17 +78,19 @@ class CsvSettled:
         survey: What its bytes show.
         delimiter: Character between two cells.
         quoting: How quote marks are meant; irrelevant where there are none.
+        has_sign_line: Whether the first line is a spreadsheet's `sep=;` and no row.
     """
 
     file: Path
     survey: Survey
     delimiter: str
     quoting: Quoting
+    has_sign_line: bool = False
 
     def reader(self, text: Iterable[str]) -> Any:
         """Return the standard library's reader of the file's text."""
         lines = map(_without_returns, text) if self.survey.has_returns else text
-        return csv.reader(lines, delimiter=self.delimiter, **_OPTIONS[self.quoting])
+        return csv.reader(lines, delimiter=self.delimiter, **dialect.OPTIONS[self.quoting])
 
     def restore(self, cells: Iterable[str]) -> Iterable[str]:
         """Return cells with their CR, which the standard library would take for ends of rows."""
@@ -125,14 +124,19 @@ def read_csv(file: Path, size: int | None, how: CsvFormat) -> Iterator[tuple[Csv
     """
     seen = survey(file, how.encoding)
     with seen.open(file) as text:
-        sample = text.read(_SAMPLE + 1)
+        sample = text.read(dialect.SAMPLE + 1)
     if not sample.strip():
         raise DataError("the file is empty", file=file, expected="a line of column names, then a row a line")
-    delimiter = how.delimiter or _find_delimiter(sample)
-    ways: Sequence[Quoting] = (how.quoting,) if how.quoting else ("csv", "none") if seen.has_quotes else ("none",)
+    named = dialect.named_delimiter(sample)
+    delimiter = how.delimiter or named or dialect.find_delimiter(sample)
+    ways: Sequence[Quoting] = ("csv", "none") if seen.has_quotes else ("none",)
+    if how.quoting is not None:
+        ways = (how.quoting,)
+    elif not seen.has_quotes and dialect.has_apostrophes(sample, delimiter):
+        ways = ("single", "none")
     refused: list[_DoesNotFitError] = []
     for quoting in ways:
-        settled = CsvSettled(file, seen, delimiter, quoting)
+        settled = CsvSettled(file, seen, delimiter, quoting, has_sign_line=named is not None)
         try:
             whole = _try(settled, size, guessed=len(ways) > 1)
         except _DoesNotFitError as err:
@@ -191,12 +195,11 @@ def _blocks(how: CsvSettled, size: int | None, *, guessed: bool) -> Iterator[Csv
 
 
 def _read(reader: Any, size: int | None, how: CsvSettled, *, guessed: bool) -> Iterator[CsvRows]:
-    header: list[str] = next((row for row in reader if any(cell.strip() for cell in row)), [])
-    if not header:
-        raise DataError("the file is empty", file=how.file, expected="a line of column names, then a row a line")
+    header, comments = _header(reader, how)
     watch = _Watch(len(header), how, guessed=guessed)
     watch.learn([header] if how.quoting == "none" else [])
     block, line, before = CsvRows(header, [[] for _ in header]), reader.line_num + 1, reader.line_num
+    block.comments = comments
     count = yielded = 0
     while rows := list(islice(reader, _BATCH if size is None else min(_BATCH, size - count))):
         spans = reader.line_num - before != len(rows)
@@ -222,6 +225,26 @@ def _read(reader: Any, size: int | None, how: CsvSettled, *, guessed: bool) -> I
         yield block
 
 
+def _header(reader: Any, how: CsvSettled) -> tuple[list[str], int]:
+    """Return the names of the columns, and how many remarks stand above them."""
+    if how.has_sign_line:
+        next(reader)
+    comments = 0
+    for row in reader:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) > 1 or not is_comment(row):
+            if comments and len(row) == 1:
+                break  # a table of one column, of which `#...` may be the name
+            return row, comments
+        comments += 1
+    raise DataError(
+        "the file has no line of column names" if comments else "the file is empty",
+        file=how.file,
+        expected="a line of column names, then a row a line",
+    )
+
+
 def _clean(
     rows: list[list[str]], line: int, block: CsvRows, watch: _Watch, *, spans: bool
 ) -> tuple[list[list[str]], list[int] | None]:
@@ -237,6 +260,9 @@ def _clean(
         line += 1 + breaks
         if not row or (width > 1 and len(row) == 1 and not row[0].strip()):
             block.blank_lines += 1
+            continue
+        if width > 1 and len(row) < width and is_comment(row):
+            block.comments += 1
             continue
         if row == block.header and width > 1:
             block.repeated_headers += 1
@@ -287,7 +313,7 @@ class _Watch:
             if not any(map(_breaks, row)):
                 self._seen += 1
                 for known, cell in zip(self._patterns, row, strict=True):
-                    known.add(_pattern(cell))
+                    known.add(pattern_of(cell))
 
     def fit(self, row: list[str], line: int, block: CsvRows) -> list[str]:
         """Return a row with as many cells as the header; cells that are not there are empty.
@@ -330,10 +356,12 @@ class _Watch:
             DataError: They speak for another one as well.
         """
         numbers = [
-            i for i, known in enumerate(self._patterns) if known and len(known) <= _FEW and all(map(_is_id, known))
+            number
+            for number, known in enumerate(self._patterns)
+            if known and len(known) <= _FEW and all(map(is_id_pattern, known))
         ]
         for line, rows in self._suspects:
-            if all(_pattern(row[i]) in self._patterns[i] for row in rows for i in numbers):
+            if all(pattern_of(row[i]) in self._patterns[i] for row in rows for i in numbers):
                 fault = _DoesNotFitError(
                     line,
                     "a quote mark opens a cell that ends lines later, and each of these lines looks like a row",
@@ -346,17 +374,6 @@ class _Watch:
             raise _DoesNotFitError(
                 1, "cells are in quote marks, but not all of them", f"{self._closed} of {self._opened}"
             )
-
-
-@lru_cache(maxsize=8192)
-def _pattern(cell: str) -> str:
-    """Return what a cell looks like: runs of letters are one `a`, runs of digits one `9`."""
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", cell.strip()))
-
-
-def _is_id(pattern: str) -> bool:
-    """Tell whether cells of this pattern are numbers or ids: they have digits and no space."""
-    return "9" in pattern and " " not in pattern
 
 
 def _width(row: list[str], width: int) -> tuple[str, str]:
@@ -373,23 +390,6 @@ def _fault(how: CsvSettled, err: csv.Error) -> Exception:
             begin = reader.line_num + 1
     with how.survey.open(how.file) as text:
         found = next(islice(text, begin - 1, None), "").rstrip("\r\n")
-    if how.quoting == "csv" and "field larger" not in str(err):
+    if how.quoting != "none" and "field larger" not in str(err):
         return _DoesNotFitError(begin, "a cell begins with a quote mark and does not end with one", found[:160])
     return DataError("the row cannot be read", file=how.file, line=begin, found=err)
-
-
-def _find_delimiter(text: str) -> str:
-    """Return the delimiter that cuts the first rows into the most columns of one number; a comma if none does."""
-    sample = text[:_SAMPLE]
-    if len(sample) < len(text):
-        sample = sample[: sample.rfind("\n") + 1] or sample
-
-    def quality(delimiter: str, options: dict[str, Any]) -> tuple[float, int]:
-        rows = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, **options)
-        widths = [len(row) for row in rows if row][:200]
-        if not widths or widths[0] < 2:
-            return (0.0, 0)
-        return (sum(width == widths[0] for width in widths) / len(widths), widths[0])
-
-    ways: list[dict[str, Any]] = [{}, _OPTIONS["none"]]
-    return max(DELIMITERS, key=lambda delimiter: max(quality(delimiter, way) for way in ways))

@@ -32,7 +32,8 @@ def describe(mapping: MappingParams) -> list[tuple[str, str, str]]:
         singular = {"queries": "query", "labels": "label", "pairs": "pair"}[name]
         for field, value in table.model_dump().items() if table else ():
             if field not in _NOT_SHOWN:
-                option = "--test-queries FILE" if field == "test_file" else f"--{singular}-{field} COLUMN"
+                is_file = field.endswith("_file")
+                option = f"--{field[:-5]}-{name} FILE" if is_file else f"--{singular}-{field} COLUMN"
                 shown = ", ".join(value) if isinstance(value, list) else value
                 rows.append((f"  {field}", shown or "(none)", option))
     split = mapping.split

@@ -10,6 +10,7 @@ import csv
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import Any
 
 from vixml.core.errors import DataError
 from vixml.ingestion.benchmark.json_lines import parse_json, read_json_lines
+from vixml.ingestion.class_names import class_names, named_classes
+from vixml.ingestion.dialect import Quoting
 from vixml.ingestion.encoding import open_bytes
 from vixml.ingestion.tables.cells import Cell, CellError, cell_of
-from vixml.ingestion.tables.csv_text import CsvFormat, CsvRows, Quoting, read_csv
+from vixml.ingestion.tables.csv_text import CsvFormat, CsvRows, read_csv
 from vixml.ingestion.tables.table import Columns, Table
 
 CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -148,7 +151,7 @@ def read_blocks(
         size: Most rows of a block; None puts all of a file into one. A block of JSON lines has the columns of its rows.
         delimiter: Of a CSV; None finds it out.
         encoding: Of a CSV; None takes UTF-8, UTF-16 where the file begins with its mark, else cp1252.
-        quoting: Of a CSV: `csv` or `none`; None finds it out.
+        quoting: Of a CSV: `csv`, `none` or `single`; None finds it out.
 
     Raises:
         DataError: Missing, of another format, or damaged.
@@ -232,16 +235,30 @@ def _parquet(file: Path, size: int | None) -> Iterator[Table]:
 
     first = 0
     with ParquetFile(file) as parquet:
+        names_of = class_names((parquet.schema_arrow.metadata or {}).get(b"huggingface"))
         for batch in [parquet.read()] if size is None else parquet.iter_batches(batch_size=size):
             named = [
-                (str(name), column.to_pylist()) for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                (str(name), named_classes(column.to_pylist(), names_of.get(name)))
+                for name, column in zip(batch.schema.names, batch.columns, strict=True)
             ]
-            yield _table(file, named, places=((-first, file, ()),))
+            yield _table(file, _as_written(named), places=((-first, file, ()),))
             first += batch.num_rows
         if first != parquet.metadata.num_rows:
             raise DataError(
                 "rows of the file were not read", file=file, found=f"{first} of {parquet.metadata.num_rows} rows"
             )
+
+
+def _as_written(named: list[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
+    """Give columns that pandas has numbered (`tag`, `tag.1`, `tag.2`) the one name that they had before."""
+    seen: Counter[str] = Counter()
+    names = []
+    for name, _ in named:
+        base, _, number = name.rpartition(".")
+        is_numbered = seen[base] > 0 and number == str(seen[base]) and not base.replace(".", "").isdigit()
+        names.append(base if is_numbered else name)
+        seen[names[-1]] += 1
+    return [(name, cells) for name, (_, cells) in zip(names, named, strict=True)]
 
 
 def _json(file: Path, size: int | None) -> Iterator[Table]:
@@ -267,10 +284,11 @@ def _json_list(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _csv(file: Path, size: int | None, how: CsvFormat) -> Iterator[Table]:
     for settled, rows in read_csv(file, size, how):
-        left_out = {"header again": rows.repeated_headers} if rows.repeated_headers else {}
+        counts = {"header again": rows.repeated_headers, "a remark behind #": rows.comments}
+        left_out = {why: number for why, number in counts.items() if number}
         yield _table(
             file,
-            _named(rows),
+            _as_written(_named(rows)),
             is_csv=True,
             settled=settled,
             left_out=left_out,

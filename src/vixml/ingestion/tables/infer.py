@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vixml.core.errors import DataError, invalid_settings, shown
+from vixml.ingestion.tables.doubts import warn_of_doubts
 from vixml.ingestion.tables.files import is_table, read_table
 from vixml.ingestion.tables.items import is_url
 from vixml.ingestion.tables.profile import Column, Profile, words_of
@@ -24,7 +25,8 @@ from vixml.ingestion.tables.separators import label_separators
 from vixml.params.data.mapping import MappingParams
 
 CHOICES = (
-    *("queries", "test_queries", "labels", "pairs"),
+    *("queries", "labels", "pairs"),
+    *("test_queries", "validation_queries", "test_pairs", "validation_pairs"),
     *("query_id", "query_text", "query_images", "query_labels", "label_separators"),
     *("label_id", "label_text", "label_images"),
     *("pair_query", "pair_label", "pair_weight"),
@@ -38,7 +40,15 @@ FORMAT = ("delimiter", "encoding", "quoting")
 _log = logging.getLogger(__name__)
 _PART = re.compile(r"(\d+)-of-(\d+)")
 _NUMBERED = re.compile(r"((?:^|[^A-Za-z])(?:part|shard|chunk)[-_.]?)\d+")
+_ANY_SIGN = "|;,/:#^~<> \n\t"
 _ENOUGH = 0.5  # share of a column's entries that must be keys of the other table
+_NOT_A_USERS = (".", "__MACOSX", "~$", "Thumbs.db")
+"""Beginnings of the names of what systems and programs leave among a user's files."""
+_NOT_READ = (
+    *(".xlsx", ".xls", ".ods", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".arrow", ".feather", ".orc"),
+    *(".avro", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".npz", ".sqlite", ".db", ".xml", ".yaml", ".yml", ".sql"),
+)
+"""Endings of formats that often hold tables and are not read."""
 _NOT_TABLES = ("images", "groups", "img_urls", "downloaded", "attribution", "requirements", "readme")
 
 
@@ -67,20 +77,22 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
     """
     fixed = {name: value for name, value in (choices or {}).items() if value or value == ""}
     profiles = _profiles(folder, fixed)
-    test = _test_twin(profiles, fixed)
-    others = {name: profile for name, profile in profiles.items() if test is None or name != test}
-    queries, labels, pairs = _roles(others, fixed)
+    parts = _other_sides(profiles, fixed)
+    queries, labels, pairs = _roles({n: profile for n, profile in profiles.items() if n not in parts}, fixed)
     raw: dict[str, Any] = {"queries": _query_table(folder, queries, labels, pairs, fixed)}
-    if test:
-        raw["queries"]["test_file"] = test
     if labels is not None:
         raw["labels"] = _label_table(folder, queries, labels, pairs, raw, fixed)
     if pairs is not None:
         raw["pairs"] = _pair_table(pairs, queries, labels, raw, fixed)
-    raw["split"] = _split(queries, pairs, test, fixed)
+    for role, profile in (("queries", queries), ("pairs", pairs)):
+        if profile is not None:
+            raw[role].update(_files_of_other_sides(profile, role, [profiles[name] for name in parts], fixed))
+    has_test = any("test_file" in raw[role] for role in ("queries", "pairs") if role in raw)
+    raw["split"] = {"by": "file"} if has_test else _split(queries, pairs, fixed)
     for table in ("queries", "labels", "pairs"):
         if table in raw:
             raw[table].update({name: fixed[name] for name in FORMAT if name in fixed})
+    warn_of_doubts(raw, profiles)
     try:
         return MappingParams.model_validate(raw)
     except ValidationError as err:
@@ -92,7 +104,7 @@ def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
     if not folder.is_dir():
         raise DataError("there is no such folder", file=folder)
     how: dict[str, Any] = {name: fixed.get(name) for name in FORMAT}
-    wanted = list(dict.fromkeys(fixed[name] for name in CHOICES[:4] if name in fixed))
+    wanted = list(dict.fromkeys(fixed[name] for name in CHOICES[:7] if name in fixed))
     profiles = {name: Profile.of(name, read_table(folder / name, **how)) for name in wanted}
     refused: list[str] = []
     for name in _candidates(folder):
@@ -120,6 +132,10 @@ def _candidates(folder: Path) -> list[str]:
     names: dict[str, None] = {}
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         name = path.relative_to(folder).as_posix()
+        if any(part.startswith(_NOT_A_USERS) for part in Path(name).parts):
+            continue
+        if path.is_file() and path.name.lower().endswith(_NOT_READ):
+            _log.warning("Not used: %s; its format is not read. Unpack it, or export CSV or Parquet.", shown(name))
         if not path.is_file() or not is_table(path) or shown(name) != name:
             continue
         if path.name.split(".")[0].lower() not in _NOT_TABLES:
@@ -128,24 +144,52 @@ def _candidates(folder: Path) -> list[str]:
     return list(names)
 
 
-def _test_twin(profiles: dict[str, Profile], fixed: dict[str, Any]) -> str | None:
-    """Return the table of test queries: one of the same columns as another, whose name says test."""
-    if "test_queries" in fixed:
-        return str(fixed["test_queries"])
+def _other_sides(profiles: dict[str, Profile], fixed: dict[str, Any]) -> list[str]:
+    """Return the tables of the test and validation side: of the columns of another one, by names that say so."""
+    named = [fixed[name] for name in CHOICES[3:7] if name in fixed]
     if "split_by" in fixed:
-        return None
+        return named
+
+    def is_side(profile: Profile) -> bool:
+        return profile.says("test") or profile.says("validation")
+
     for name, profile in profiles.items():
-        twins = [p for n, p in profiles.items() if n != name and set(p.columns) == set(profile.columns)]
-        if profile.says("test") and not profile.says("pair") and any(not twin.says("test") for twin in twins):
-            return name
-    return None
+        twins = [other for other in profiles.values() if _are_twins(other, profile)]
+        if is_side(profile) and any(not is_side(twin) for twin in twins):
+            named.append(name)
+    return [name for name in dict.fromkeys(named) if name not in (fixed.get(role) for role in CHOICES[:3])]
+
+
+def _files_of_other_sides(table: Profile, role: str, parts: list[Profile], fixed: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of the mapping that name the test part of a table and, beside it, the validation part."""
+    found = {}
+    for side in ("test", "validation"):
+        twins = [part.name for part in parts if _are_twins(part, table) and part.says(side)]
+        name = fixed.get(f"{side}_{role}") or next(iter(twins), None)
+        if name is not None and (found or side == "test"):
+            found[f"{side}_file"] = name
+    return found
+
+
+def _are_twins(one: Profile, other: Profile) -> bool:
+    """Tell whether two tables have the same columns: parts of one, or copies."""
+    return one is not other and set(one.columns) == set(other.columns)
+
+
+def _are_copies(one: Profile, other: Profile) -> bool:
+    """Tell whether two tables of the same columns also hold the same: nothing in one refers to the other then."""
+    return _are_twins(one, other) and all(
+        column.share_within(other.columns[name].values) >= _ENOUGH
+        for name, column in one.columns.items()
+        if column.sample
+    )
 
 
 def _references(profile: Profile, others: dict[str, Profile]) -> list[_Reference]:
     """Return for each other table the column of `profile` that best repeats a key of it."""
     found = []
     for other in others.values():
-        if other is profile:
+        if other is profile or _are_copies(other, profile):
             continue
         best = max(
             (
@@ -165,7 +209,11 @@ def _references(profile: Profile, others: dict[str, Profile]) -> list[_Reference
 def _share(column: Column, key: Column) -> float:
     """Return the share of a column's entries that are keys, whatever separates them."""
     share = column.share_within(key.values, "|;")
-    return share if share >= _ENOUGH else column.share_within(key.values, "|;,")
+    if share < _ENOUGH:
+        share = column.share_within(key.values, "|;,")
+    if share < _ENOUGH and not column.says("text") and key.has_numbers:  # words of a text may be names of labels
+        share = max(share, column.share_within(key.values, _ANY_SIGN))
+    return share
 
 
 def _affinity(column: Column, other: Profile, key: Column) -> int:
@@ -214,7 +262,7 @@ def _find_pairs(free: dict[str, Profile], references: dict[str, list[_Reference]
     """Return the table that repeats keys of two others, or of one other beside a label's name and without own key."""
     two = [profile for name, profile in free.items() if len({ref.column.name for ref in references[name]}) > 1]
     if two:
-        return max(two, key=lambda profile: (profile.says("pair"), -len(profile.columns)))
+        return max(two, key=lambda profile: (profile.says("pair"), not profile.says("test"), -len(profile.columns)))
     for name, profile in free.items():
         if len(references[name]) == 1 and len(profile.columns) > 1:
             reference = references[name][0]
@@ -321,10 +369,8 @@ def _pair_table(
     return {"file": pairs.name, "query": query, "label": label, "weight": fixed.get("pair_weight") or weight}
 
 
-def _split(queries: Profile, pairs: Profile | None, test: str | None, fixed: dict[str, Any]) -> dict[str, Any]:
+def _split(queries: Profile, pairs: Profile | None, fixed: dict[str, Any]) -> dict[str, Any]:
     fraction = {"test_fraction": fixed["test_fraction"]} if "test_fraction" in fixed else {}
-    if test is not None:
-        return {"by": "file"}
     if "split_by" in fixed and fixed["split_by"] != "column":
         return {"by": fixed["split_by"], **fraction}
     columns = [c.name for p in (queries, pairs) if p for c in p.columns.values() if c.is_split]

@@ -45,6 +45,7 @@ class Images:
     def __post_init__(self) -> None:
         self._file_of_url = read_downloaded(self.root)
         self._located: dict[str, str] = {}
+        self._absent: set[str] = set()
 
     def add(self, kept: list[str], names: Iterable[str], *, folder: str, table: Table, row: int) -> None:
         """Append the images of a row to those of its item, paths relative to the root, each once.
@@ -81,8 +82,17 @@ class Images:
                 path = f"{folder.rstrip('/')}/{path}"
             inside, present = locate_image(self.root, table, row, path)
             self._located[key] = inside if present else path  # a report names what is missing as the table does
-            self.counts["image_files_missing"] += not present
+            if not present:
+                self.counts["image_files_missing"] += 1
+                self._absent.add(self._located[key])
         return self._located[key]
+
+    def note_absent(self) -> None:
+        """Write into the entry how many files of its images are not there, and forget them."""
+        if self._absent:
+            number, example = len(self._absent), shorten(min(self._absent))
+            self.entry.notes.append(f"{number:,} of these files are not there, such as {example}")
+        self._absent = set()
 
 
 def read_downloaded(root: Path) -> dict[str, str]:
@@ -167,6 +177,7 @@ class Items:
             names = [name for column in image_columns for name in column[row]]
             images.add(self.images[number], names, folder=params.image_folder, table=table, row=row)
             numbers.append(number)
+        images.note_absent()
         without = sum(number < 0 for number in numbers)
         entry.move("without id", without)
         images.counts[f"{self.kind}_without_id"] += without

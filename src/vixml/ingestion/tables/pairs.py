@@ -92,9 +92,16 @@ class Pairs:
         self._rewritten(entry)
 
     def read_table(
-        self, table: Table, params: PairTableParams, queries: Items, split_column: str | None, ledger: Ledger
+        self, table: Table, params: PairTableParams, queries: Items, split: str | int | None, ledger: Ledger
     ) -> None:
         """Take a table of pairs.
+
+        Args:
+            table: The table.
+            params: Its columns.
+            queries: The queries.
+            split: Column that says the side of each pair, or the code of the side of all; None where queries say it.
+            ledger: Gets what the table holds.
 
         Raises:
             DataError: A column is missing, a weight is no number of at least 0, or a split is unknown.
@@ -102,7 +109,8 @@ class Pairs:
         names = table.ids(params.query)
         label_cells = table.entries(params.label, "")
         weights = table.column(params.weight) if params.weight else None
-        sides = split_sides(table, split_column) if split_column else None
+        split_column = split if isinstance(split, str) else None
+        sides = split_sides(table, split_column) if split_column else None if split is None else [split] * len(table)
         rows, entry = ledger.entry(table.file), ledger.entry(table.file, "pairs", of="its pairs")
         account_table(rows, table, [n for n in (params.query, params.label, params.weight, split_column) if n])
         for row, (name, labels) in enumerate(zip(names, label_cells, strict=True)):
@@ -150,23 +158,20 @@ def split_sides(table: Table, column: str) -> list[int]:
     return [side.code for side in sides if side is not None]
 
 
-def split_by_rule(split: SplitParams, uids: list[str], num_first: int) -> NDArray[np.int64]:
+def split_by_rule(split: SplitParams, uids: list[str]) -> NDArray[np.int64]:
     """Return the code of the side, training or test, of each query by a rule.
 
     Args:
-        split: The rule: `hash`, `last` or `file`.
+        split: The rule: `hash` or `last`.
         uids: Ids of the queries, in order.
-        num_first: Queries of the first table; those after are the test side of `file`.
 
     Returns:
         int64 [n]. By `hash` a query keeps its side whatever else the table holds.
     """
     if split.by == "hash":
         is_test = np.array([_share(uid) < split.test_fraction for uid in uids], dtype=bool)
-    elif split.by == "last":
-        is_test = np.arange(len(uids)) >= len(uids) - max(1, round(len(uids) * split.test_fraction))
     else:
-        is_test = np.arange(len(uids)) >= num_first
+        is_test = np.arange(len(uids)) >= len(uids) - max(1, round(len(uids) * split.test_fraction))
     return np.where(is_test, Side.TEST.code, Side.TRAIN.code).astype(np.int64)
 
 

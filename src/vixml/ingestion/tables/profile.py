@@ -29,6 +29,7 @@ _WORDS = {
     "weight": "weight weights score scores rel relevance rating confidence count gewicht",
     "train": "train trn training",
     "test": "test tst testing",
+    "validation": "validation valid val dev",
 }
 WORDS = {kind: frozenset(words.split()) for kind, words in _WORDS.items()}
 """Words in the names of files and columns, in a few languages."""
@@ -82,6 +83,11 @@ class Column:
     def is_number(self) -> bool:
         """Whether all cells are numbers."""
         return bool(self.sample) and all(re.fullmatch(r"\s*-?[\d.,]+([eE]-?\d+)?\s*", one_text(c)) for c in self.sample)
+
+    @cached_property
+    def has_numbers(self) -> bool:
+        """Whether every sampled cell has a digit in it, as ids often do and words do not."""
+        return bool(self.sample) and all(any(map(str.isdigit, one_text(cell))) for cell in self.sample)
 
     @cached_property
     def is_list(self) -> bool:
@@ -155,8 +161,9 @@ class Profile:
         return cls(name, columns, {n: why for n, (_, why) in table.odd.items()})
 
     def says(self, kind: str) -> bool:
-        """Tell whether the file's name has a word of this kind."""
-        return bool(words_of(Path(self.name).name.split(".")[0]) & WORDS[kind])
+        """Tell whether the name of the file or its folder has a word of this kind."""
+        path = Path(self.name)
+        return bool(words_of(f"{path.parent.as_posix()} {path.name.split('.')[0]}") & WORDS[kind])
 
     @property
     def keys(self) -> list[Column]:

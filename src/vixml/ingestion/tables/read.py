@@ -25,7 +25,7 @@ from vixml.ingestion.tables.files import files_of, read_table
 from vixml.ingestion.tables.items import DOWNLOADED, Images, Items
 from vixml.ingestion.tables.pairs import Pairs, split_by_rule, split_sides
 from vixml.ingestion.tables.table import Table
-from vixml.params.data.mapping import MappingParams, TableParams
+from vixml.params.data.mapping import MappingParams, TableParams, files_by_side
 
 
 def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Source:
@@ -54,8 +54,12 @@ def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Sou
         labels.read(_read(root, mapping.labels, ledger), mapping.labels, images, ledger)
     pairs = Pairs(labels, open_labels=mapping.labels is None, counts=counts)
     side_of_query, pair_split = _read_queries(root, mapping, queries, pairs, images, ledger)
+    by_pairs = pair_split is not None
     if mapping.pairs is not None:
-        pairs.read_table(_read(root, mapping.pairs, ledger), mapping.pairs, queries, pair_split, ledger)
+        by_pairs |= mapping.split.by == "file" and mapping.queries.test_file is None
+        for name, file in files_by_side(mapping.pairs).items():
+            table, code = _read(root, mapping.pairs, ledger, file), Side(name).code if by_pairs else None
+            pairs.read_table(table, mapping.pairs, queries, code if pair_split is None else pair_split, ledger)
     if not pairs.query:
         raise DataError(
             "no pair names a known query and a known label",
@@ -64,8 +68,8 @@ def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Sou
             expected="the ids of `data.mapping.queries` and `data.mapping.labels`",
             remedy="check which columns the mapping takes for ids (spelling, leading zeros).",
         )
-    side = np.array(pairs.side, dtype=np.int64) if pair_split else side_of_query[np.array(pairs.query, dtype=np.int64)]
-    members = {name: _members(name.code, side_of_query, pairs, side if pair_split else None) for name in QUERY_SIDES}
+    side = np.array(pairs.side, dtype=np.int64) if by_pairs else side_of_query[np.array(pairs.query, dtype=np.int64)]
+    members = {name: _members(name.code, side_of_query, pairs, side if by_pairs else None) for name in QUERY_SIDES}
     _check_sides(root, mapping, members)
     counts["queries_without_split"] = len(queries.texts) - len(np.unique(np.concatenate(list(members.values()))))
     blocks = {Side.TRAIN: (Side.TRAIN, Side.VALIDATION), Side.TEST: (Side.TEST,)}
@@ -154,14 +158,10 @@ def _read_queries(
         The side of each query, int64 [n], and the column of the pair table that says the sides instead, or None.
     """
     params, split = mapping.queries, mapping.split
-    num_first = 0
     side_of: dict[int, int] = {}
     column_is_here = False
-    for name in (params.file, params.test_file):
-        if name is None:
-            continue
-        num_first = len(queries.texts)
-        table = _read(root, params, ledger, name)
+    for side_name, file in files_by_side(params).items():
+        table = _read(root, params, ledger, file)
         numbers = queries.read(table, params, images, ledger)
         if params.labels is not None:
             pairs.read_column(table, params.labels, numbers, params.label_separators, ledger)
@@ -170,10 +170,15 @@ def _read_queries(
             ledger.entry(table.file).names((), [split.column])
             for number, side in zip(numbers, split_sides(table, split.column), strict=True):
                 side_of.setdefault(number, side)
+        elif split.by == "file":
+            for number in numbers:
+                side_of.setdefault(number, Side(side_name).code)
+    if split.by == "file":
+        return np.array([side_of[number] for number in range(len(queries.texts))], dtype=np.int64), None
     if split.column is not None:
         sides = np.array([side_of.get(number, Side.TRAIN.code) for number in range(len(queries.texts))], dtype=np.int64)
         return sides, None if column_is_here else split.column
-    return split_by_rule(split, list(queries.row_of), num_first), None
+    return split_by_rule(split, list(queries.row_of)), None
 
 
 def _members(

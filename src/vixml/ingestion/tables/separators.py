@@ -7,29 +7,35 @@ from collections import Counter
 from vixml.ingestion.tables.cells import printed_list
 from vixml.ingestion.tables.profile import Column, Profile
 
-_SIGNS = "|;,"
+_SIGNS = "|;,\n\t#^~"
+_USUAL = "|;"  # signs that names hardly ever have
+_KNOWN = ("", "|", ";", ",", "|;", "|,", ";,", "|;,", "\n", "\t", "#", "^", "~", "/", ":", "<>", " ")
 _OFTEN = 0.1  # share of the cells that have the sign
 _RECURRING = 0.5  # share of the entries of cells with the sign that other cells have too
+_RARE = 0.1  # the same share, below which what stands between the signs is no label of its own
+_REPEATED = 0.5  # different cells with the sign for each cell with it, at most, where they are names
 
 
 def label_separators(column: Column, labels: Profile | None) -> str:
     """Return the characters that separate labels in a cell; none where a cell is one label.
 
-    With a table of labels, those that give the most known ids. Without one a sign must be frequent; and a comma, which
-    names often have (`Clothing, Shoes & Jewelry`), separates only where most of what it separates is found in other
-    cells too.
+    With a table of labels, those that give the most known ids. Without one a sign must be frequent, and what it
+    separates says the rest: most of it is found in other cells too, or else the sign is part of a name (`Clothing,
+    Shoes & Jewelry`). `|` and `;` need no such proof, but there may be proof against them: the same cells come again
+    and again, and their parts nowhere else (`Hats; Caps`).
     """
     if labels is not None:
-        candidates = ("", "|", ";", ",", "|;", "|,", ";,", "|;,")
         values = [key.values for key in labels.keys]
-        return max(candidates, key=lambda signs: max((column.share_within(ids, signs) for ids in values), default=0.0))
+        return max(_KNOWN, key=lambda signs: max((column.share_within(ids, signs) for ids in values), default=0.0))
     cells = [cell for cell in _texts(column) if cell[:1] not in "[({" or not _is_list(cell)]
     chosen = ""
     for sign in _SIGNS:
         having = sum(sign in cell for cell in cells)
         if having < max(1, _OFTEN * len(cells)):
             continue
-        if (sign != "," and not chosen) or _recurrence(cells, chosen + sign, sign) > _RECURRING:
+        recurring = _recurrence(cells, chosen + sign, sign)
+        is_usual = sign in _USUAL and not chosen and not (recurring < _RARE and _is_name(cells, sign))
+        if recurring > _RECURRING or is_usual:
             chosen += sign
     return chosen
 
@@ -57,6 +63,12 @@ def _recurrence(cells: list[str], signs: str, sign: str) -> float:
     cells_of = Counter(entry for parts in entries.values() for entry in set(parts))
     found = [entry for cell, parts in entries.items() if sign in cell for entry in parts]
     return sum(cells_of[entry] > 1 for entry in found) / max(1, len(found))
+
+
+def _is_name(cells: list[str], sign: str) -> bool:
+    """Tell whether the cells with a sign are the same few again and again."""
+    having = [cell for cell in cells if sign in cell]
+    return len(set(having)) <= _REPEATED * len(having)
 
 
 def _split(cell: str, signs: str) -> list[str]:

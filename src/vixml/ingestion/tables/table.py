@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vixml.core.errors import DataError
-from vixml.ingestion.tables.cells import Cell, CellError, split_cell
+from vixml.ingestion.tables.cells import Cell, CellError, split_cell, whole
 from vixml.ingestion.tables.csv_text import CsvSettled
 
 Columns = dict[str, list[Cell]]
@@ -79,7 +79,7 @@ class Table:
             DataError: There is no such column, or a cell holds several.
         """
         cells = self.column(name)
-        found = [cell.strip() if isinstance(cell, str) else _only(cell) for cell in cells]
+        found = [whole(cell.strip()) if isinstance(cell, str) else _only(cell) for cell in cells]
         if None in found:
             row = found.index(None)
             several = f"; the table has {self.repeated[name]} columns of this name" if name in self.repeated else ""
@@ -130,5 +130,5 @@ class Table:
 
 
 def _only(cell: list[str]) -> str | None:
-    filled = [entry.strip() for entry in cell if entry.strip()]
+    filled = [whole(entry.strip()) for entry in cell if entry.strip()]
     return None if len(set(filled)) > 1 else filled[0] if filled else ""

@@ -18,9 +18,9 @@ class TableParams(Params):
     """Character between two cells of a CSV; null finds it out."""
     encoding: str | None = None
     """Text encoding of a CSV, for instance `cp1252`; null is UTF-8 (UTF-16 with its mark), else cp1252."""
-    quoting: Literal["csv", "none"] | None = None
+    quoting: Literal["csv", "none", "single"] | None = None
     """`csv`: a cell that begins with a quote mark ends with the next single one; `none`: quote marks are part of the
-    text; null finds it out from the whole file."""
+    text; `single`: apostrophes are the quote marks; null finds it out from the whole file."""
 
 
 class ItemTableParams(TableParams):
@@ -43,6 +43,8 @@ class QueryTableParams(ItemTableParams):
 
     test_file: str | None = None
     """Second table with the same columns that holds the test queries (`split.by: file`)."""
+    validation_file: str | None = None
+    """Third table with the same columns that holds the validation queries, beside `test_file`."""
     labels: str | None = None
     """Column that lists the labels of a query; null where `pairs` names a table of pairs."""
     label_separators: str = "|"
@@ -58,6 +60,11 @@ class PairTableParams(TableParams):
     """Column of the label's id."""
     weight: str | None = None
     """Column of the relevance, a number of at least 0; null gives every pair 1."""
+    test_file: str | None = None
+    """Second table with the same columns that holds the pairs of the test side. With `split.by: file` and no
+    `queries.test_file` the pairs say which queries are the test."""
+    validation_file: str | None = None
+    """Third table with the same columns that holds the pairs of the validation side, beside `test_file`."""
 
 
 class SplitParams(Params):
@@ -65,7 +72,7 @@ class SplitParams(Params):
 
     by: Literal["hash", "column", "last", "file"] = "hash"
     """`hash`: a stable share of the ids; `column`: a column says it; `last`: the last rows are the test side; `file`:
-    the queries of `queries.test_file` are."""
+    the queries of `queries.test_file` are, or those of the pairs of `pairs.test_file`."""
     column: str | None = None
     """Column of the query table, or else of the pair table, with train, validation or test (or their usual short
     forms). Where pairs say it, a query may stand on both sides: its training pairs are then filtered from its test."""
@@ -95,8 +102,11 @@ class MappingParams(Params):
     def _fits_together(self) -> MappingParams:
         if (self.pairs is None) == (self.queries.labels is None):
             raise ValueError("name the pairs once: either the table `pairs` or the column `queries.labels`")
-        if (self.queries.test_file is None) == (self.split.by == "file"):
-            raise ValueError("`queries.test_file` goes with `split.by: file`, and only with it")
+        tables = (self.queries, *((self.pairs,) if self.pairs else ()))
+        if (self.split.by == "file") != any(table.test_file for table in tables):
+            raise ValueError("`test_file` (of `queries` or `pairs`) goes with `split.by: file`, and only with it")
+        if any(table.validation_file and not table.test_file for table in tables):
+            raise ValueError("`validation_file` goes with `test_file` of the same table")
         if self.pairs is not None and self.queries.id is None:
             raise ValueError("the table `pairs` needs `queries.id`")
         if self.labels is not None and self.labels.id is None:
@@ -107,5 +117,15 @@ class MappingParams(Params):
     def files(self) -> list[str]:
         """Return the names of all files of the mapping, each once."""
         tables = (self.queries, self.labels, self.pairs)
-        names = [table.file for table in tables if table is not None]
-        return list(dict.fromkeys([*names, *([self.queries.test_file] if self.queries.test_file else [])]))
+        names = [name for table in tables if table is not None for name in files_by_side(table).values()]
+        return list(dict.fromkeys(names))
+
+
+def files_by_side(table: TableParams) -> dict[str, str]:
+    """Return side -> file of a table: that of the training side, which may hold all sides, and those of the others."""
+    named = {
+        "train": table.file,
+        "validation": getattr(table, "validation_file", None),
+        "test": getattr(table, "test_file", None),
+    }
+    return {side: name for side, name in named.items() if name is not None}
