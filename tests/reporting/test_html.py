@@ -30,6 +30,22 @@ DATA_REPORT = {
         "labels_without_training_point": 1,
     },
     "repairs": {NASTY: 2},
+    "ledger": {
+        "files": [
+            {
+                "file": "links.csv",
+                "unit": "rows",
+                "held": 206,
+                "taken": 202,
+                "left_out": {NASTY: 4},
+                "columns": ["product"],
+                "columns_not_used": ["note"],
+                "notes": ["a note"],
+                "guesses": [{"what": "delimiter", "value": "','", "example": NASTY, "option": "--delimiter"}],
+            }
+        ],
+        "files_not_used": ["LICENSE.txt"],
+    },
 }
 
 
@@ -104,6 +120,16 @@ def gains(gallery, variants):
 def test_every_section_is_there_and_hostile_text_is_only_text(page):
     for name in ("results", "significance", "depth", "slices", "training", "negatives", "settings", "data", "gallery"):
         assert page.locator(f"#{name} h2").is_visible(), name
+    page.locator("#ledger summary").click()
+    ledger = page.locator("#ledger").inner_text()
+    for said in (
+        "206 rows held, 202 taken, 4 left out",
+        f"4 {NASTY}",
+        "columns not used: note",
+        "--delimiter",
+        "LICENSE.txt",
+    ):
+        assert said in ledger
     assert page.evaluate("window.broken") is None
     assert NASTY in page.locator("#results").inner_text()
     assert page.locator("svg").count() >= 9
@@ -235,6 +261,13 @@ def test_the_file_is_small_and_its_data_cannot_end_the_script(big):
     assert "<" not in data
     assert json.loads(data)["gallery"]["queries"][1]["text"] == NASTY
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_ledger_is_in_the_page_where_the_data_report_has_one(big):
+    text = big[0].read_text(encoding="utf-8")
+    payload = json.loads(re.search(r'<script[^>]*id="payload"[^>]*>(.*?)</script>', text, re.DOTALL)[1])
+    assert ["links.csv", "206 rows held, 202 taken, 4 left out", ""] in payload["ledger"]
+    assert ["LICENSE.txt", "NOT USED", ""] in payload["ledger"]
 
 
 def test_only_differing_settings_are_shown():

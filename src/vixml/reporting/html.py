@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.provenance import flatten
+from vixml.ingestion.ledger import ledger_rows
 from vixml.reporting.table import numeric_columns
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def render(
         "runs": [_run(label, report) for label in report["order"]],
         "settings": differing_settings({label: report["runs"][label]["settings"] for label in report["order"]}),
         "data": data_report,
+        "ledger": ledger_rows(data_report["ledger"]) if data_report and "ledger" in data_report else [],
         "gallery": gallery,
     }
     page = files("vixml.reporting").joinpath("page")

@@ -162,7 +162,7 @@ def _other_sides(profiles: dict[str, Profile], fixed: dict[str, Any]) -> list[st
 
 def _files_of_other_sides(table: Profile, role: str, parts: list[Profile], fixed: dict[str, Any]) -> dict[str, str]:
     """Return the fields of the mapping that name the test part of a table and, beside it, the validation part."""
-    found = {}
+    found: dict[str, str] = {}
     for side in ("test", "validation"):
         twins = [part.name for part in parts if _are_twins(part, table) and part.says(side)]
         name = fixed.get(f"{side}_{role}") or next(iter(twins), None)
