@@ -7,13 +7,15 @@ import shutil
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from mlflow import MlflowClient
 
 from vixml.claims.process import ProcessIdentity, this_process
-from vixml.core.errors import StateError
+from vixml.core.errors import StateError, StorageError
 from vixml.tracking.hooks import CURVE_FILE, TrackingHooks
 from vixml.tracking.store import PROCESS, Store
 from vixml.tracking.sync import end_lost_runs, process_tag, sync_variant
@@ -156,6 +158,29 @@ def test_a_full_disk_under_the_store_only(tmp_path, store_file, monkeypatch, cap
     assert records[0]["delivered"] is False
     sync(store_file, tmp_path, records)
     check(store_file, records)
+
+
+@pytest.mark.parametrize("room", [0, 4])
+def test_a_synchronisation_on_a_full_disk_says_so_and_is_completed_later(tmp_path, store_file, room):
+    """SQLite's own error: the database may have no more pages than it has, or only a few more."""
+    records, _ = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
+    with closing(sqlite3.connect(store_file)) as connection:
+        connection.execute("VACUUM")
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+
+    def limit(connection, _):
+        connection.execute(f"PRAGMA max_page_count = {pages + room}")
+
+    records[0]["params"] |= {f"p{number}": "x" * 400 for number in range(100)}
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "connect", limit)
+    try:
+        with pytest.raises(StorageError, match="the disk is full"):
+            sync(store_file, tmp_path, records)
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.engine.Engine, "connect", limit)
+    roomy = shutil.copy(store_file, tmp_path / "roomy.db")  # connections to the other one keep their limit
+    sync(roomy, tmp_path, records)
+    check(roomy, records)
 
 
 def test_what_a_slow_store_had_not_taken_at_the_end(tmp_path, store_file, monkeypatch):

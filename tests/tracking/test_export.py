@@ -1,11 +1,14 @@
 """A model as MLflow's; that it answers alike is tested in tests/serving/test_same_everywhere.py."""
 
+import errno
 import importlib
+import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
-from vixml.core.errors import StateError
+from vixml.core.errors import StateError, StorageError
 from vixml.tracking import export
 
 
@@ -43,6 +46,25 @@ def test_an_export_that_is_killed_leaves_nothing_under_its_name_and_can_be_typed
     assert export.export_model(tmp_path, target) is None
     assert sorted(file.name for file in target.iterdir()) == ["MLmodel", "python_model.py"]
     assert [path.name for path in target.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("raised", ["errno", "shutil"])
+def test_an_export_on_a_full_disk_says_so_and_leaves_nothing(source, tmp_path, monkeypatch, raised):
+    target = tmp_path / "model"
+    whole = importlib.import_module("mlflow.pyfunc").save_model
+
+    def save_model(path, **options):
+        whole(path=path, **options)
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        raise full if raised == "errno" else shutil.Error([("here", path, str(full))])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importlib.import_module("mlflow.pyfunc"), "save_model", save_model)
+        with pytest.raises(StorageError, match="the disk is full"):
+            export.export_model(tmp_path, target)
+    assert list(tmp_path.iterdir()) == []
+    export.export_model(tmp_path, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_folder_that_exists_is_not_replaced(source, tmp_path):

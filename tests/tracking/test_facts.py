@@ -1,7 +1,7 @@
 import subprocess
 
 from vixml.params.variant import VariantParams
-from vixml.tracking.facts import data_fingerprint, git_state, numbers, safe_name, shown_settings
+from vixml.tracking.facts import data_fingerprint, git_state, headline, numbers, safe_name, shown_settings
 
 
 def test_parameters_are_flat_texts_that_mlflow_takes():
@@ -10,6 +10,16 @@ def test_parameters_are_flat_texts_that_mlflow_takes():
     assert flat["backbone.prompt.text"] == "This product text"
     assert len(flat) > 40
     assert max(map(len, shown_settings({"long": "x" * 10_000}).values())) < 6000
+
+
+def test_a_runs_name_is_shown_in_the_description_and_does_nothing():
+    name = "a|b\n[x](javascript:alert(1)) <img src=x onerror=alert(1)> ![y](http://z) `c`"
+    head, _, row = headline({name: {"metrics": {"P@1": 0.5}}}).splitlines()
+    assert head == "| test, percent | P@1 |"
+    assert row == (
+        r"| a\|b \[x\](javascript:alert(1)) &lt;img src=x onerror=alert(1)&gt; \!\[y\](http://z) \`c\` | 50.00 |"
+    )
+    assert headline({"encoder_text": {"metrics": {"P@1": 1.0}}}).splitlines()[2] == "| encoder_text | 100.00 |"
 
 
 def test_metric_names_are_made_safe():

@@ -124,7 +124,8 @@ def _code(error: BaseException) -> int | None:
     match = re.search(r"(?:os error|errno) (\d+)", text, flags=re.IGNORECASE)
     if match and int(match[1]) in _IN_TEXT:
         return int(match[1])
-    if re.search(r"\d+ requested and \d+ written", text):  # NumPy; it keeps no errno
+    # NumPy and SQLite keep no errno
+    if re.search(r"\d+ requested and \d+ written|database or disk is full", text):
         return errno.ENOSPC
     return next((code for code in _IN_TEXT if os.strerror(code) in text), None)
 

@@ -33,6 +33,7 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
 
     Raises:
         StateError: There is no complete predictor, or the target exists.
+        StorageError: The disk is full; nothing is left of the folder.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it copies a folder
     import mlflow
@@ -45,18 +46,23 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
     with writing(target):
         shutil.rmtree(incoming, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
-    mlflow.pyfunc.save_model(
-        path=str(incoming),
-        python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-        artifacts={_ARTEFACT: str(bundle.folder)},
-        signature=model_signature(),
-        input_example=input_example(),
-        code_paths=[str(package_folder())],
-        pip_requirements=requirements(),
-        metadata={"dataset": settings.dataset, "variant": settings.variant, "fingerprint": bundle.sealed.fingerprint},
-    )
-    with writing(target):
-        os.replace(incoming, target)
+    facts = {"dataset": settings.dataset, "variant": settings.variant, "fingerprint": bundle.sealed.fingerprint}
+    try:
+        with writing(incoming):
+            mlflow.pyfunc.save_model(
+                path=str(incoming),
+                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                artifacts={_ARTEFACT: str(bundle.folder)},
+                signature=model_signature(),
+                input_example=input_example(),
+                code_paths=[str(package_folder())],
+                pip_requirements=requirements(),
+                metadata=facts,
+            )
+            os.replace(incoming, target)
+    except Exception:  # a full disk: what fills it is of no use to anybody
+        shutil.rmtree(incoming, ignore_errors=True)
+        raise
     if register is None:
         return None
     return str(mlflow.register_model(target.resolve().as_uri(), register).version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import subprocess
@@ -56,8 +57,13 @@ def headline(documents: Mapping[str, Mapping[str, Any] | None]) -> str:
     names = [name for name in HEADLINE if any(name in metrics for metrics in found.values())]
     rows = [["test, percent", *names], ["---"] * (1 + len(names))]
     for name, metrics in found.items():
-        rows.append([name, *(f"{100 * metrics[key]:.2f}" if key in metrics else "" for key in names)])
+        rows.append([_plain(name), *(f"{100 * metrics[key]:.2f}" if key in metrics else "" for key in names)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _plain(name: str) -> str:
+    """Return a run's name, which anybody may choose, as Markdown that shows it and does nothing else."""
+    return re.sub(r"([\\`*\[\]!|])", r"\\\1", html.escape(" ".join(name.split()), quote=False))
 
 
 def git_state(folder: Path) -> dict[str, str]:

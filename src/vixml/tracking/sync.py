@@ -12,6 +12,7 @@ from vixml.claims.claim import is_at_work
 from vixml.claims.process import ProcessIdentity, this_process
 from vixml.core.errors import StateError
 from vixml.core.redact import redact
+from vixml.core.storage import storage_error
 from vixml.tracking.curve_uploader import curve_points
 from vixml.tracking.facts import safe_name
 from vixml.tracking.record import fingerprint_of
@@ -87,6 +88,9 @@ def _in_one_sentence(store: Store) -> Iterator[None]:
     try:
         yield
     except Exception as err:  # whatever a client, a driver or a server raises means the same here
+        full = storage_error(err)
+        if full is not None:
+            raise full from err
         raise StateError(
             "MLflow does not take the records",
             found=redact(f"{store.uri}: {err}"),

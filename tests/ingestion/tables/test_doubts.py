@@ -44,6 +44,14 @@ def test_a_first_line_that_is_a_row_is_refused(tmp_path, header):
         propose(tmp_path)
 
 
+def test_a_column_may_be_called_like_a_label(tmp_path):
+    tags = ["tag", "id", "title", "other"]
+    one_table(tmp_path, tag=[tags[i % 4] for i in range(20)])
+    pd.DataFrame({"tag": tags}).to_csv(tmp_path / "tags.csv", index=False)
+    found = propose(tmp_path)
+    assert (found.labels.file, found.labels.id) == ("tags.csv", "tag")
+
+
 def test_a_column_of_0_and_1_for_each_label_is_refused(tmp_path):
     one_table(tmp_path, **{f"label_{name}": [i % 2 for i in range(20)] for name in NAMES})
     with pytest.raises(DataError, match=r"a column of its own.*label_Hats, label_Shoes"):

@@ -68,7 +68,7 @@ def _refuse_headerless(tables: Mapping[str, Mapping[str, Any]], profiles: Mappin
             if (column := ids.get(role)) is not None and pairs[name] in named
         ]
     for file, name, column in columns:
-        if canonical_id(name) in column.values:
+        if canonical_id(name) in column.values and any(map(str.isdigit, name)):  # `tag` may be a tag
             raise DataError(
                 "the first line is a row and not the names of the columns",
                 file=file,
@@ -98,7 +98,8 @@ def _refuse_indicators(queries: Mapping[str, Any], profile: Profile) -> None:
 
 def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
     """Name the columns that look like pictures or labels and are not used."""
-    used = {table.get("id"), table.get("labels"), *table.get("text", ()), *table.get("images", ())}
+    used = {table.get(name) for name in ("id", "labels", "query", "label", "weight")}
+    used |= {*table.get("text", ()), *table.get("images", ())}
     for column in profile.columns.values():
         if column.name in used:
             continue

@@ -110,7 +110,9 @@ class Pairs:
         label_cells = table.entries(params.label, "")
         weights = table.column(params.weight) if params.weight else None
         split_column = split if isinstance(split, str) else None
-        sides = split_sides(table, split_column) if split_column else None if split is None else [split] * len(table)
+        sides = [split] * len(table) if isinstance(split, int) else None
+        if split_column is not None:
+            sides = split_sides(table, split_column)
         rows, entry = ledger.entry(table.file), ledger.entry(table.file, "pairs", of="its pairs")
         account_table(rows, table, [n for n in (params.query, params.label, params.weight, split_column) if n])
         for row, (name, labels) in enumerate(zip(names, label_cells, strict=True)):
