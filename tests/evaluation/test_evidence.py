@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from tests.evaluation.worlds import EVALUATION, FACTS, NUM_LABELS, make_world, published
 
+from vixml.calibration.calibration import NO_VALIDATION
 from vixml.core.directories import Built, WorkDirectory, publish
 from vixml.data.dataset import Dataset, build_dataset
 from vixml.evaluation import stages
@@ -30,7 +31,7 @@ def _items(relevance):
 def _run(folder, mode, *, validation=True):
     world = make_world()
     sides = world[0]
-    retrieval = {"augmentation": {"mode": mode, "evidence": QUICK}}
+    retrieval = {"augmentation": {"mode": mode, "evidence": QUICK}, "calibration": {"min_pairs": 20}}
     params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}})
     embeddings = published(world, folder)
     index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
@@ -76,9 +77,26 @@ def test_all_evidence_is_better_than_poor_prototypes(tmp_path, validation):
     report = evidence.meta["report"]
     assert report["queries"] == (60 if validation else 12)
     assert ("prototypes" in report["parts"]) == validation
+    _check_probabilities(document, predictions, validation=validation)
 
 
-def test_other_rankings_need_no_evidence(tmp_path):
-    evidence, document, _ = _run(tmp_path, "none")
-    assert evidence.meta == {"mode": "none"}
-    assert document["ranking"] == "none"
+def _check_probabilities(document, predictions, *, validation):
+    found = document["probabilities"]
+    if not validation:
+        assert found == {"absent": NO_VALIDATION}
+        assert not (predictions.path / "probabilities.npy").exists()
+        return
+    probabilities = np.load(predictions.path / "probabilities.npy")
+    assert probabilities.shape == (60, 10)
+    assert np.nanmax(probabilities) <= 1
+    assert found["errors"]["@1"]["equal_width"] < 0.3
+    assert sum(count for _, _, count in found["reliability"]["all"]) == np.isfinite(probabilities).sum()
+
+
+@pytest.mark.parametrize("mode", ["none", "split"])
+@pytest.mark.parametrize("validation", [True, False])
+def test_other_rankings_need_no_evidence_but_get_probabilities(tmp_path, mode, validation):
+    evidence, document, predictions = _run(tmp_path, mode, validation=validation)
+    assert evidence.meta["mode"] == document["ranking"] == mode
+    assert set(evidence.files) == {"settings.json", "calibration.json"}
+    _check_probabilities(document, predictions, validation=validation)

@@ -12,12 +12,16 @@ import pytest
 import scipy.sparse as sp
 from PIL import Image
 
+from vixml.calibration.calibration import Calibration
+from vixml.calibration.fit import fit_calibration
 from vixml.configuration.compose import VARIANTS
 from vixml.core.directories import Built, WorkDirectory, publish
 from vixml.datasets import RunArchiveDataset
 from vixml.evaluation.archive import StoredRun, archive_run
+from vixml.evaluation.probabilities import probability_report
 from vixml.params.comparison import ComparisonParams
 from vixml.params.evaluation import EvaluationParams
+from vixml.params.ranking import CalibrationParams
 from vixml.params.variant import VariantParams
 from vixml.reporting.compare import TestSet, compare_runs
 
@@ -80,7 +84,8 @@ class Study:
 
         weights = inverse_propensity(data.frequencies, data.relevance_train.shape[0], 0.55, 1.5)
         metrics = ranking_metrics(labels.astype(np.int64), data.relevance, weights, EVALUATION.ks)
-        return {"metrics": metrics, "images": images, "seconds": {"training": 60.0}, "num_parameters": 1_000_000}
+        same = {"metrics": metrics, "images": images, "seconds": {"training": 60.0}, "num_parameters": 1_000_000}
+        return {**same, "probabilities": _probabilities(labels, data) if images else {"absent": "No validation."}}
 
     def compare(self, references: str = "latest", **params) -> dict:
         """Compare, and return the report as its file gives it back: keys in the order of the alphabet."""
@@ -94,6 +99,22 @@ class Study:
             seed=0,
         )
         return json.loads(json.dumps(report, sort_keys=True))
+
+
+def _probabilities(labels: np.ndarray, data: TestSet) -> dict:
+    """Probabilities by rank, of the test queries themselves."""
+    scores = np.broadcast_to(1 / np.arange(1, 11, dtype=np.float32), labels.shape)
+    params = CalibrationParams(min_pairs=2, folds=2)
+    calibration = fit_calibration(scores, labels, data.relevance, data.frequencies, params)
+    assert isinstance(calibration, Calibration)
+    return probability_report(
+        calibration,
+        calibration.probabilities(scores, labels, data.frequencies),
+        labels,
+        items=data.items,
+        relevance=data.relevance,
+        frequencies=data.frequencies,
+    )
 
 
 def make_test_set(root: Path, num_queries: int, num_labels: int, *, seed: int = 0) -> TestSet:

@@ -139,6 +139,16 @@ def test_every_section_is_there_and_hostile_text_is_only_text(page):
     )
 
 
+def test_probabilities_are_drawn_or_the_report_says_why_there_are_none(page):
+    part = page.locator("#probabilities")
+    assert part.locator(".note", has_text="No validation.").count() == 3
+    assert part.locator("svg").count() == 2
+    kept = part.locator("table").last
+    assert kept.locator("tbody tr").count() == 6
+    part.get_by_label("tail").check()
+    assert "tail labels" in part.locator("figcaption").first.inner_text()
+
+
 def test_the_matrix_shows_each_difference_in_its_place(page, big):
     report = big[2]
     assert report["order"] != sorted(report["order"]), "an order that the file's keys do not have"

@@ -156,6 +156,7 @@ def _evidence(model, vision, root, labels, train, relevance, retrieval, embeddin
         params=retrieval.augmentation.evidence,
         prototypes=plain.labels,
         texts=plain.texts,
+        calibration=retrieval.calibration,
     )
     # every part is to be used here, whatever it is worth
     ranker = _with_classifiers(ranker, retrieval.augmentation.evidence, None)

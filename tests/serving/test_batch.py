@@ -13,7 +13,7 @@ from vixml.data.items import MOST_CHARACTERS
 from vixml.params.prediction import PredictionParams
 from vixml.serving.batch import open_predictor, predict_file
 
-COLUMNS = ["query_id", "rank", "label_id", "label_text", "score"]
+COLUMNS = ["query_id", "rank", "label_id", "label_text", "score", "probability"]
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import Calibrated, Calibration
 from vixml.core.directories import Built, WorkDirectory
+from vixml.evaluation.probabilities import probability_report
 from vixml.evaluation.slices import slice_report
 from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.metrics.ranking import HEADLINE, query_metrics
@@ -34,6 +36,7 @@ def evaluate_ranking(
     params: EvaluationParams,
     work: WorkDirectory,
     imageless: NDArray[np.bool_] | None = None,
+    calibration: Calibrated | None = None,
 ) -> tuple[dict[str, Any], Built]:
     """Rank the labels of every test query and measure the ranking.
 
@@ -48,11 +51,13 @@ def evaluate_ranking(
         params: Depths and propensity model.
         work: Work directory of the predictions.
         imageless: Queries that have no image [n], where the model looks at images.
+        calibration: From scores to probabilities, or why there are none; None: nobody asked.
 
     Returns:
         A result (`metrics` as fractions, `slices`, `milliseconds_per_search`, `queries`, and `metrics_plain` of the
-        prototypes alone where the ranking is a blend or has a prior), and the predictions: `labels.npy` int32 [n, k],
-        `scores.npy` float32 [n, k], best first, -1 where fewer labels remain.
+        prototypes alone where the ranking is a blend or has a prior; `probabilities` of `probability_report`), and the
+        predictions: `labels.npy` int32 [n, k], `scores.npy` float32 [n, k], best first, -1 where fewer labels remain,
+        and `probabilities.npy` float32 [n, k] where there are any.
     """
     started = time.perf_counter()
     asked: Any = queries if described is None else described
@@ -60,13 +65,21 @@ def evaluate_ranking(
     seconds = time.perf_counter() - started
     weights = label_weights(relevance_train, params)
     measured = query_metrics(labels, relevance_test, weights, params.ks)
-    metrics = {"metrics": measured.mean()}
+    metrics: dict[str, Any] = {"metrics": measured.mean()}
     if ranker.mode != "none" or ranker.prior is not None:
         _, plain = ranker.labels.search(queries, params.top_k, exclude=filter_test)
         metrics["metrics_plain"] = query_metrics(plain, relevance_test, weights, params.ks).mean()
+    frequencies = label_frequencies(relevance_train)
     folder = work.fresh("predictions")
     np.save(folder / "labels.npy", labels.astype(np.int32), allow_pickle=False)
     np.save(folder / "scores.npy", scores, allow_pickle=False)
+    if calibration is not None:
+        probabilities = np.full(scores.shape, np.nan, dtype=np.float32)
+        if isinstance(calibration, Calibration):
+            probabilities = calibration.probabilities(scores, labels, frequencies)
+            np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
+        same: Any = {"items": items, "relevance": relevance_test, "frequencies": frequencies}
+        metrics["probabilities"] = probability_report(calibration, probabilities, labels, **same)
     result = {
         **metrics,
         "slices": slice_report(
@@ -74,7 +87,7 @@ def evaluate_ranking(
             measured,
             items=items,
             relevance=relevance_test,
-            frequencies=label_frequencies(relevance_train),
+            frequencies=frequencies,
             ks=params.ks,
             names=HEADLINE,
         ),

@@ -1,22 +1,28 @@
-"""The stage that fits a ranking with all evidence, and opens it again for evaluation."""
+"""The stage that fits what validation queries tell of a ranking: the weights of all evidence, and probabilities."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from vixml.calibration.calibration import NO_VALIDATION, NOT_WANTED, Absent, Calibrated, Calibration, save_calibration
+from vixml.calibration.fit import fit_calibration
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, write_json
 from vixml.data.dataset import Dataset
 from vixml.images.bank import ImageBank
-from vixml.metrics.propensity import label_weights
+from vixml.metrics.propensity import label_frequencies, label_weights
+from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
+from vixml.params.ranking import CalibrationParams
 from vixml.params.variant import VariantParams
 from vixml.ranking.evidence import EvidenceRanker
 from vixml.ranking.features import Described, ImageRows
 from vixml.ranking.fit_evidence import Labelled, fit_evidence
 from vixml.ranking.store import open_evidence, save_evidence
-from vixml.retrieval.augmentation import Ranker, open_ranker
+from vixml.retrieval.augmentation import Ranker, label_prior, open_ranker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +40,9 @@ def gather_evidence(
     work: WorkDirectory,
     image_bank: SealedDirectory | None = None,
 ) -> Built:
-    """Train the classifiers, and fit all weights on the validation queries; nothing where labels are ranked otherwise.
+    """Fit on the validation queries what the ranking needs of them: its weights, and the probabilities of its scores.
+
+    Only a ranking with all evidence has weights to fit, and classifiers to train.
 
     Args:
         params: Settings of the variant.
@@ -45,12 +53,18 @@ def gather_evidence(
         work: Work directory.
         image_bank: The image bank of a variant that looks at images.
     """
-    augmentation = params.retrieval.augmentation
+    augmentation, calibration = params.retrieval.augmentation, params.retrieval.calibration
     folder = work.fresh("evidence")
+    bank = None if image_bank is None else ImageBank.open(image_bank.path)
+    has_validation = dataset.relevance("validation").shape[0] > 0
+    absent = Absent(absent=NOT_WANTED if calibration is None else NO_VALIDATION)
     if augmentation.mode != "evidence":
         write_json(folder / "settings.json", {})
-        return Built(folder, KIND, {"mode": augmentation.mode})
-    bank = None if image_bank is None else ImageBank.open(image_bank.path)
+        found: Calibrated = absent
+        if calibration is not None and has_validation:
+            found = _calibrate(params, calibration, dataset, embeddings=embeddings, index=index, bank=bank)
+        save_calibration(found, folder)
+        return Built(folder, KIND, {"mode": augmentation.mode, "calibration": _facts(found)})
     plain = open_ranker(index.path, embeddings.path, augmentation)
 
     def side(name: str) -> Labelled:
@@ -60,16 +74,66 @@ def gather_evidence(
     train = side("train")
     ranker, report = fit_evidence(
         train,
-        side("validation") if dataset.relevance("validation").shape[0] else None,
+        side("validation") if has_validation else None,
         label_texts=dataset.items("label")["text"].tolist(),
         weights=label_weights(train.relevance, evaluation),
         params=augmentation.evidence,
         prototypes=plain.labels,
         texts=plain.texts,
         work=work.path / "classifiers",
+        calibration=calibration,
     )
-    save_evidence(ranker, folder)
-    return Built(folder, KIND, {"mode": augmentation.mode, "report": report})
+    found = ranker.calibration or absent
+    save_evidence(replace(ranker, calibration=found), folder)
+    facts = {"mode": augmentation.mode, "report": report, "calibration": _facts(found)}
+    return Built(folder, KIND, facts)
+
+
+def _calibrate(
+    params: VariantParams,
+    calibration: CalibrationParams,
+    dataset: Dataset,
+    *,
+    embeddings: SealedDirectory,
+    index: SealedDirectory,
+    bank: ImageBank | None,
+) -> Calibrated:
+    """Fit the probabilities of a ranking that has no weights to fit."""
+    ranker = plain_ranker(params, embeddings, index, dataset.relevance("train"))
+    imageless = None
+    if has_prior(params) and bank is not None:
+        imageless = bank.images_of("validation").truncate(params.model.max_images).lengths == 0
+    queries = np.load(embeddings.path / "validation_queries.npy", allow_pickle=False)
+    exclude = dataset.filter("validation")
+    scores, labels = ranker.search(queries, calibration.depth, exclude=exclude, imageless=imageless)
+    frequencies = label_frequencies(dataset.relevance("train"))
+    return fit_calibration(scores, labels, dataset.relevance("validation"), frequencies, calibration)
+
+
+def _facts(calibration: Calibrated) -> dict[str, Any]:
+    """Return what the manifest says of the probabilities."""
+    return calibration.report if isinstance(calibration, Calibration) else calibration.model_dump()
+
+
+def plain_ranker(
+    params: VariantParams, embeddings: SealedDirectory, index: SealedDirectory, relevance_train: csr_matrix
+) -> Ranker:
+    """Return the ranking by trained vectors, with a blend's searches and a prior as the settings say."""
+    augmentation = params.retrieval.augmentation
+    prior = label_prior(label_frequencies(relevance_train), params.retrieval) if has_prior(params) else None
+    return open_ranker(
+        index.path,
+        embeddings.path,
+        augmentation,
+        relevance_train=relevance_train if augmentation.mode != "none" else None,
+        prior=prior,
+        device=str(resolve_device(params.training.device)),
+    )
+
+
+def has_prior(params: VariantParams) -> bool:
+    """Tell whether label frequencies count for queries without an image."""
+    return params.model.uses_images and params.retrieval.imageless_prior > 0
 
 
 def described(

@@ -9,35 +9,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.metrics.groups import GROUPS, label_groups
 from vixml.metrics.ranking import QueryMetrics
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUPS = ("head", "torso", "tail")
 IMAGES = ("with image", "without image")
 TEXTS = ("short text", "medium text", "long text")
 _BLOCK_ROWS = 16_384
-
-
-def label_groups(frequencies: NDArray[np.integer]) -> NDArray[np.int8]:
-    """Split the labels into head, torso and tail: each holds about a third of all training pairs.
-
-    Args:
-        frequencies: Training points of each label, [L]. Labels without any belong to the tail.
-
-    Returns:
-        Position in `GROUPS` of each label, int8 [L]; equally frequent labels are in one group.
-    """
-    order = np.argsort(-frequencies, kind="stable")
-    before = np.cumsum(frequencies[order]) - frequencies[order]
-    share = before / max(1, frequencies.sum())
-    group = np.empty(len(frequencies), dtype=np.int8)
-    group[order] = np.where(frequencies[order] > 0, np.minimum(share * 3, 2), 2).astype(np.int8)
-    # the first label of a frequency decides for all of that frequency
-    _, first, inverse = np.unique(-frequencies[order], return_index=True, return_inverse=True)
-    group[order] = group[order][first][inverse]
-    return group
 
 
 def describe_groups(frequencies: NDArray[np.integer], groups: NDArray[np.int8]) -> list[dict[str, int]]:

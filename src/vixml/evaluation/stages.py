@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from vixml.calibration.calibration import open_calibration
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
 from vixml.core.errors import StateError
 from vixml.evaluation.evaluate import evaluate_ranking
-from vixml.evaluation.evidence import described, open_ranking
+from vixml.evaluation.evidence import described, has_prior, open_ranking, plain_ranker
 from vixml.images.bank import ImageBank
-from vixml.metrics.propensity import label_frequencies
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import IndexReportParams, RetrievalParams
 from vixml.params.variant import VariantParams
 from vixml.ranking.evidence import EvidenceRanker
-from vixml.retrieval.augmentation import FILES, Ranker, label_prior, open_ranker
+from vixml.retrieval.augmentation import FILES, Ranker
 from vixml.retrieval.index import build_index
 from vixml.retrieval.report import index_report
 
@@ -84,7 +84,7 @@ def evaluate_variant(
         work: Work directory of the predictions.
     """
     augmentation = params.retrieval.augmentation
-    ranker: Ranker | EvidenceRanker = _ranker(params, embeddings, index, relevance_train)
+    ranker: Ranker | EvidenceRanker = plain_ranker(params, embeddings, index, relevance_train)
     asked = None
     if augmentation.mode == "evidence" and evidence is not None and isinstance(ranker, Ranker):
         ranker = open_ranking(evidence, ranker)
@@ -101,7 +101,8 @@ def evaluate_variant(
         filter_test=filter_test,
         params=evaluation,
         work=work,
-        imageless=_imageless(embeddings) if _has_prior(params) else None,
+        imageless=_imageless(embeddings) if has_prior(params) else None,
+        calibration=None if evidence is None else open_calibration(evidence.path),
     )
     facts = model.meta
     document = {
@@ -134,28 +135,6 @@ def measure_indexes(
         work,
         device=str(resolve_device(variant.training.device)),
     )
-
-
-def _ranker(
-    params: VariantParams,
-    embeddings: SealedDirectory,
-    index: SealedDirectory,
-    relevance_train: csr_matrix,
-) -> Ranker:
-    augmentation = params.retrieval.augmentation
-    prior = label_prior(label_frequencies(relevance_train), params.retrieval) if _has_prior(params) else None
-    return open_ranker(
-        index.path,
-        embeddings.path,
-        augmentation,
-        relevance_train=relevance_train if augmentation.mode != "none" else None,
-        prior=prior,
-        device=str(resolve_device(params.training.device)),
-    )
-
-
-def _has_prior(params: VariantParams) -> bool:
-    return params.model.uses_images and params.retrieval.imageless_prior > 0
 
 
 def _imageless(embeddings: SealedDirectory) -> np.ndarray:

@@ -29,7 +29,14 @@ class PredictionParams(Params):
     model: str = Field("encoder_vision", min_length=1)
     """A trained variant, or the folder of a published predictor."""
     k: int = Field(10, ge=1)
-    """Labels predicted for each query."""
+    """Labels ranked for each query; the next three settings say which of them are given."""
+    min_probability: float | None = Field(None, ge=0, le=1)
+    """Only labels that are at least as likely, by the probabilities that validation queries gave the model."""
+    min_precision: float | None = Field(None, ge=0, le=1)
+    """Only labels at or above the probability that kept this precision on the validation queries (the lower end of its
+    interval)."""
+    max_labels: int | None = Field(None, ge=1)
+    """At most so many of the labels that are left for a query, the first ones; null for all."""
     format: Literal["parquet", "csv", "jsonl"] = "parquet"
     """Form of the predictions' file."""
     escape_formulas: bool = True

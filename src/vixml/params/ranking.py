@@ -1,4 +1,4 @@
-"""Parameters of the evidence that a ranking takes in besides the trained vectors."""
+"""Parameters of the evidence that a ranking takes in besides the trained vectors, and of its probabilities."""
 
 from __future__ import annotations
 
@@ -107,3 +107,19 @@ class EvidenceParams(Params):
     untuned_weight: float = Field(0.5, ge=0)
     """Weight of the trained prototypes beside the other parts where there is no validation split: the model has seen
     the training queries that stand in for it, so they cannot judge it."""
+
+
+class CalibrationParams(Params):
+    """How scores of the final ranking become probabilities, on validation queries."""
+
+    depth: int = Field(100, ge=1)
+    """Labels of each validation query that count, best first: most of them are wrong, as among predictions."""
+    folds: int = Field(5, ge=2)
+    """Parts that the validation queries are divided into; a kind of curve is judged on the part that it was not fitted
+    on, and so are the thresholds of `min_precision`."""
+    min_pairs: int = Field(50, ge=1)
+    """True pairs, and as many wrong ones, without which no probability is given."""
+    min_group_pairs: int = Field(200, ge=1)
+    """True pairs that head, torso or tail needs for a step curve of its own; the pooled curve stands in."""
+    confidence: float = Field(0.95, gt=0, lt=1)
+    """Confidence of the interval of a precision."""

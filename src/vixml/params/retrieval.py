@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from vixml.params.base import Params
-from vixml.params.ranking import EvidenceParams
+from vixml.params.ranking import CalibrationParams, EvidenceParams
 
 IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf", "faiss-ivfpq"]
 
@@ -76,6 +76,8 @@ class RetrievalParams(Params):
     label vectors shared with queries that have one cannot say. The best 100 labels are scored again."""
     augmentation: AugmentationParams = AugmentationParams()
     """Rankings that blend several searches."""
+    calibration: CalibrationParams | None = CalibrationParams()
+    """How the final scores become probabilities, on the validation split; null leaves probabilities out."""
 
 
 class IndexReportParams(Params):

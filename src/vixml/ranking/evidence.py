@@ -22,6 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import Calibrated
 from vixml.classifier.features import classifier_features
 from vixml.classifier.label_tree import LabelTree
 from vixml.core.errors import StateError
@@ -98,6 +99,7 @@ class EvidenceRanker:
         params: Weights of the parts.
         neighbours: Neighbours and their regression.
         classifier: Features of the classifiers.
+        calibration: From its scores to probabilities, or why there are none; None where nobody asked.
         block: Queries ranked at once.
     """
 
@@ -108,6 +110,7 @@ class EvidenceRanker:
     params: BlendParams
     neighbours: NeighbourParams = field(default_factory=NeighbourParams)
     classifier: ClassifierParams = field(default_factory=ClassifierParams)
+    calibration: Calibrated | None = None
     block: int = 1024
     _joined: dict[str, Items] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import NO_VALIDATION, Absent
+from vixml.calibration.fit import fit_calibration
 from vixml.classifier.features import classifier_features
 from vixml.classifier.ridge import train_classifiers
 from vixml.classifier.train_tree import train_tree
 from vixml.params.classifier import ClassifierParams
-from vixml.params.ranking import BlendParams, EvidenceParams, PartParams
+from vixml.params.ranking import BlendParams, CalibrationParams, EvidenceParams, PartParams
 from vixml.ranking.blend import Evidence
 from vixml.ranking.evidence import TREE_SPACE, EvidenceRanker, label_side
 from vixml.ranking.features import Described, FeatureMaps
 from vixml.ranking.fitting import changed, fit_blend
 from vixml.ranking.spaces import fit_space_weights
+from vixml.ranking.unseen import unseen_ranking
 from vixml.retrieval.index import LabelIndex
 
 
@@ -66,6 +69,7 @@ def fit_evidence(
     prototypes: LabelIndex | None = None,
     texts: LabelIndex | None = None,
     work: Path | None = None,
+    calibration: CalibrationParams | None = None,
 ) -> tuple[EvidenceRanker, dict[str, Any]]:
     """Return a ranking whose weights are fitted, and a report of the fit.
 
@@ -80,15 +84,19 @@ def fit_evidence(
         prototypes: Index over the label prototypes of a trained model.
         texts: Index over its embeddings of the label texts.
         work: Folder in which a killed training of the classifiers goes on.
+        calibration: How scores become probabilities; None: nobody asks for them. Queries that stand in for validation
+            queries do not tell: the trained parts have seen them.
     """
     if validation is not None and len(validation):
         ranker = _untuned(train, label_texts, weights, params, prototypes, texts, None)
-        tuned, report = _tune(ranker, validation, params)
+        tuned, report = _tune(ranker, validation, params, calibration)
         return _with_all(tuned, validation, params, work), report
+    absent = None if calibration is None else Absent(absent=NO_VALIDATION)
     rows = np.arange(len(train))
     count = min(params.held_out, len(train) // 10)
     if count < 2:
         ranker = _untuned(train, label_texts, weights, params, prototypes, texts, work)
+        ranker = replace(ranker, calibration=absent)
         return ranker.tuned(params=_with_trained(_only_neighbours(), ranker, params)), {"queries": 0}
     held = np.linspace(0, len(train) - 1, count).astype(np.int64)
     rest = np.setdiff1d(rows, held)
@@ -96,7 +104,43 @@ def fit_evidence(
     tuned, report = _tune(stand_in, train.take(held), params)
     used = _only_used(params, tuned.params)
     ranker = _untuned(train, label_texts, weights, used, prototypes, texts, work)
+    ranker = replace(ranker, calibration=absent)
     return ranker.tuned(tuned.spaces, _with_trained(tuned.params, ranker, params)), {**report, "held_out": count}
+
+
+def fit_held_out(
+    train: Labelled,
+    held: Labelled,
+    *,
+    label_texts: Sequence[str],
+    weights: NDArray[np.float64],
+    params: EvidenceParams,
+    calibration: CalibrationParams,
+) -> tuple[EvidenceRanker, dict[str, Any]]:
+    """Return a ranking by the evidence of some training queries alone, fitted on others that stay unknown to it.
+
+    Args:
+        train: Queries that are evidence.
+        held: Queries that weights and probabilities are fitted on.
+        label_texts: Text of each label.
+        weights: Inverse propensity of each label float64 [L].
+        params: Parts and fits.
+        calibration: How scores become probabilities.
+    """
+    return _tune(_untuned(train, label_texts, weights, params, None, None, None), held, params, calibration)
+
+
+def with_weights_of(
+    fitted: EvidenceRanker,
+    train: Labelled,
+    *,
+    label_texts: Sequence[str],
+    weights: NDArray[np.float64],
+    params: EvidenceParams,
+) -> EvidenceRanker:
+    """Return a ranking by other training queries, with the weights and probabilities of a fitted one."""
+    other = _untuned(train, label_texts, weights, params, None, None, None)
+    return replace(other.tuned(fitted.spaces, fitted.params), calibration=fitted.calibration)
 
 
 def _untuned(
@@ -155,7 +199,10 @@ def _only_used(params: EvidenceParams, blend: BlendParams) -> EvidenceParams:
 
 
 def _tune(
-    ranker: EvidenceRanker, validation: Labelled, params: EvidenceParams
+    ranker: EvidenceRanker,
+    validation: Labelled,
+    params: EvidenceParams,
+    calibration: CalibrationParams | None = None,
 ) -> tuple[EvidenceRanker, dict[str, Any]]:
     started = time.perf_counter()
     rows = np.linspace(0, len(validation) - 1, min(len(validation), params.blend.max_queries)).astype(np.int64)
@@ -179,7 +226,32 @@ def _tune(
     }
     blend, report = fit_blend(parts, chosen.relevance, side.inverse_propensity, params.blend, exclude=chosen.exclude)
     report |= {"spaces": spaces, "spaces_tried": tried, "seconds": time.perf_counter() - started}
-    return ranker.tuned(params=blend), report
+    ranker = ranker.tuned(params=blend)
+    if calibration is not None:
+        ranker = _calibrated(ranker, parts, chosen, report, calibration)
+    return ranker, report
+
+
+def _calibrated(
+    ranker: EvidenceRanker,
+    parts: Mapping[str, Evidence],
+    validation: Labelled,
+    report: Mapping[str, Any],
+    params: CalibrationParams,
+) -> EvidenceRanker:
+    """Fit the probabilities on rankings by weights that did not see the query, before it becomes a neighbour."""
+    expected, side = report["expected"], ranker.side
+    halves = [] if expected is None or expected["gain"] < 0 else map(BlendParams.model_validate, expected["halves"])
+    scores, labels = unseen_ranking(
+        parts,
+        ranker.params,
+        list(halves),
+        side.inverse_propensity,
+        exclude=validation.exclude,
+        depth=params.depth,
+    )
+    frequencies = np.bincount(side.relevance.indices, minlength=ranker.size)
+    return replace(ranker, calibration=fit_calibration(scores, labels, validation.relevance, frequencies, params))
 
 
 def _stored(array: NDArray[np.float32]) -> NDArray[np.float16]:

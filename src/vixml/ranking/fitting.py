@@ -46,7 +46,8 @@ def fit_blend(
     Returns:
         The blend, and a report: `metrics` of the blend, `parts` with the metrics of each alone and its `worth` (what
         the metrics lose without it), `best_part`, `below` (metrics in which a single part is ahead), and `expected`
-        (blend and best part on queries that neither was chosen on; with at least 4 queries).
+        (blend and best part on queries that neither was chosen on; with at least 4 queries; `halves` are the blends
+        that were fitted on every second query, from the first and from the second one on).
     """
     rows = np.linspace(0, relevance.shape[0] - 1, min(relevance.shape[0], params.max_queries)).astype(np.int64)
     some = {name: _rows(part, rows) for name, part in parts.items()}
@@ -63,16 +64,17 @@ def fit_blend(
 
 def _expected(table: _Table, params: BlendFitParams) -> dict[str, Any]:
     """Fit on each half of the queries and measure on the other."""
-    blended, best = [], []
+    blended, best, halves = [], [], []
     for half in (0, 1):
         fitted, fit = _fit(table.take(np.arange(half, len(table.relevance_rows), 2)), params)
+        halves.append(fitted.model_dump(mode="json"))
         other = table.take(np.arange(1 - half, len(table.relevance_rows), 2))
         blended.append(other.measure(fitted, params.metrics))
         best.append(other.measure(fit.alone(fit.best_part), params.metrics))
     mean = {name: float(np.mean([half[name] for half in blended])) for name in params.metrics}
     alone = {name: float(np.mean([half[name] for half in best])) for name in params.metrics}
     gain = _value(mean, alone, params)
-    return {"blend": mean, "best_part": alone, "gain": gain}
+    return {"blend": mean, "best_part": alone, "gain": gain, "halves": halves}
 
 
 def _gain(metrics: Metrics, beside: Metrics, name: str) -> float:

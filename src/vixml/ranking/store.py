@@ -8,6 +8,7 @@ labels.npz               inverse propensity, prior
 relevance.npz            labels of the training queries
 classifiers.npy          float16 [L, D], where there are any
 tree.npz, tree_{level}.npz   the label tree, where there is one
+calibration.json         from scores to probabilities, or why there are none
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from pydantic import Field
 
+from vixml.calibration.calibration import open_calibration, save_calibration
 from vixml.classifier.label_tree import LabelTree
 from vixml.core.directories import write_json
 from vixml.core.guards.untrusted import open_array, opening, read_arrays, read_document, read_sparse
@@ -67,6 +69,8 @@ def save_evidence(ranker: EvidenceRanker, folder: Path) -> None:
         np.save(folder / "classifiers.npy", side.classifiers)
     if side.tree is not None:
         side.tree.save(folder)
+    if ranker.calibration is not None:
+        save_calibration(ranker.calibration, folder)
 
 
 def open_evidence(
@@ -115,6 +119,7 @@ def open_evidence(
         settings.params,
         settings.neighbours,
         settings.classifier,
+        open_calibration(folder),
     )
 
 

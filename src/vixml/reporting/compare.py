@@ -16,16 +16,15 @@ from vixml.core.seeding import numpy_generator
 from vixml.evaluation.archive import DEPTH, identify_test_set
 from vixml.evaluation.significance import Bootstrap, paired_bootstrap
 from vixml.evaluation.slices import (
-    GROUPS,
     describe_groups,
     group_recall,
     label_coverage,
-    label_groups,
     never_predicted,
     query_masks,
     query_slices,
     text_bounds,
 )
+from vixml.metrics.groups import GROUPS, label_groups
 from vixml.metrics.propensity import inverse_propensity, label_frequencies
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.comparison import ComparisonParams

@@ -23,7 +23,7 @@ from vixml.reporting.table import numeric_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-_SCRIPTS = ("base.js", "charts.js", "results.js", "training.js", "gallery.js")
+_SCRIPTS = ("base.js", "charts.js", "results.js", "probabilities.js", "training.js", "gallery.js")
 _CURVE_POINTS = 400
 _NOT_DRAWN = ("step", "epoch")
 
@@ -48,6 +48,7 @@ def render(
         "version": version("vixml"),
         "columns": numeric_columns(table),
         "rows": json.loads(table.to_json(orient="records")),
+        "probabilities": {label: report["variants"][label].get("probabilities") for label in report["order"]},
         "runs": [_run(label, report) for label in report["order"]],
         "settings": differing_settings({label: report["runs"][label]["settings"] for label in report["order"]}),
         "data": data_report,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vixml.core.errors import StateError
-from vixml.evaluation.slices import GROUPS, IMAGES, TEXTS
+from vixml.evaluation.slices import IMAGES, TEXTS
+from vixml.metrics.groups import GROUPS
 from vixml.metrics.ranking import HEADLINE
 from vixml.reporting.verdict import headline
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vixml.calibration.calibration import Absent
 from vixml.core.errors import ConfigError, DataError, VixmlError
 from vixml.images.decode import PictureError, decoded, read_bytes
+from vixml.serving.answers import Selection
 from vixml.serving.limits import DECODE_SECONDS, BodyLimits, Turns, sentence, timed_protocol
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ class Question(BaseModel):
     model: str | None = Field(None, max_length=1000)
     k: int = Field(10, ge=1, le=100)
     neighbours: int = Field(0, ge=0, le=20)
+    min_probability: float | None = Field(None, ge=0, le=1)
+    min_precision: float | None = Field(None, ge=0, le=1)
+    max_labels: int | None = Field(None, ge=1)
 
 
 def create_app(
@@ -158,7 +163,7 @@ def _explain_errors(app: FastAPI) -> None:
 
     @app.exception_handler(VixmlError)
     async def _unable(request: Any, error: VixmlError) -> JSONResponse:
-        return reply(error.plain(), 422 if isinstance(error, DataError) else 503)
+        return reply(error.plain(), 422 if isinstance(error, DataError | ConfigError) else 503)
 
     @app.exception_handler(MemoryError)
     async def _no_memory(request: Any, error: MemoryError) -> JSONResponse:
@@ -167,6 +172,7 @@ def _explain_errors(app: FastAPI) -> None:
 
 def describe(name: str, predictor: Predictor) -> dict[str, Any]:
     """Return what the page says of a model."""
+    calibration = predictor.calibration
     return {
         "name": name,
         "dataset": predictor.bundle.settings.dataset,
@@ -174,6 +180,7 @@ def describe(name: str, predictor: Predictor) -> dict[str, Any]:
         "uses_images": predictor.uses_images,
         "prior": predictor.bundle.settings.retrieval.imageless_prior > 0,
         "explains": predictor.explains,
+        "no_probabilities": calibration.absent if isinstance(calibration, Absent) else None,
         "max_images": MAX_IMAGES,
         "max_image_bytes": MAX_IMAGE_BYTES,
     }
@@ -213,6 +220,7 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
 
     Raises:
         DataError: Neither text nor image, or an image that cannot be read.
+        ConfigError: Probabilities are asked for, and the model has none or keeps no such precision.
     """
     images = [image_bytes(text) for text in question.images]
     if not question.text.strip() and not images:
@@ -220,13 +228,20 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
     for image in images[predictor.images_used :]:  # the others are decoded once
         check_image(image)
     failures: list[tuple[int, str]] = []
-    vector, scores, rows = predictor.search([question.text], [images], question.k, failures=failures)
+    selection = Selection(question.min_probability, question.min_precision, question.max_labels)
+    threshold = selection.threshold(predictor.calibration)
+    found = predictor.search([question.text], [images], question.k, failures=failures, selection=selection)
     for _, reason in failures:
         raise _unreadable(reason)
-    (prediction,) = predictor.named(scores, rows)
-    labels = zip(prediction.label_ids, prediction.texts, prediction.scores, prediction.rows, strict=True)
+    (prediction,) = predictor.named(*found[1:])
+    likely = prediction.probabilities or [None] * len(prediction)
+    labels = zip(prediction.label_ids, prediction.texts, prediction.scores, likely, prediction.rows, strict=True)
     files = predictor.labels["images"]
-    near = predictor.neighbours(vector, question.neighbours)[0] if question.neighbours and predictor.explains else []
+    near = (
+        predictor.neighbours(found.vectors, question.neighbours)[0]
+        if question.neighbours and predictor.explains
+        else []
+    )
     return {
         "labels": [
             {
@@ -234,10 +249,11 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
                 "label_id": uid,
                 "text": text,
                 "score": score,
+                "probability": probability,
                 "row": row,
                 "picture": root_of(roots, files[row]) is not None,
             }
-            for rank, (uid, text, score, row) in enumerate(labels, start=1)
+            for rank, (uid, text, score, probability, row) in enumerate(labels, start=1)
         ],
         "neighbours": [
             {
@@ -251,6 +267,7 @@ def answer(predictor: Predictor, question: Question, roots: Roots) -> dict[str, 
             for one in near
         ],
         "uses_images": predictor.uses_images,
+        "threshold": None if threshold is None else threshold.facts(),
         **({"notice": REPLACED} if predictor.replaced else {}),
     }
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import Absent
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, atomic_file, hash_file
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.guards.spreadsheet import escape_table
@@ -30,6 +31,7 @@ from vixml.images.decode import read_bytes
 from vixml.images.names import find_image
 from vixml.ingestion.ledger import Ledger
 from vixml.params.prediction import PredictionParams
+from vixml.serving.answers import Ranked, Selection, known
 from vixml.serving.filters import ExcludedPairs, allowed_rows, hash_ids, read_label_list
 from vixml.serving.predictor import Predictor
 from vixml.serving.query_files import QueryBlock, query_blocks
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from vixml.serving.encoder import ImageLike
 
 KIND = "prediction"
-_FORMAT = 2  # raise it when the content of a part changes its meaning
+_FORMAT = 3  # raise it when the content of a part changes its meaning
 _COUNTS = b"vixml_counts"
 _HOW_READ = ("id_column", "text_columns", "image_columns", "delimiter", "encoding", "quoting")
 _SPEED_ONLY = {"name", "device", "format", "escape_formulas"}
@@ -81,14 +83,23 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
         work: Holds the finished blocks until the result is complete.
 
     Returns:
-        A folder with `predictions.<format>` (query_id, rank from 1, label_id, label_text, score: the rows of a query
-        together and in order, queries in the order of their file), and a report: queries, predictions, unreadable
-        images by reason, queries whose id an earlier one has, seconds, queries per second.
+        A folder with `predictions.<format>` (query_id, rank from 1, label_id, label_text, score, probability: the rows
+        of a query together and in order, queries in the order of their file; no probability where the model has
+        none), and a report: queries, predictions, unreadable images by reason, queries whose id an earlier one has,
+        what is known of the probabilities, seconds, queries per second.
 
     Raises:
         DataError: A file is missing or malformed, or the filters leave no label.
+        ConfigError: Probabilities are asked for, and the model has none or keeps no such precision.
     """
     started = time.perf_counter()
+    chosen = _selection(params)
+    calibration = predictor.calibration
+    if chosen.asks_probabilities:
+        known(calibration)
+    threshold = chosen.threshold(calibration)
+    if isinstance(calibration, Absent):
+        _log.info("%s", calibration.absent)
     parts = _parts_folder(predictor, params, work)
     files, hashes, done, ledger = [], [], 0, Ledger()
     for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts, ledger)):
@@ -109,6 +120,8 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
         "queries_of_this_run": done,
         "ledger": ledger.report(),
         "model": predictor.bundle.settings.variant,
+        "probabilities": calibration.model_dump() if isinstance(calibration, Absent) else calibration.report,
+        "threshold": None if threshold is None else threshold.facts(),
         "file": output.name,
         "seconds": round(seconds, 2),
         "queries_per_second": round(done / seconds, 1),
@@ -178,17 +191,21 @@ def _predicted_blocks(
                 texts = [clean_text(text, repairs) for text in block.texts]
                 images = [[_reader(root, name) for name in names] for names in block.images]
                 exclude = None if pairs is None else pairs.of(block.ids)
-                _, scores, rows = predictor.search(
-                    texts, images, params.k, failures=failures, exclude=exclude, among=among
-                )
+                how: Any = {"exclude": exclude, "among": among, "selection": _selection(params)}
+                found = predictor.search(texts, images, params.k, failures=failures, **how)
+                rows = found.rows
                 counts = {
                     "queries": len(block),
                     "queries_with_fewer_than_k": int(((rows >= 0).sum(axis=1) < params.k).sum()),
                     "unreadable_images": Counter(reason for _, reason in failures),
                     "repairs": repairs,
                 }
-                yield block, _table(labels, block.ids, scores, rows, counts)
+                yield block, _table(labels, block.ids, found, counts)
             bar.update(len(block))
+
+
+def _selection(params: PredictionParams) -> Selection:
+    return Selection(params.min_probability, params.min_precision, params.max_labels)
 
 
 def _reader(root: Path, name: str) -> ImageLike:
@@ -202,21 +219,21 @@ def _label_table(predictor: Predictor) -> pa.Table:
     return pa.table({name: pa.array(predictor.labels[column], pa.string()) for name, column in columns})
 
 
-def _table(
-    labels: pa.Table, ids: Sequence[str], scores: NDArray[np.float32], rows: NDArray[np.int64], counts: dict[str, Any]
-) -> pa.Table:
+def _table(labels: pa.Table, ids: Sequence[str], ranked: Ranked, counts: dict[str, Any]) -> pa.Table:
     """Return the predictions of one block, a row a predicted label; `counts` travel in the table's metadata."""
     import pyarrow as pa
 
-    query, place = np.nonzero(rows >= 0)
-    chosen = labels.take(pa.array(rows[query, place]))
+    query, place = np.nonzero(ranked.rows >= 0)
+    chosen = labels.take(pa.array(ranked.rows[query, place]))
+    likely = np.full(len(query), np.nan) if ranked.probabilities is None else ranked.probabilities[query, place]
     table = pa.table(
         {
             "query_id": pa.array(ids, pa.string()).take(pa.array(query)),
             "rank": pa.array(place + 1, pa.int32()),
             "label_id": chosen["label_id"],
             "label_text": chosen["label_text"],
-            "score": pa.array(scores[query, place], pa.float32()),
+            "score": pa.array(ranked.scores[query, place], pa.float32()),
+            "probability": pa.array(likely, pa.float32(), from_pandas=True),  # NaN is null
         }
     )
     return table.replace_schema_metadata({_COUNTS: json.dumps(counts)})
@@ -262,7 +279,8 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
         _log.warning("Images that could not be read counted as absent: %s.", dict(unreadable))
     if repairs:
         _log.warning("Texts of queries were repaired, as those of ingestion are: %s.", dict(repairs))
-    if fewer:
+    chosen = _selection(params)
+    if fewer and not chosen.asks_probabilities and chosen.max_labels is None:
         _log.warning("%d of %d queries got fewer than %d labels.", fewer, queries, params.k)
     return {
         "queries": queries,

@@ -7,7 +7,8 @@
     label_texts.npy          embeddings of the labels' text and images float32 [L, d]
     label_prototypes.npy     what queries are compared with float32 [L, d]
     index/                   the label index; further indexes of a blended ranking in sub-folders
-    evidence/                maps, training queries in all feature spaces, classifiers and weights, for that ranking
+    evidence/                calibration.json: from scores to probabilities; for a ranking with all evidence also maps,
+                             training queries in all feature spaces, classifiers and weights
     train_items.parquet      uid, text, images of the training queries      ) only where the embeddings of the
     train_queries.npy        their embeddings float16 [N, d]                ) training queries were published
     train_relevance.npz      their labels, CSR [N, L]                       ) (retrieval.train_queries)
@@ -29,6 +30,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import Calibrated, open_calibration
 from vixml.core.directories import (
     MANIFEST,
     SealedDirectory,
@@ -157,6 +159,7 @@ class PredictorBundle:
                 raise StateError("the training queries are of another width", file=self.folder, found=found)
             _ = self._train_table
             _ = self.train_relevance
+        _ = self.calibration
 
     @property
     def replaced(self) -> bool:
@@ -208,6 +211,11 @@ class PredictorBundle:
     def label_texts(self) -> NDArray[np.float32]:
         """Embeddings of the labels' text and images float32 [L, d]."""
         return self._array("label_texts.npy")
+
+    @cached_property
+    def calibration(self) -> Calibrated:
+        """From scores to probabilities, or why there are none."""
+        return open_calibration(self.folder / EVIDENCE)
 
     @property
     def has_train_queries(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from vixml.calibration.calibration import FILE as CALIBRATION
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link, write_json
 from vixml.core.errors import DataError, StateError
 from vixml.metrics.propensity import label_frequencies
@@ -114,7 +115,7 @@ def build_bundle(
         items_train: The training queries, likewise.
         relevance_train: Their labels [N, L].
         work: Work directory.
-        evidence: Published evidence, for the ranking of that name.
+        evidence: Published evidence, and the probabilities of any ranking.
 
     Raises:
         DataError: The parts do not fit together.
@@ -131,6 +132,9 @@ def build_bundle(
     link_tree(index.path, folder / "index", index)
     if evidence is not None and evidence.meta["mode"] == "evidence":
         link_tree(evidence.path, folder / EVIDENCE, evidence)
+    elif evidence is not None and CALIBRATION in evidence.files:
+        (folder / EVIDENCE).mkdir()
+        link(evidence.path / CALIBRATION, folder / EVIDENCE / CALIBRATION)
     names = ["label_texts.npy", "label_prototypes.npy"]
     if "train_queries.npy" in embeddings.files:
         names.append("train_queries.npy")

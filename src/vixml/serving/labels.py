@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import save_calibration
 from vixml.core.directories import Built, WorkDirectory, link
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.data.items import clean_text
@@ -291,6 +292,8 @@ def _write(
         link_tree(bundle.folder / "index" / QUERIES, folder / "index" / QUERIES, bundle.sealed)
     if (bundle.folder / EVIDENCE).is_dir():
         (folder / EVIDENCE).mkdir()
+        save_calibration(bundle.calibration, folder / EVIDENCE)
+    if retrieval.augmentation.mode == "evidence":
         save_evidence(
             with_labels(open_evidence(bundle.folder / EVIDENCE), kept, labels["text"].tolist()), folder / EVIDENCE
         )

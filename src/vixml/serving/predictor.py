@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,11 +12,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from vixml.calibration.calibration import Calibrated, Calibration
 from vixml.core.errors import ConfigError, DataError
 from vixml.data.ids import IdIndex
 from vixml.data.items import clean_text
 from vixml.ranking.features import Described, ImageRows
 from vixml.retrieval.exact import top_k
+from vixml.serving.answers import Neighbour, Prediction, Ranked, Selection
 from vixml.serving.bundle import PredictorBundle
 from vixml.serving.encoder import ImageLike
 from vixml.serving.filters import allowed_rows, excluded_pairs
@@ -34,49 +35,9 @@ Images: TypeAlias = Sequence[ImageLike | Sequence[ImageLike] | None]
 """For each query one image, several, or None."""
 
 _NEIGHBOUR_LABELS = 10
+_CALIBRATED = 100
+"""Labels of a query that probabilities are known of where only some labels are searched."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The best labels of one query, best first.
-
-    Args:
-        label_ids: The labels' own ids.
-        texts: Their texts.
-        scores: Their scores, falling; a cosine similarity in [-1, 1], unless the model's ranking blends scores
-            or adds a prior to those of a query without an image.
-        rows: Their rows in `Predictor.labels`.
-    """
-
-    label_ids: tuple[str, ...]
-    texts: tuple[str, ...]
-    scores: tuple[float, ...]
-    rows: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.label_ids)
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A training query that resembles a query.
-
-    Args:
-        query_id: Its id.
-        text: Its text.
-        similarity: Cosine similarity.
-        label_ids: Ids of its labels, ten at most.
-        label_texts: Their texts.
-        row: Its row in the training items.
-    """
-
-    query_id: str
-    text: str
-    similarity: float
-    label_ids: tuple[str, ...]
-    label_texts: tuple[str, ...]
-    row: int
 
 
 class Predictor:
@@ -154,6 +115,11 @@ class Predictor:
         self._encoder.decode_seconds = seconds
 
     @property
+    def calibration(self) -> Calibrated:
+        """How scores become probabilities, or (`absent`) why there are none."""
+        return self.bundle.calibration
+
+    @property
     def explains(self) -> bool:
         """Whether `explain` can name training queries."""
         return self.bundle.has_train_queries
@@ -167,6 +133,9 @@ class Predictor:
         exclude: Sequence[Iterable[str]] | None = None,
         allow: Iterable[str] | None = None,
         deny: Iterable[str] | None = None,
+        min_probability: float | None = None,
+        min_precision: float | None = None,
+        max_labels: int | None = None,
     ) -> list[Prediction]:
         """Return the best labels of each query.
 
@@ -177,16 +146,22 @@ class Predictor:
             exclude: For each query ids of labels that it must not get.
             allow: Ids of the only labels that any query may get.
             deny: Ids of labels that no query may get.
+            min_probability: See `Selection`.
+            min_precision: Likewise.
+            max_labels: Likewise.
 
         Raises:
             DataError: An image cannot be read, the lists differ in length, or no label is left.
+            ConfigError: Probabilities are asked for, and the model has none or keeps no such precision.
         """
+        selection = Selection(min_probability, min_precision, max_labels)
         texts, listed = as_lists(texts, images)
         if exclude is not None and len(exclude) != len(texts):
             raise DataError("texts and exclusions differ in number", found=f"{len(texts)} and {len(exclude)}")
         pairs = None if exclude is None else excluded_pairs(exclude, self.num_labels, self.rows_of)
         among = allowed_rows(self.num_labels, allow, deny, self.rows_of)
-        return self.named(*self.search(texts, listed, k, exclude=pairs, among=among)[1:])
+        found = self.search(texts, listed, k, exclude=pairs, among=among, selection=selection)
+        return self.named(*found[1:])
 
     def search(
         self,
@@ -197,7 +172,8 @@ class Predictor:
         failures: list[tuple[int, str]] | None = None,
         exclude: sp.csr_matrix | None = None,
         among: NDArray[np.int64] | None = None,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        selection: Selection | None = None,
+    ) -> Ranked:
         """Embed queries and rank their labels.
 
         Args:
@@ -207,9 +183,7 @@ class Predictor:
             failures: See `embed`.
             exclude: See `rank`.
             among: See `rank`.
-
-        Returns:
-            Vectors float32 [n, d], and the scores and rows of `rank`.
+            selection: Which of the ranked labels are given; None for all.
         """
         if odd := [text for text in texts if not isinstance(text, str)]:
             raise DataError("a text is none", found=f"{type(odd[0]).__name__}: {odd[0]}"[:100], expected="a str")
@@ -226,7 +200,31 @@ class Predictor:
             counts += [min(len(few), self._encoder.max_images) for few in images]
             np.subtract.at(counts, [item for item, _ in found[before:]], 1)
         described = Described(texts, vectors, ImageRows.join(seen))
-        return vectors, *self._rank(described, k, exclude=exclude, among=among, imageless=counts == 0)
+        how: Any = {"exclude": exclude, "imageless": counts == 0}
+        scores, rows = self._rank(described, k, among=among, **how)
+        whole = (scores, rows) if among is None else self._rank(described, _CALIBRATED, among=None, **how)
+        ranked = Ranked(vectors, scores, rows, self._probabilities(rows, *whole))
+        return ranked if selection is None else selection.of(ranked, self.calibration)
+
+    def _probabilities(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float32], ranked: NDArray[np.int64]
+    ) -> NDArray[np.float32] | None:
+        """Return the probabilities of labels [n, k] by their places among all labels; NaN for one too far down."""
+        calibration = self.calibration
+        if not isinstance(calibration, Calibration):
+            return None
+        found = calibration.probabilities(scores, ranked, self._frequencies)
+        if rows is ranked:
+            return found
+        same = (rows[:, :, None] == ranked[:, None, :]) & (rows >= 0)[:, :, None]
+        at = np.take_along_axis(found, same.argmax(axis=2), axis=1)
+        return np.where(same.any(axis=2), at, np.float32(np.nan))
+
+    @cached_property
+    def _frequencies(self) -> NDArray[np.int64]:
+        """Training queries of each label; -1 for one that training did not see."""
+        labels = self.labels
+        return np.where(labels["trained_row"] < 0, -1, labels["frequency"]).astype(np.int64)
 
     def embed(
         self,
@@ -295,9 +293,15 @@ class Predictor:
         )
         return found
 
-    def named(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Prediction]:
-        """Return what `rank` found with the labels' ids and texts."""
-        return [self._prediction(score, row) for score, row in zip(scores, rows, strict=True)]
+    def named(
+        self,
+        scores: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        probabilities: NDArray[np.float32] | None = None,
+    ) -> list[Prediction]:
+        """Return ranked labels with their ids and texts; see `Ranked` for the arrays."""
+        given = [None] * len(rows) if probabilities is None else list(probabilities)
+        return [self._prediction(*one) for one in zip(scores, rows, given, strict=True)]
 
     def explain(self, texts: str | Sequence[str], *, images: Images | None = None, k: int = 5) -> list[list[Neighbour]]:
         """Return the training queries nearest to each query, with their labels: what a prediction rests on.
@@ -342,11 +346,17 @@ class Predictor:
     def _label_columns(self) -> tuple[list[str], list[str]]:
         return self.labels["uid"].tolist(), self.labels["text"].tolist()
 
-    def _prediction(self, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> Prediction:
+    def _prediction(
+        self, scores: NDArray[np.float32], rows: NDArray[np.int64], probabilities: NDArray[np.float32] | None
+    ) -> Prediction:
         uids, texts = self._label_columns
-        kept = rows[rows >= 0].tolist()
-        best = scores[rows >= 0].tolist()
-        return Prediction(tuple(uids[i] for i in kept), tuple(texts[i] for i in kept), tuple(best), tuple(kept))
+        real = rows >= 0
+        kept = rows[real].tolist()
+        likely = None
+        if probabilities is not None:
+            likely = tuple(None if np.isnan(one) else float(one) for one in probabilities[real])
+        named = tuple(uids[i] for i in kept), tuple(texts[i] for i in kept)
+        return Prediction(*named, tuple(scores[real].tolist()), tuple(kept), likely)
 
     def _neighbour(self, score: float, row: int) -> Neighbour:
         uids, texts = self._label_columns

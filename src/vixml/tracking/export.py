@@ -69,18 +69,24 @@ def export_model(source: Path, target: Path, *, register: str | None = None) -> 
 
 
 def model_signature() -> Any:
-    """Return the signature: text and optional base64 images in; ids, texts and scores out; parameter `k`."""
+    """Return the signature: text and optional base64 images in; ids, texts, scores and probabilities out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Array
 
-    texts = Array(DataType.string)
+    texts, numbers = Array(DataType.string), Array(DataType.double)
+    outputs = {"label_ids": texts, "label_texts": texts, "scores": numbers, "probabilities": numbers}
     return ModelSignature(
         inputs=Schema([ColSpec(DataType.string, "text"), ColSpec(texts, "images", required=False)]),
-        outputs=Schema(
-            [ColSpec(texts, "label_ids"), ColSpec(texts, "label_texts"), ColSpec(Array(DataType.double), "scores")]
+        outputs=Schema([ColSpec(kind, name) for name, kind in outputs.items()]),
+        params=ParamSchema(
+            [
+                ParamSpec("k", DataType.long, 10),
+                ParamSpec("min_probability", DataType.double, 0.0),
+                ParamSpec("min_precision", DataType.double, 0.0),
+                ParamSpec("max_labels", DataType.long, 0),
+            ]
         ),
-        params=ParamSchema([ParamSpec("k", DataType.long, 10)]),
     )
 
 

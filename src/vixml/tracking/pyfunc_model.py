@@ -15,13 +15,16 @@ from mlflow.pyfunc import PythonModel
 
 ARTEFACT = "predictor"
 """Name of the predictor's folder among the model's artefacts."""
+_SELECTION = ("min_probability", "min_precision", "max_labels")
 
 
 class PredictorModel(PythonModel):  # type: ignore[misc]
     """Answers a data frame of queries.
 
     Input columns: `text`, and optionally `images`: a list of base64-encoded image files. Output columns, a row a query:
-    `label_ids`, `label_texts` and `scores`, lists of equal length, best first. Parameter `k`: labels wanted.
+    `label_ids`, `label_texts`, `scores` and `probabilities`, lists of equal length, best first; a probability that the
+    model does not know is null. Parameters: `k`, labels ranked; `min_probability`, `min_precision` and `max_labels`,
+    which of them are given (0: all).
     """
 
     def load_context(self, context: Any) -> None:
@@ -35,12 +38,16 @@ class PredictorModel(PythonModel):  # type: ignore[misc]
         images = None
         if "images" in model_input:
             images = [[base64.b64decode(text) for text in _entries(cell)] for cell in model_input["images"]]
-        found = self._predictor.predict(model_input["text"].tolist(), images=images, k=int((params or {}).get("k", 10)))
+        given = params or {}
+        chosen = {name: value for name in _SELECTION if (value := given.get(name))}
+        texts = model_input["text"].tolist()
+        found = self._predictor.predict(texts, images=images, k=int(given.get("k", 10)), **chosen)
         return pd.DataFrame(
             {
                 "label_ids": [list(one.label_ids) for one in found],
                 "label_texts": [list(one.texts) for one in found],
                 "scores": [list(one.scores) for one in found],
+                "probabilities": [list(one.probabilities or [None] * len(one)) for one in found],
             }
         )
 

@@ -228,8 +228,8 @@ def clear_checkpoints(work: WorkDirectory) -> None:
 def embed_test_and_labels(variant: VariantData, model: SealedDirectory, work: WorkDirectory) -> Built:
     """Embed the test queries, and the labels as prototypes, with the trained model.
 
-    Where the retrieval settings ask for them also the training queries (float16), and the validation queries that a
-    ranking with all evidence is fitted on.
+    Where the retrieval settings ask for them also the training queries (float16), and the validation queries that the
+    weights of all evidence and the probabilities are fitted on.
 
     Raises:
         StateError: The model was trained with other settings.
@@ -254,7 +254,8 @@ def embed_test_and_labels(variant: VariantData, model: SealedDirectory, work: Wo
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
         train = embed_all(dual, variant.source("train"), precision=precision, desc="embed training queries")
         np.save(folder / "train_queries.npy", shorten(train, dim).astype(np.float16), allow_pickle=False)
-    if retrieval.augmentation.mode == "evidence" and variant.relevance_validation.shape[0]:
+    fitted = retrieval.augmentation.mode == "evidence" or retrieval.calibration is not None
+    if fitted and variant.relevance_validation.shape[0]:
         validation = embed_all(dual, variant.source("validation"), precision=precision, desc="embed validation queries")
         np.save(folder / "validation_queries.npy", shorten(validation, dim), allow_pickle=False)
     meta = {"dim": dim or dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(queries))}

@@ -47,6 +47,7 @@ function predict(images, neighbours) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
       model: model().name, text: byId("text").value, images, k: Number(byId("k").value) || 10, neighbours,
+      min_probability: byId("least").value && !model().no_probabilities ? Number(byId("least").value) / 100 : null,
     }),
   });
 }
@@ -72,11 +73,13 @@ function labelRow(entry, low, high, any) {
   const row = element("li");
   const what = element("span", "what", entry.text);
   what.append(element("small", "", entry.label_id));
-  const score = element("span", "score", entry.score.toFixed(4));
+  const known = entry.probability !== null;
+  const score = element("span", "score", known ? `${(100 * entry.probability).toFixed(0)} %` : entry.score.toFixed(4));
+  if (known) score.title = `probability; the score is ${entry.score.toFixed(4)}`;
   const meter = element("meter");
   meter.min = 0;
   meter.max = 1;
-  meter.value = high > low ? 0.08 + 0.92 * (entry.score - low) / (high - low) : 1;
+  meter.value = known ? entry.probability : high > low ? 0.08 + 0.92 * (entry.score - low) / (high - low) : 1;
   score.append(meter);
   row.append(element("span", "rank", entry.rank), picture("label", entry, any), what, score);
   return row;
@@ -86,7 +89,8 @@ function showLabels(id, labels, title, [low, high]) {
   byId(id).hidden = false;
   byId(id).querySelector("h2").textContent = title;
   const any = labels.some((entry) => entry.picture);
-  byId(id).querySelector("ol").replaceChildren(...labels.map((entry) => labelRow(entry, low, high, any)));
+  const rows = labels.map((entry) => labelRow(entry, low, high, any));
+  byId(id).querySelector("ol").replaceChildren(...(rows.length ? rows : [element("li", "note", "No label is that likely.")]));
 }
 
 function showNeighbours(neighbours) {
@@ -177,6 +181,9 @@ function clear() {
 
 function about() {
   const { dataset, labels, uses_images: images } = model();
+  byId("likely").hidden = Boolean(model().no_probabilities);
+  byId("unlikely").hidden = !model().no_probabilities;
+  byId("unlikely").textContent = model().no_probabilities || "";
   byId("about").textContent = `${dataset} · ${labels.toLocaleString("en")} labels · ${images ? "text and images" : "text only"}`;
 }
 

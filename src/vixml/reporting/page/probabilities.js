@@ -1,0 +1,50 @@
+// How far probabilities hold on the test queries: reliability, coverage against precision, precisions that are kept.
+function probabilities() {
+  const of = (run) => D.probabilities[run.label];
+  const known = D.runs.filter((run) => of(run) && !of(run).absent), absent = D.runs.filter((run) => of(run) && of(run).absent);
+  if (!known.length && !absent.length) return;
+  const notes = absent.map((run) => el("p", { class: "note" }, runName(run), ` ${of(run).absent}`));
+  if (!known.length) { section("probabilities", "Probabilities", null, notes); return; }
+  const shown = { run: known[0], group: "all" };
+  const place = el("div"), kept = el("div");
+  const draw = () => {
+    place.replaceChildren(el("div", { class: "two" }, reliability(known, of, shown), coverage(of(shown.run))));
+    kept.replaceChildren(keptTable(of(shown.run)));
+  };
+  const first = of(known[0]);
+  const rows = known.map((run) => [runName(run), ...Object.values(of(run).errors).flatMap((one) => [number(one.equal_width, 4), number(one.equal_mass, 4)])]);
+  section("probabilities", "Probabilities",
+    `Fitted on the validation queries, measured here on the test queries. Expected calibration error: the mean distance of probability and precision over ${first.bins} bins, of equal width and of equally many pairs, over the first labels of each query.`,
+    notes,
+    table(["model", ...Object.keys(first.errors).flatMap((name) => [`${name}, equal width`, "equal mass"])], rows, { class: "numbers", label: "Expected calibration error of every model" }),
+    known.length > 1 ? radios("Model", known.map((run) => [run.label, run.label]), shown.run.label, (label) => { shown.run = known.find((run) => run.label === label); draw(); }) : null,
+    radios("Labels", ["all", ...D.slices.groups].map((name) => [name, name]), "all", (name) => { shown.group = name; draw(); }),
+    place, kept);
+  draw();
+}
+
+function reliability(known, of, shown) {
+  const lines = known.map((run) => ({ label: run.label, color: run.color, dashed: !run.images, points: (of(run).reliability[shown.group] || []).map(([probability, precision]) => [probability, precision]) }));
+  return lineChart({ title: `Reliability, ${shown.group === "all" ? "all labels" : `${shown.group} labels`}`, unit: `precision at a probability, first ${of(shown.run).drawn} labels`, x: "probability", zero: true,
+    series: [{ label: "as it should be", color: "var(--faint)", dashed: true, points: [[0, 0], [1, 1]] }, ...lines] });
+}
+
+function coverage(found) {
+  const names = Object.keys(found.coverage);
+  const lines = names.map((name, at) => ({ label: name, color: name === "all" ? "var(--ink)" : `var(--c${at % 12})`, points: found.coverage[name].map((one) => [one.recall, one.precision]).sort((a, b) => a[0] - b[0]) }));
+  return el("div", {}, lineChart({ title: "Coverage against precision", unit: "share of the true pairs that a threshold gives", x: "coverage", zero: true, series: lines }), legend(lines));
+}
+
+function keptTable(found) {
+  const share = (value) => `${percent(value)} %`;
+  const interval = (one) => `${share(one.precision)} (${share(one.low)} to ${share(one.high)})`;
+  const rows = found.kept.map((one) => {
+    if (!one.validation) return [share(one.target), one.reason, "", "", "", "", ""];
+    const test = one.test;
+    return [share(one.target), number(one.validation.probability, 3), interval(one.validation), test ? interval(test) : "no such pair",
+      ...(test ? [share(test.answered), number(test.labels_per_query, 2), share(test.recall)] : ["", "", ""])];
+  });
+  return table(["precision at least", "threshold", "on validation", "on test", "queries answered", "labels a query", "true pairs given"], rows, { class: "numbers", label: "Thresholds that keep a precision" });
+}
+
+probabilities();
