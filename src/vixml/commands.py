@@ -84,6 +84,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of all CSV.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of all CSV, for instance cp1252.")] = None,
     quoting: Annotated[str | None, typer.Option(metavar="csv|none|single", help="What quote marks are.")] = None,
+    corrections: Annotated[Path | None, typer.Option(help="Ticked table of a label audit.")] = None,
 ) -> None:
     """Look at your own tables, propose which column is what, check them, and write an environment for them.
 
@@ -100,7 +101,8 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         target = check_name(project / "conf", name, overwrite=overwrite or dry_run)
         mapping = propose(folder, {choice: context.params[choice] for choice in CHOICES})
         _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), describe(mapping))
-        report = ingest(folder, DataParams(mapping=mapping, max_lost=1.0), seed=0).report
+        ticked = None if corrections is None else corrections.resolve().as_posix()
+        report = ingest(folder, DataParams(mapping=mapping, max_lost=1.0, corrections=ticked), seed=0).report
         rows = ledger_rows(report["ledger"])
         _print_table("Files: what is taken, and what was guessed", ("file", "what", "change it with"), rows)
         _print_table("Found", ("what", "how many"), findings(report))
@@ -110,7 +112,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         root = folder.resolve()
         inside = root.is_relative_to(project.resolve())
         place = root.relative_to(project.resolve()) if inside else root
-        write_environment(target, place.as_posix(), mapping, report, max_lost=max_lost)
+        write_environment(target, place.as_posix(), mapping, report, max_lost=max_lost, corrections=ticked)
         typer.echo(f"Wrote conf/{name}/. Look it over, then:")
         if report["repairs"].get("image_urls_not_downloaded"):
             typer.echo(f"kedro run --env={name} --pipeline=image_download")

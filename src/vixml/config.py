@@ -67,6 +67,7 @@ def check_environment(conf_source: Path, env: str | None) -> None:
 
 
 _PATHS = {
+    "data": ("corrections",),
     "prediction": ("queries", "exclude", "allow", "deny", "images_root"),
     "label_update": ("add", "update", "remove", "image_root"),
 }

@@ -58,6 +58,7 @@ INPUTS = {
     "comparison": of(VARIANTS, ["runs"]) | {"raw", "dataset", "data_report", "image_bank"},
     "ablation": {"raw", "dataset", "data_report", "image_bank"},
     "index_report": of(VARIANTS, ["embeddings"]),
+    "label_audit": of(VARIANTS, ["hard_negatives"]) | {"raw", "dataset", "image_bank"},
     "label_update": of(VARIANTS, ["predictor"]),
     "study": {"raw"},
     "prediction": of(VARIANTS, ["predictor"]),
@@ -78,6 +79,7 @@ OUTPUTS = {
     | of(["ablation"], COMPARISON - {"baseline_metrics"})
     | {"baseline_metrics"},
     "index_report": of(VARIANTS, ["index_report", "index_table", "index_plot"]),
+    "label_audit": {"label_audit_table", "label_audit_report", "label_audit_html"},
     "label_update": of(VARIANTS, ["updated_predictor", "label_update_report"]),
     "prediction": {"prediction", "prediction_report"},
     "sync_tracking": {*of(ALL_VARIANTS, ["sync_report"]), "sync_report"},

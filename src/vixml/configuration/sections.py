@@ -28,6 +28,7 @@ parameter model by itself needs neither a network nor a download, so it defaults
 def sections() -> dict[str, type[Params]]:
     """Return the parameter model of every top-level section; `encoder` stands for both families and all variants."""
     from vixml.params.comparison import ComparisonParams
+    from vixml.params.data.audit import LabelAuditParams
     from vixml.params.data.download import DownloadParams
     from vixml.params.data.ingestion import DataParams, FabricationParams
     from vixml.params.data.vision import VisionParams
@@ -46,6 +47,7 @@ def sections() -> dict[str, type[Params]]:
         "baselines": BaselineParams,
         "comparison": ComparisonParams,
         "index_report": IndexReportParams,
+        "label_audit": LabelAuditParams,
         "label_update": LabelUpdateParams,
         "prediction": PredictionParams,
     }

@@ -21,6 +21,7 @@ from vixml.images.precomputed import read_embedding_rows
 from vixml.ingestion.benchmark.json_lines import read_filter, read_side, relevance_matrix
 from vixml.ingestion.benchmark.layouts import find_file, find_raw_file, layout_of
 from vixml.ingestion.benchmark.text_lines import read_sparse_layout
+from vixml.ingestion.corrections import correct_pairs
 from vixml.ingestion.ledger import Ledger, check_losses, warn_of_losses
 from vixml.ingestion.manifests import read_groups, read_images
 from vixml.ingestion.report import build_report
@@ -79,6 +80,15 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
     for side in (Side.TRAIN, Side.TEST):
         relevance[side], found = relevance_matrix(sides[side], len(sides[Side.LABEL]))
         repairs.update(found)
+    if params.corrections is not None:
+        file = Path(params.corrections)
+        relevance[Side.TRAIN] = correct_pairs(
+            relevance[Side.TRAIN],
+            file,
+            queries=sides[Side.TRAIN].uids,
+            labels=sides[Side.LABEL].uids,
+            entry=source.ledger.entry(file, "proposals"),
+        )
     train, validation = _split(raw, source, params, seed)
     source.ledger.balance()
     if params.image_embeddings is None:

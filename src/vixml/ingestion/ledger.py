@@ -33,6 +33,8 @@ HARMLESS = frozenset(
         "of value 0",
         "address, not downloaded",
         "no such file",
+        "not ticked",
+        "changed already",
     )
 )
 """Reasons to leave out what nobody misses, or what a count of its own reports (missing images)."""

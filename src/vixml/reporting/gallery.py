@@ -121,10 +121,14 @@ def _thumbnails(root: Path, files: Sequence[str], params: ComparisonParams) -> t
     """Return file -> small WebP as base64, as many as fit, and how many files are left out."""
     room, root = int(params.picture_megabytes * 1_000_000), root.resolve()
     found: dict[str, str] = {}
+
+    def small(file: str) -> str | None:
+        return thumbnail(root, file, params.picture_pixels)
+
     with ThreadPoolExecutor(4) as pool:
         for begin in range(0, len(files), 64):
             part = files[begin : begin + 64]
-            for file, picture in zip(part, pool.map(lambda file: _thumbnail(root, file, params), part), strict=True):
+            for file, picture in zip(part, pool.map(small, part), strict=True):
                 if picture is None:
                     continue
                 room -= len(picture)
@@ -134,12 +138,19 @@ def _thumbnails(root: Path, files: Sequence[str], params: ComparisonParams) -> t
     return found, len(files) - len(found)
 
 
-def _thumbnail(root: Path, file: str, params: ComparisonParams) -> str | None:
+def thumbnail(root: Path, file: str, pixels: int) -> str | None:
+    """Return a picture as a small WebP in base64; None where it cannot be read.
+
+    Args:
+        root: Resolved folder that the file's path starts from and must not leave.
+        file: Path of the picture.
+        pixels: Most pixels of a side.
+    """
     try:
         picture = decode(read_bytes(root, file), _PIXELS)
     except PictureError:
         return None
-    picture.thumbnail((params.picture_pixels, params.picture_pixels))
+    picture.thumbnail((pixels, pixels))
     stream = io.BytesIO()
     picture.save(stream, "WEBP", quality=_QUALITY, method=4)
     return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -81,7 +81,13 @@ def check_name(conf: Path, name: str, *, overwrite: bool) -> Path:
 
 
 def write_environment(
-    folder: Path, data_root: str, mapping: MappingParams, report: Mapping[str, Any], *, max_lost: float | None = None
+    folder: Path,
+    data_root: str,
+    mapping: MappingParams,
+    report: Mapping[str, Any],
+    *,
+    max_lost: float | None = None,
+    corrections: str | None = None,
 ) -> None:
     """Write `globals.yml` and `parameters.yml` of an environment.
 
@@ -91,6 +97,7 @@ def write_environment(
         mapping: Which column is what.
         report: Data report of a trial ingestion; goes into a comment.
         max_lost: Share of a file that may be lost; None leaves it to the default.
+        corrections: Ticked table of a label audit.
     """
     _write(
         folder / "globals.yml",
@@ -102,6 +109,7 @@ def write_environment(
     found = "".join(f"#   {name}: {' '.join(value.split())}\n" for name, value in findings(report))
     tables = "".join(f"    {line}\n" for line in _lines(mapping))
     limit = "" if max_lost in (None, DataParams().max_lost) else f"  max_lost: {max_lost}\n"
+    limit += "" if corrections is None else f"  corrections: {_scalar(corrections)}\n"
     columns = "".join(f"  {name}: {_scalar(value)}\n" for name, value in _columns(mapping, data_root))
     _write(
         folder / "parameters.yml",

@@ -66,6 +66,9 @@ class DataParams(Params):
     """Folder of the authors' pre-computed image embeddings and their maps, relative to the raw folder (`.` is the raw
     folder itself); they take the place of image files. `vision.model` must name the model that made them. null reads
     the image manifest."""
+    corrections: str | None = None
+    """Table of a label audit (pipeline `label_audit`) after a person has ticked it: the accepted proposals are added to
+    the training pairs, or taken out of them. Relative to the project's folder."""
     mapping: MappingParams | None = None
     """Which columns of your own CSV, Parquet or JSON lines tables are what (`vixml init-data` writes it); null reads
     the benchmark's raw format."""

@@ -1,0 +1,97 @@
+"""The stage that audits training pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vixml.audit.negatives import doubtful_negatives
+from vixml.audit.proposals import missing_pairs, proposal_table, wrong_pairs
+from vixml.audit.unseen import unseen_scores
+from vixml.core.directories import SealedDirectory, WorkDirectory
+from vixml.core.provenance import fingerprint_json
+from vixml.data.dataset import Dataset
+from vixml.images.bank import ImageBank
+from vixml.metrics.propensity import label_frequencies, label_weights
+from vixml.negatives.table import MinedTable
+from vixml.params.data.audit import LabelAuditParams
+from vixml.params.evaluation import EvaluationParams
+from vixml.ranking.features import Described, ImageRows
+from vixml.ranking.fit_evidence import Labelled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_AGAIN = "run the variant's `hard_negative_refresh` pipeline again."
+
+
+def audit_labels(
+    params: LabelAuditParams,
+    evaluation: EvaluationParams,
+    dataset: Dataset,
+    *,
+    mined: Mapping[str, SealedDirectory | None],
+    work: WorkDirectory,
+    image_bank: SealedDirectory | None = None,
+    max_images: int = 3,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Propose training pairs to add and to take out.
+
+    Args:
+        params: How much is audited and proposed.
+        evaluation: Propensity model.
+        dataset: The ingested data set.
+        mined: Hard negatives of the variants that have mined some.
+        work: Work directory.
+        image_bank: Frozen vectors of the images, where there are any.
+        max_images: Images of a query that are looked at.
+
+    Returns:
+        The proposals with an empty column `accept`, and a report.
+    """
+    relevance, queries = dataset.relevance("train"), dataset.items("train")
+    images = None
+    if image_bank is not None:
+        bank = ImageBank.open(image_bank.path)
+        rows = bank.images_of("train").truncate(max_images)
+        images = ImageRows(bank.vectors[rows.values], rows.offsets)
+    nothing = np.ones((len(queries), 1), dtype=np.float32)  # instead of a trained embedding
+    train = Labelled(Described(queries["text"].tolist(), nothing, images), relevance, dataset.filter("train"))
+    labels = dataset.items("label")
+    bank_key = None if image_bank is None else image_bank.fingerprint
+    key = fingerprint_json([params.model_dump(mode="json"), dataset.directory.fingerprint, bank_key, max_images])
+    scores, fit = unseen_scores(
+        train,
+        label_texts=labels["text"].tolist(),
+        weights=label_weights(relevance, evaluation),
+        params=params,
+        work=work.path / key[:24],
+    )
+    missing = missing_pairs(scores, relevance, params.proposals)
+    wrong = wrong_pairs(scores, relevance, params.proposals, min_support=params.min_support)
+    frequencies = label_frequencies(relevance)
+    doubtful = {
+        name: doubtful_negatives(
+            MinedTable.open(folder.path, remedy=_AGAIN).labels,
+            scores,
+            frequencies,
+            min_probability=params.min_probability,
+        )
+        for name, folder in mined.items()
+        if folder is not None
+    }
+    report = {
+        "fit": fit,
+        "missing": _summary(missing.probability),
+        "wrong": _summary(wrong.probability),
+        "min_probability": params.min_probability,
+        "mined_negatives": doubtful,
+    }
+    return proposal_table(missing, wrong, queries, labels), report
+
+
+def _summary(probability: np.ndarray) -> dict[str, Any]:
+    ends = {"highest": float(probability.max()), "lowest": float(probability.min())} if len(probability) else {}
+    return {"proposals": len(probability), **ends}
