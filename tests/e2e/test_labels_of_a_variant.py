@@ -13,6 +13,31 @@ from vixml.core.directories import open_sealed
 pytestmark = pytest.mark.e2e
 
 
+def test_training_pairs_are_audited_and_corrected(kedro_run, trained, tiny):
+    """Pairs that a person ticks in the table are among the training pairs of the next ingestion."""
+    project = trained
+    reports = project / "data/08_reporting/demo"
+    evidence = {
+        "spaces": {"rounds": 1},
+        "blend": {"weights": [0.0, 1.0], "sharpness": [1.0], "tails": [0.0], "rounds": 1},
+    }
+    audit = {"folds": 2, "proposals": 20, "min_support": 1, "evidence": evidence, "calibration": {"min_pairs": 10}}
+    kedro_run("label_audit", params={**tiny, "label_audit": audit})
+    report = json.loads((reports / "label_audit_report.json").read_text(encoding="utf-8"))
+    assert set(report["mined_negatives"]) >= {"encoder_vision"}
+    assert "<img" in (reports / "label_audit.html").read_text(encoding="utf-8")
+    table = pd.read_csv(reports / "label_audit_table.csv", dtype=str, keep_default_na=False)
+    assert (table["proposal"] == "missing").sum() == 20
+    table["accept"] = ["x" if row < 3 else "" for row in range(len(table))]
+    table.to_csv(project / "ticked.csv", index=False, sep=";")
+    before = json.loads((reports / "data_report.json").read_text(encoding="utf-8"))["labels_per_point"]["train"]
+    data = {**tiny.get("data", {}), "corrections": "ticked.csv"}
+    kedro_run("ingestion", params={**tiny, "data": data})
+    found = json.loads((reports / "data_report.json").read_text(encoding="utf-8"))
+    assert found["labels_per_point"]["train"]["mean"] > before["mean"]
+    assert next(one for one in found["ledger"]["files"] if one["file"] == "ticked.csv")["taken"] == 3
+
+
 def test_index_report_and_label_update(kedro_run, trained, tiny):
     project = trained
     models, reports = project / "data/06_models/demo/encoder_text", project / "data/08_reporting/demo/encoder_text"

@@ -62,7 +62,7 @@ def test_ingestion_reads_them(tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     for name in ("trn", "tst"):
-        lines = [f'{{"uid": "q{n}", "title": "t{n}", "target_ind": [{n % 2}]}}' for n in range(6)]
+        lines = [f'{{"uid": "q{n}", "title": "t{n}", "target_ind": [{n % 2}], "target_rel": [1.0]}}' for n in range(6)]
         (raw / f"{name}.json").write_text("\n".join(lines), encoding="utf-8")
     (raw / "lbl.json").write_text('{"uid": "x", "title": "x"}\n{"uid": "y", "title": "y"}\n', encoding="utf-8")
     file = tmp_path / "ticked.csv"

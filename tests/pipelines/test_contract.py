@@ -225,6 +225,7 @@ def test_sections_of_parameters_are_typed_and_the_yaml_is_valid(loader):
     } | {
         "download",
         "index_report",
+        "label_audit",
         "label_update",
         "comparison",
     }

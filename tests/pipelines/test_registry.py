@@ -15,6 +15,7 @@ STAGES = {
     "comparison",
     "ablation",
     "index_report",
+    "label_audit",
     "label_update",
     "prediction",
     "sync_tracking",

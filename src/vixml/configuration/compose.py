@@ -65,6 +65,7 @@ TOP_LEVEL = (
     "evaluation",
     "baselines",
     "index_report",
+    "label_audit",
     "label_update",
     "prediction",
     "runs",

@@ -68,6 +68,11 @@ def _labels(report: Mapping[str, Any]) -> str:
     return f"{report['labels']:,} labels ({changes})"
 
 
+def _audit(report: Mapping[str, Any]) -> str:
+    missing, wrong = (report[kind]["proposals"] for kind in ("missing", "wrong"))
+    return f"{missing:,} pairs proposed as missing, {wrong:,} as wrong (label_audit.html shows them)"
+
+
 _WORDS: dict[str, Callable[[Any], str]] = {
     "raw": lambda meta: f"the demo catalogue as raw files, {meta['num_pictures']:,} pictures",
     "data_report": _data,
@@ -85,6 +90,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "baseline_metrics": _baselines,
     "comparison_report": lambda report: f"{len(report['order'])} runs compared",
     "prediction_report": lambda report: f"{report['queries']:,} queries, {report['predictions']:,} predictions",
+    "label_audit_report": _audit,
     "label_update_report": _labels,
     "download_report": _download,
     "sync_report": lambda runs: f"{len(runs)} runs looked at",
