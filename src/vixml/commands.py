@@ -262,6 +262,30 @@ def export_mlflow(
         typer.echo(f"{to}" if version is None else f"{to}, registered as {register} version {version}")
 
 
+@app.command()
+def export(
+    model: Annotated[Path, typer.Option(help="A variant's folder of models.")],
+    to: Annotated[Path, typer.Option(help="New folder.")],
+    encoder: Annotated[bool, typer.Option(help="Write the text encoder for sentence-transformers.")] = True,
+    indexes: Annotated[bool, typer.Option(help="Write faiss indexes of the label vectors.")] = True,
+    onnx: Annotated[bool, typer.Option(help="Write the text encoder as ONNX too (extra `onnx`).")] = False,
+    metrics: Annotated[Path | None, typer.Option(help="The variant's metrics.json, for the model card.")] = None,
+) -> None:
+    """Write a model for other tools: sentence-transformers, vector databases, ONNX, with a model card."""
+    from vixml.export.export import export_predictor
+
+    with clear_errors():
+        report = export_predictor(model, to, encoder=encoder, indexes=indexes, onnx=onnx, metrics=metrics)
+        rows = [
+            (one["form"], f"{one['bytes']:,}", *(f"{100 * value:.2f} %" for name, value in one.items() if "@" in name))
+            for one in report["indexes"]
+        ]
+        if rows:
+            names = tuple(name for name in report["indexes"][0] if "@" in name)
+            _print_table("What each index keeps of an exact search", ("vectors", "bytes", *names), rows)
+        typer.echo(f"{to}")
+
+
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """Turn an error that the user can cause into its message and exit code 1, without a traceback."""

@@ -68,7 +68,7 @@ def fit_calibration(
     losses = {name: log_loss(found[real], true[real]) / len(scores) for name, found in unseen.items()}
     best = min(losses, key=losses.__getitem__)
     found = np.where(real, unseen[best], np.nan)
-    curve = PrecisionCurve.of(found, true, pairs=int(relevance.nnz), confidence=params.confidence)
+    curve = PrecisionCurve.of(found, true, pairs=int(relevance.nnz), confidence=params.interval_confidence)
     report: dict[str, Any] = {
         "kind": best,
         "log_loss": losses,

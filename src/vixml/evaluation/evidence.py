@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from vixml.calibration.calibration import NO_VALIDATION, NOT_WANTED, Absent, Calibrated, Calibration, save_calibration
 from vixml.calibration.fit import fit_calibration
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, write_json
+from vixml.core.errors import StateError
 from vixml.data.dataset import Dataset
 from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_frequencies, label_weights
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KIND = "evidence"
+VALIDATION = "validation_queries.npy"
 
 
 def gather_evidence(
@@ -103,7 +105,13 @@ def _calibrate(
     imageless = None
     if has_prior(params) and bank is not None:
         imageless = bank.images_of("validation").truncate(params.model.max_images).lengths == 0
-    queries = np.load(embeddings.path / "validation_queries.npy", allow_pickle=False)
+    if VALIDATION not in embeddings.files:
+        raise StateError(
+            "these embeddings have no validation queries, as the probabilities need them",
+            file=embeddings.path,
+            remedy="run the variant's `evaluation` pipeline again, from its first node.",
+        )
+    queries = np.load(embeddings.path / VALIDATION, allow_pickle=False)
     exclude = dataset.filter("validation")
     scores, labels = ranker.search(queries, calibration.depth, exclude=exclude, imageless=imageless)
     frequencies = label_frequencies(dataset.relevance("train"))

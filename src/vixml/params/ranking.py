@@ -121,5 +121,5 @@ class CalibrationParams(Params):
     """True pairs, and as many wrong ones, without which no probability is given."""
     min_group_pairs: int = Field(200, ge=1)
     """True pairs that head, torso or tail needs for a step curve of its own; the pooled curve stands in."""
-    confidence: float = Field(0.95, gt=0, lt=1)
+    interval_confidence: float = Field(0.95, gt=0, lt=1)
     """Confidence of the interval of a precision."""
