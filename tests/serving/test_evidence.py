@@ -50,8 +50,8 @@ def _images(root):
 
 def test_every_part_speaks(predictor):
     images = {"neighbours_text", "neighbours_images"} if predictor.uses_images else set()
-    expected = {"neighbours", "classifiers", "prototypes", "label_texts", "label_words", "frequency"} | images
-    assert set(predictor._ranker.available) == expected
+    expected = {"neighbours", "classifiers", "label_tree", "prototypes", "label_texts", "label_words", "frequency"}
+    assert set(predictor._ranker.available) == expected | images
 
 
 def test_one_query_alone_and_among_others(predictor, root):
