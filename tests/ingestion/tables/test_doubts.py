@@ -44,6 +44,16 @@ def test_a_first_line_that_is_a_row_is_refused(tmp_path, header):
         propose(tmp_path)
 
 
+def test_a_broken_table_is_an_error_where_it_may_be_the_one_that_is_missing(tmp_path):
+    three_tables(tmp_path)
+    (tmp_path / "products.csv").write_text('id,title\np000,"Best buy\np001,lamp,x,y\n')
+    with pytest.raises(DataError, match=r"products\.csv, line 2"):
+        propose(tmp_path)
+    assert propose(tmp_path, {"queries": "links.csv"}).queries.file == "links.csv"
+    (tmp_path / "products.csv").rename(tmp_path / "notes.txt")
+    assert propose(tmp_path).queries.file  # prose stops nothing
+
+
 def test_a_column_may_be_called_like_a_label(tmp_path):
     tags = ["tag", "id", "title", "other"]
     one_table(tmp_path, tag=[tags[i % 4] for i in range(20)])

@@ -160,3 +160,17 @@ def test_pictures_that_no_table_names_and_files_that_are_not_there_are_said(tmp_
     assert "10 image files that items name are not there" in caplog.text
     frame.drop(columns="image").to_csv(tmp_path / "products.csv", index=False)
     assert taken(tmp_path).report["ledger"]["files_not_used"] == ["images (pictures that no item names: 32)"]
+
+
+def test_ids_of_labels_that_are_ids_of_queries_too_and_a_few_pairs_of_nobody(tmp_path):
+    """The column of labels fits the queries better than that of the queries, of which two ids are unknown."""
+    pd.DataFrame({"id": range(300), "title": [f"a thing {i}" for i in range(300)]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    pd.DataFrame({"nr": [7, 8, 9], "name": NAMES[:3]}).to_csv(tmp_path / "b.csv", index=False)
+    pairs = pd.DataFrame({"x": [*range(300), 9998, 9999], "y": [7 + i % 3 for i in range(302)]})
+    pairs.to_csv(tmp_path / "c.csv", index=False)
+    mapping = propose(tmp_path)
+    assert (mapping.queries.file, mapping.labels.file, mapping.pairs.file) == ("a.csv", "b.csv", "c.csv")
+    assert (mapping.pairs.query, mapping.pairs.label) == ("x", "y")
+    assert size(taken(tmp_path)) == (300, 3, 300)

@@ -49,6 +49,7 @@ _NOT_READ = (
     *(".avro", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".npz", ".sqlite", ".db", ".xml", ".yaml", ".yml", ".sql"),
 )
 """Endings of formats that often hold tables and are not read."""
+_OFTEN_PROSE = (".txt", ".json", ".txt.gz", ".json.gz")
 _NOT_TABLES = ("images", "groups", "img_urls", "downloaded", "attribution", "requirements", "readme")
 
 
@@ -76,10 +77,13 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
         ConfigError: The choices do not go together.
     """
     fixed = {name: value for name, value in (choices or {}).items() if value or value == ""}
-    profiles = _profiles(folder, fixed)
+    profiles, refused = _profiles(folder, fixed)
     parts = _other_sides(profiles, fixed)
     queries, labels, pairs = _roles({n: profile for n, profile in profiles.items() if n not in parts}, fixed)
     raw: dict[str, Any] = {"queries": _query_table(folder, queries, labels, pairs, fixed)}
+    is_lacking = labels is None or raw["queries"]["text"] == [raw["queries"]["id"]]
+    if refused and is_lacking and "queries" not in fixed:
+        raise refused[0]  # it may be the table that is missing
     if labels is not None:
         raw["labels"] = _label_table(folder, queries, labels, pairs, raw, fixed)
     if pairs is not None:
@@ -99,14 +103,19 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
         raise invalid_settings(err, "the choices do not go together", remedy="see docs/how-to/own_data.md.") from err
 
 
-def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
-    """Read the tables that may have a role: those that the user names, or all that can be read."""
+def _profiles(folder: Path, fixed: dict[str, Any]) -> tuple[dict[str, Profile], list[DataError]]:
+    """Read the tables that may have a role: those that the user names, or all that can be read.
+
+    Returns:
+        The tables; and what is wrong with files that are tables by their names and cannot be read.
+    """
     if not folder.is_dir():
         raise DataError("there is no such folder", file=folder)
     how: dict[str, Any] = {name: fixed.get(name) for name in FORMAT}
     wanted = list(dict.fromkeys(fixed[name] for name in CHOICES[:7] if name in fixed))
     profiles = {name: Profile.of(name, read_table(folder / name, **how)) for name in wanted}
     refused: list[str] = []
+    broken: list[DataError] = []
     for name in _candidates(folder):
         if name in profiles or any(fnmatch(name, pattern) for pattern in wanted):
             continue
@@ -114,6 +123,8 @@ def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
             profiles[name] = Profile.of(name, read_table(folder / name, **how))
         except DataError as err:  # a licence or a description; where it is a table, no pairs will be found
             refused.append(str(err))
+            if not name.lower().endswith(_OFTEN_PROSE):
+                broken.append(err)
             _log.warning("Not used: %s", err)
     if not profiles:
         raise DataError(
@@ -124,7 +135,7 @@ def _profiles(folder: Path, fixed: dict[str, Any]) -> dict[str, Profile]:
             or "nothing",
             expected="CSV, TSV, Parquet or JSON lines",
         )
-    return profiles
+    return profiles, broken
 
 
 def _candidates(folder: Path) -> list[str]:
@@ -186,24 +197,26 @@ def _are_copies(one: Profile, other: Profile) -> bool:
 
 
 def _references(profile: Profile, others: dict[str, Profile]) -> list[_Reference]:
-    """Return for each other table the column of `profile` that best repeats a key of it."""
-    found = []
+    """Return for each other table the column of `profile` that best repeats a key of it; of two tables two columns."""
+    options: dict[str, list[tuple[tuple[float, int, int], _Reference]]] = {}
     for other in others.values():
         if other is profile or _are_copies(other, profile):
             continue
-        best = max(
-            (
-                (_share(column, key), _affinity(column, other, key), -position, column, key)
-                for position, column in enumerate(profile.columns.values())
-                if not (column.is_image or column.is_split or column.says("weight"))
-                for key in other.keys
-            ),
-            key=lambda entry: entry[:3],
-            default=None,
-        )
-        if best is not None and best[0] >= _ENOUGH:
-            found.append(_Reference(best[3], other, best[4]))
-    return found
+        options[other.name] = [
+            ((share, _affinity(column, other, key), -position), _Reference(column, other, key))
+            for position, column in enumerate(profile.columns.values())
+            if not (column.is_image or column.is_split or column.says("weight"))
+            for key in other.keys
+            if (share := _share(column, key)) >= _ENOUGH
+        ]
+    chosen: dict[str, _Reference] = {}
+    # numbers of few labels are numbers of queries as well: the table with the fewest choices takes its column first
+    for name in sorted(options, key=lambda name: len({reference.column.name for _, reference in options[name]})):
+        taken = {reference.column.name for reference in chosen.values()}
+        free = [option for option in options[name] if option[1].column.name not in taken] or options[name]
+        if free:
+            chosen[name] = max(free, key=lambda option: option[0])[1]
+    return [chosen[name] for name in options if name in chosen]
 
 
 def _share(column: Column, key: Column) -> float:
