@@ -95,6 +95,7 @@ def test_whatever_own_data_may_be_queries_may_be(tmp_path, name, write):
         ("q.jsonl", '{"id": 1, "text": "a"}\n' * 100 + '{"text": "b"}\n', "no `id`.*query 101"),
         ("q.csv", "id,title\n1,a\n", "no column `text`.*id, title"),
         ("q.csv", "", "empty"),
+        ("q.csv", "ID,text\n7,a\n", "no column `id`.*ID.*prediction.id_column: ID"),
         ("q.csv", "id,text\n1,a\n,b\n", "no `id`.*query 2"),
         ("q.jsonl", '{"id": 1, "text": "a"}\n{"id": 2,\n', "line 2: .*not valid JSON"),
         ("q.jsonl", "[1]\n", "not a JSON object"),
@@ -107,6 +108,12 @@ def test_bad_files_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         list(query_blocks(tmp_path / name, 100))
+
+
+def test_queries_that_are_numbered_are_said(tmp_path, caplog):
+    (tmp_path / "q.csv").write_text("sku,text\n" + "7,a\n" * 5)
+    assert [uid for block in query_blocks(tmp_path / "q.csv", 2) for uid in block.ids] == ["1", "2", "3", "4", "5"]
+    assert caplog.text.count("so its queries are numbered from 1; its columns are sku, text") == 1
 
 
 def test_the_ledger_of_queries(tmp_path):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vixml.core.errors import DataError
+from vixml.core.errors import DataError, shown
 from vixml.ingestion.dialect import Quoting
 from vixml.ingestion.encoding import survey
 from vixml.ingestion.ledger import Entry
@@ -15,6 +16,8 @@ from vixml.ingestion.tables.account import account_table
 from vixml.ingestion.tables.cells import one_text
 from vixml.ingestion.tables.files import read_blocks, suffix_of
 from vixml.ingestion.tables.table import Table
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def query_blocks(
         count = len(table)
         account_table(entry, table, (id_column, *text_columns, *image_columns))
         is_named |= id_column in table.columns
+        if not (is_named or number):
+            _say_that_queries_are_numbered(table, id_column)
         columns = [texts_of(table, name) for name in text_columns]
         texts = [" ".join(filter(None, parts)) for parts in zip(*columns, strict=True)]
         ids = [str(number + row) for row in range(1, count + 1)]
@@ -90,6 +95,28 @@ def query_blocks(
                 images[row].extend(entries)
         yield QueryBlock(ids, texts, images)
         number += count
+
+
+def _say_that_queries_are_numbered(table: Table, id_column: str) -> None:
+    """Warn that there is no column of ids.
+
+    Raises:
+        DataError: There is one that differs in upper and lower case only.
+    """
+    alike = [name for name in table.columns if name.casefold() == id_column.casefold()]
+    if alike:
+        raise DataError(
+            f"the table has no column `{id_column}`",
+            file=table.file,
+            found=alike[0],
+            remedy=f"say `prediction.id_column: {alike[0]}`, or rename the column.",
+        )
+    _log.warning(
+        "%s has no column %s, so its queries are numbered from 1; its columns are %s.",
+        table.file,
+        id_column,
+        shown(", ".join(table.columns)),
+    )
 
 
 def read_ids(file: Path, names: Sequence[str], entry: Entry | None = None) -> list[str]:
