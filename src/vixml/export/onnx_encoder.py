@@ -46,7 +46,7 @@ def write_onnx(encoder: ItemEncoder, file: Path, texts: Sequence[str]) -> dict[s
     names = ["input_ids", "attention_mask"]
     axes = {0: torch.export.Dim("batch", min=1, max=65_536), 1: torch.export.Dim("length", min=2)}
     try:
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             _pooled(network, encoder.dim),
             tuple(torch.from_numpy(tokens[name]) for name in names),
             input_names=names,
