@@ -139,7 +139,7 @@ def with_weights_of(
     params: EvidenceParams,
 ) -> EvidenceRanker:
     """Return a ranking by other training queries, with the weights and probabilities of a fitted one."""
-    other = _untuned(train, label_texts, weights, params, None, None, None)
+    other = _untuned(train, label_texts, weights, _only_used(params, fitted.params), None, None, None)
     return replace(other.tuned(fitted.spaces, fitted.params), calibration=fitted.calibration)
 
 
