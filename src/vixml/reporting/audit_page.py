@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PIXELS, _LABELS = 96, 12
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1080px; padding: 16px; color: #1c1e21; }
-table { border-collapse: collapse; width: 100%; } th { text-align: left; }
+table { border-collapse: collapse; width: 100%; } th { text-align: left; white-space: nowrap; }
 td, th { border-top: 1px solid #ddd; padding: 6px 8px; vertical-align: top; overflow-wrap: anywhere; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 img { max-width: 96px; max-height: 96px; display: block; } small { color: #5b6068; display: block; }

@@ -9,7 +9,7 @@ function probabilities() {
   const place = el("div"), kept = el("div");
   const draw = () => {
     place.replaceChildren(el("div", { class: "two" }, reliability(known, of, shown), coverage(of(shown.run))));
-    kept.replaceChildren(keptTable(of(shown.run)));
+    kept.replaceChildren(...keptTable(of(shown.run)));
   };
   const first = of(known[0]);
   const rows = known.map((run) => [runName(run), ...Object.values(of(run).errors).flatMap((one) => [number(one.equal_width, 4), number(one.equal_mass, 4)])]);
@@ -38,13 +38,14 @@ function coverage(found) {
 function keptTable(found) {
   const share = (value) => `${percent(value)} %`;
   const interval = (one) => `${share(one.precision)} (${share(one.low)} to ${share(one.high)})`;
-  const rows = found.kept.map((one) => {
-    if (!one.validation) return [share(one.target), one.reason, "", "", "", "", ""];
+  const missing = found.kept.filter((one) => !one.validation);
+  const rows = found.kept.filter((one) => one.validation).map((one) => {
     const test = one.test;
     return [share(one.target), number(one.validation.probability, 3), interval(one.validation), test ? interval(test) : "no such pair",
       ...(test ? [share(test.answered), number(test.labels_per_query, 2), share(test.recall)] : ["", "", ""])];
   });
-  return table(["precision at least", "threshold", "on validation", "on test", "queries answered", "labels a query", "true pairs given"], rows, { class: "numbers", label: "Thresholds that keep a precision" });
+  const notes = missing.map((one) => el("p", { class: "note" }, `${share(one.target)}: ${one.reason}`));
+  return [table(["precision at least", "threshold", "on validation", "on test", "queries answered", "labels a query", "true pairs given"], rows, { class: "numbers", label: "Thresholds that keep a precision" }), ...notes];
 }
 
 probabilities();
