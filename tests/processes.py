@@ -146,7 +146,9 @@ def _importing(words: list[str]) -> list[str] | None:
     if words[0] != sys.executable or len(words) == 1:
         return None
     first = words[1]
-    ours = first.endswith(".py") and Path(first).resolve().is_relative_to(REPOSITORY)
+    file = Path(first).resolve()
+    # an environment inside of the repository holds other programs: pip's builds need a process of their own
+    ours = file.suffix == ".py" and file.is_relative_to(REPOSITORY) and not file.is_relative_to(sys.prefix)
     ours = ours or (first == "-m" and words[2].partition(".")[0] in OWN_MODULES)
     return ["python", *words[1:]] if ours else None
 

@@ -56,12 +56,13 @@ def test_sections_are_complete_and_valid_with_nothing_set():
         assert (variant.backbone.family, variant.model.use_images) == (family, uses_images(name))
         assert variant.backbone.name == PROJECT_DEFAULTS[family]["backbone"]["name"]
     assert composed["vision"]["model"] == PROJECT_DEFAULTS["vision"]["model"]
-    assert composed["data"]["validation_fraction"] == "auto"
+    assert composed["data"]["validation_fraction"] == composed["data"]["text_fields"] == "auto"
 
 
 def test_the_demo_sets_no_validation_queries_aside_unless_asked():
     demo = DataFacts(demo=True, count=lambda: None, gpu=False)
     assert compose({}, facts=demo)["data"]["validation_fraction"] == 0
+    assert compose({}, facts=demo)["data"]["text_fields"] == "title"
     asked = {"data": {"validation_fraction": 0.1}}
     assert compose(asked, asked, facts=demo)["data"]["validation_fraction"] == 0.1
 

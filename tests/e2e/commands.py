@@ -148,7 +148,7 @@ class Scratch:
 
         from vixml.configuration.compose import overlay
 
-        for name in ("src", "docs"):
+        for name in ("src", "docs/reference"):
             (self.project / name).mkdir(parents=True)
         shutil.copytree(REPOSITORY / "conf", self.project / "conf", ignore=shutil.ignore_patterns("local"))
         (self.project / "conf" / "local").mkdir()

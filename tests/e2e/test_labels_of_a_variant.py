@@ -24,7 +24,7 @@ def test_training_pairs_are_audited_and_corrected(kedro_run, trained, tiny):
     audit = {"folds": 2, "proposals": 20, "min_support": 1, "evidence": evidence, "calibration": {"min_pairs": 10}}
     kedro_run("label_audit", params={**tiny, "label_audit": audit})
     report = json.loads((reports / "label_audit_report.json").read_text(encoding="utf-8"))
-    assert set(report["mined_negatives"]) >= {"encoder_vision"}
+    assert report["mined_negatives"] == {}, "by default no batch draws from mined labels"
     assert "<img" in (reports / "label_audit.html").read_text(encoding="utf-8")
     table = pd.read_csv(reports / "label_audit_table.csv", dtype=str, keep_default_na=False)
     assert (table["proposal"] == "missing").sum() == 20

@@ -53,7 +53,8 @@ def test_content_that_is_nowhere_is_an_error(tmp_path):
     labels = [{"uid": "l", "title": "t"}]
     with pytest.raises(DataError, match=r"set `data\.text_fields: title`"):
         ingest(write_raw(tmp_path, points, labels), DataParams(text_fields="title+content"), 0)
-    assert ingest(write_raw(tmp_path, points, labels), DataParams(), 0).items_train["text"].tolist() == ["red shoe"]
+    alone = ingest(write_raw(tmp_path, points, labels), DataParams(text_fields="auto"), 0)
+    assert alone.items_train["text"].tolist() == ["red shoe"]
     found = ingest(
         write_raw(tmp_path, POINTS, [{"uid": f"l{i}", "title": "t"} for i in range(2)]),
         DataParams(text_fields="title+content"),

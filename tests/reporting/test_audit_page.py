@@ -39,7 +39,7 @@ def test_pictures_are_inside_and_texts_are_only_texts(tmp_path):
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "default-src &#x27;none&#x27;" in page
     assert "0.700" in page
-    assert "No variant has mined" in page
+    assert "No variant draws mined" in page
 
 
 def test_only_so_many_are_shown(tmp_path):

@@ -15,7 +15,7 @@ from vixml.core.provenance import fingerprint_json
 from vixml.data.dataset import Dataset
 from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_frequencies, label_weights
-from vixml.negatives.table import MinedTable
+from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.data.audit import LabelAuditParams
 from vixml.params.evaluation import EvaluationParams
 from vixml.ranking.features import Described, ImageRows
@@ -43,7 +43,7 @@ def audit_labels(
         params: How much is audited and proposed.
         evaluation: Propensity model.
         dataset: The ingested data set.
-        mined: Hard negatives of the variants that have mined some.
+        mined: Hard negatives of the variants; those whose batches draw from no mined label are left out.
         work: Work directory.
         image_bank: Frozen vectors of the images, where there are any.
         max_images: Images of a query that are looked at.
@@ -80,7 +80,7 @@ def audit_labels(
             min_probability=params.min_probability,
         )
         for name, folder in mined.items()
-        if folder is not None
+        if folder is not None and (folder.path / LABELS).exists()  # else its batches drew from no mined label
     }
     report = {
         "fit": fit,

@@ -124,7 +124,7 @@ def stack(
         defaults[section].append(_default(section, values))
     if facts is not None and facts.demo:
         defaults["vision"].append(Layer("recipe", DEMO, {"model": TINY}))
-        defaults["data"].append(Layer("recipe", DEMO, {"validation_fraction": 0.0}))
+        defaults["data"].append(Layer("recipe", DEMO, {"validation_fraction": 0.0, "text_fields": "title"}))
 
     def given(*names: str) -> list[Layer]:
         """Layers of the files and of the command line: of the family, then of the variant."""
@@ -202,7 +202,7 @@ def _stages_in_order(layers: list[Layer]) -> list[Layer]:
         f"batching.start_epoch {start} of the recipe lies behind training.epochs {epochs}; "
         f"the second stage starts at epoch {epochs // 3}."
     )
-    return [*layers, Layer("follows", "training.epochs", {"batching": {"start_epoch": epochs // 3}})]
+    return [*layers, Layer("follows", "training.epochs", {"batching": {"start_epoch": max(epochs, 0) // 3}})]
 
 
 @cache

@@ -31,7 +31,7 @@ READS: dict[str, dict[type[BaseModel], Any]] = {
             "model": True,
             "optim": True,
             "training": True,
-            "retrieval": {"train_queries", "augmentation", "dim"},
+            "retrieval": {"train_queries", "augmentation", "calibration", "dim"},
         },
         EvaluationParams: {"query_images"},
     },

@@ -120,7 +120,7 @@ def _rows(
 def _negatives(report: Mapping[str, Any]) -> str:
     found = report["mined_negatives"]
     if not found:
-        return "<p>No variant has mined hard negatives yet.</p>"
+        return "<p>No variant draws mined hard negatives (<code>batching.mined_per_query</code>).</p>"
     least = report["min_probability"]
     lines = [
         "<h2>Mined negatives</h2>",

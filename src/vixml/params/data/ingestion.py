@@ -49,9 +49,9 @@ class FabricationParams(Params):
 class DataParams(Params):
     """How raw files become items, relevance and splits."""
 
-    text_fields: Literal["auto", "title", "title+content"] = "auto"
-    """What the text of an item is: its title alone, or title and content joined by a space; `auto` takes the content
-    where there is one. `title+content` is an error where no line has a content."""
+    text_fields: Literal["auto", "title", "title+content"] = "title"
+    """What the text of an item is: its title alone, or title and content joined by a space. `auto`, the default of a
+    run on own data, takes the content where there is one; `title+content` is an error where no line has one."""
     validation_fraction: Literal["auto"] | Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the training points set aside for validation, 0 to below 1; 0 is the published protocol (no
     validation). `auto`, the default of a run on own data, takes a tenth, but at least 100 and at most 2,000 points, and

@@ -73,7 +73,7 @@ function labelRow(entry, low, high, any) {
   const row = element("li");
   const what = element("span", "what", entry.text);
   what.append(element("small", "", entry.label_id));
-  const known = entry.probability !== null;
+  const known = Number.isFinite(entry.probability);
   const score = element("span", "score", known ? `${(100 * entry.probability).toFixed(0)} %` : entry.score.toFixed(4));
   if (known) score.title = `probability; the score is ${entry.score.toFixed(4)}`;
   const meter = element("meter");
