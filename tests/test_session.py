@@ -34,12 +34,12 @@ def test_a_process_runs_one_pipeline_at_a_time(kedro_run, project):
 @pytest.mark.parametrize(
     ("params", "names"),
     [
-        ({"encoder": {"training": {"epochs": -1}}}, "`encoder.training.epochs`: "),
+        ({"encoder": {"optim": {"lr": -1}}}, "`encoder.optim.lr`: "),
         (
-            {"encoder": {"training": {"epochs": -1}}, "decoder": {"training": {"epochs": -1}}},
-            "`encoder.training.epochs`, `decoder.training.epochs`: ",
+            {"encoder": {"optim": {"lr": -1}}, "decoder": {"optim": {"lr": -1}}},
+            "`encoder.optim.lr`, `decoder.optim.lr`: ",
         ),
-        ({"encoder_text": {"training": {"epochs": -1}}}, "`encoder_text.training.epochs`: "),
+        ({"encoder_text": {"optim": {"lr": -1}}}, "`encoder_text.optim.lr`: "),
         ({"data": {"validation_fraction": 1.5}}, "`data.validation_fraction`: "),
     ],
 )
