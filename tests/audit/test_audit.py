@@ -35,6 +35,8 @@ def test_an_audit_from_a_data_set_to_a_page(tmp_path):
     folder.mkdir()
     MinedTable(mined, RaggedArray(np.zeros(0, np.int32), np.zeros(241, np.int64))).save(folder)
     negatives = {"encoder_text": publish(Built(folder, "hard-negatives", {}), tmp_path / "n"), "encoder_vision": None}
+    stale = tmp_path / "w" / "folds-of another audit"
+    stale.mkdir()
     table, report = audit_labels(
         PARAMS.model_copy(update={"proposals": 20, "min_probability": 0.3}),
         EvaluationParams(),
@@ -42,6 +44,7 @@ def test_an_audit_from_a_data_set_to_a_page(tmp_path):
         mined=negatives,
         work=WorkDirectory(tmp_path / "w"),
     )
+    assert not stale.exists()
     found = {(int(uid[1:]), labels.index(name)) for uid, name in zip(table["query_id"], table["label_id"], strict=True)}
     assert len(hidden & found) >= 10
     assert list(report["mined_negatives"]) == ["encoder_text"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +63,15 @@ def audit_labels(
     labels = dataset.items("label")
     bank_key = None if image_bank is None else image_bank.fingerprint
     key = fingerprint_json([params.model_dump(mode="json"), dataset.directory.fingerprint, bank_key, max_images])
+    folds = work.path / f"folds-{key[:24]}"
+    for stale in set(work.path.glob("folds-*")) - {folds}:
+        shutil.rmtree(stale)
     scores, fit = unseen_scores(
         train,
         label_texts=labels["text"].tolist(),
         weights=label_weights(relevance, evaluation),
         params=params,
-        work=work.path / key[:24],
+        work=folds,
     )
     missing = missing_pairs(scores, relevance, params.proposals)
     wrong = wrong_pairs(scores, relevance, params.proposals, min_support=params.min_support)
