@@ -89,7 +89,9 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     """Look at your own tables, propose which column is what, check them, and write an environment for them.
 
     An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
+    A benchmark as it is published is read as such, unless an option names a file or column.
     """
+    from vixml.ingestion.benchmark.recognise import awaits_images, describe_benchmark, is_benchmark
     from vixml.ingestion.ingest import ingest
     from vixml.ingestion.ledger import check_losses, ledger_rows
     from vixml.ingestion.tables.environment import check_name, describe, findings, write_environment
@@ -99,10 +101,16 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     with clear_errors():
         project = project_folder()
         target = check_name(project / "conf", name, overwrite=overwrite or dry_run)
-        mapping = propose(folder, {choice: context.params[choice] for choice in CHOICES})
-        _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), describe(mapping))
+        chosen = {choice: context.params[choice] for choice in CHOICES}
+        is_published = not any(value or value == "" for value in chosen.values()) and is_benchmark(folder)
+        mapping = None if is_published else propose(folder, chosen)
+        said = describe_benchmark(folder) if mapping is None else describe(mapping)
+        _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), said)
         ticked = None if corrections is None else corrections.resolve().as_posix()
-        report = ingest(folder, DataParams(mapping=mapping, max_lost=1.0, corrections=ticked), seed=0).report
+        params = DataParams(mapping=mapping, text_fields="auto", max_lost=1.0, corrections=ticked)
+        if mapping is None:  # groups of near-duplicates are read where validation queries are set aside
+            params = params.model_copy(update={"validation_fraction": "auto"})
+        report = ingest(folder, params, seed=0).report
         rows = ledger_rows(report["ledger"])
         _print_table("Files: what is taken, and what was guessed", ("file", "what", "change it with"), rows)
         _print_table("Found", ("what", "how many"), findings(report))
@@ -114,7 +122,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         place = root.relative_to(project.resolve()) if inside else root
         write_environment(target, place.as_posix(), mapping, report, max_lost=max_lost, corrections=ticked)
         typer.echo(f"Wrote conf/{name}/. Look it over, then:")
-        if report["repairs"].get("image_urls_not_downloaded"):
+        if report["repairs"].get("image_urls_not_downloaded") or (mapping is None and awaits_images(folder)):
             typer.echo(f"kedro run --env={name} --pipeline=image_download")
         typer.echo(f"kedro run --env={name} --pipeline=study")
 

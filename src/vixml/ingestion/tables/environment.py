@@ -58,7 +58,8 @@ def findings(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             rows.append((f"labels a query, {side}", f"{labels['mean']:.2f} (at most {labels['max']:.0f})"))
     rows += [(f"{side} queries without a label", f"{n:,}") for side, n in report["points_without_labels"].items() if n]
     rows += [(name.replace("_", " "), f"{number:,}") for name, number in report["repairs"].items() if number]
-    rows += [(name.replace("_", " "), ", ".join(ids)) for name, ids in report["tables"].items() if "unknown" in name]
+    tables = report.get("tables", {})  # a benchmark has none
+    rows += [(name.replace("_", " "), ", ".join(ids)) for name, ids in tables.items() if "unknown" in name]
     return rows
 
 
@@ -83,7 +84,7 @@ def check_name(conf: Path, name: str, *, overwrite: bool) -> Path:
 def write_environment(
     folder: Path,
     data_root: str,
-    mapping: MappingParams,
+    mapping: MappingParams | None,
     report: Mapping[str, Any],
     *,
     max_lost: float | None = None,
@@ -94,7 +95,7 @@ def write_environment(
     Args:
         folder: conf/<name>; the name is that of the data set, too.
         data_root: The folder of the tables, absolute or relative to the project.
-        mapping: Which column is what.
+        mapping: Which column is what; None for a benchmark, whose layout says it.
         report: Data report of a trial ingestion; goes into a comment.
         max_lost: Share of a file that may be lost; None leaves it to the default.
         corrections: Ticked table of a label audit.
@@ -107,20 +108,24 @@ def write_environment(
         f"data_root: {_scalar(data_root)}\n",
     )
     found = "".join(f"#   {name}: {' '.join(value.split())}\n" for name, value in findings(report))
-    tables = "".join(f"    {line}\n" for line in _lines(mapping))
-    limit = "" if max_lost in (None, DataParams().max_lost) else f"  max_lost: {max_lost}\n"
-    limit += "" if corrections is None else f"  corrections: {_scalar(corrections)}\n"
-    columns = "".join(f"  {name}: {_scalar(value)}\n" for name, value in _columns(mapping, data_root))
+    data = "" if max_lost in (None, DataParams().max_lost) else f"  max_lost: {max_lost}\n"
+    data += "" if corrections is None else f"  corrections: {_scalar(corrections)}\n"
+    what = "A benchmark as it is published, read as with `--params data_root=FOLDER`:"
+    if mapping is not None:
+        what = "Your own tables, as `vixml init-data` found them; correct what is wrong, then"
+        data += "  mapping:\n" + "".join(f"    {line}\n" for line in _lines(mapping))
+    named = _benchmark_columns(report) if mapping is None else _columns(mapping, data_root)
+    columns = "".join(f"  {name}: {_scalar(value)}\n" for name, value in named)
     _write(
         folder / "parameters.yml",
-        "# Your own tables, as `vixml init-data` found them; correct what is wrong, then\n"
+        f"# {what}\n"
         f"#   kedro run --env={folder.name} --pipeline=study\n"
         f"# Found:\n{found}"
-        f"data:\n{limit}  mapping:\n{tables}\n"
-        "# New queries with the same columns:\n"
-        f"#   kedro run --env={folder.name} --pipeline=prediction --params prediction.queries=FILE\n"
-        f"prediction:\n{columns}\n"
-        f"{_recipes(report['sides']['train']['items'])}",
+        + (f"data:\n{data}\n" if data else "\n")
+        + "# New queries with the same columns:\n"
+        + f"#   kedro run --env={folder.name} --pipeline=prediction --params prediction.queries=FILE\n"
+        + (f"prediction:\n{columns}\n" if columns else "\n")
+        + _recipes(sum(report["sides"][side]["items"] for side in ("train", "validation"))),
     )
 
 
@@ -151,6 +156,14 @@ def _columns(mapping: MappingParams, data_root: str) -> Iterator[tuple[str, Any]
         yield "image_columns", queries.images
     if queries.image_folder:
         yield "images_root", f"{data_root}/{queries.image_folder}"
+
+
+def _benchmark_columns(report: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the same for the JSON lines of a benchmark; lines of text have no columns."""
+    used = {column for entry in report["ledger"]["files"] for column in entry["columns"]}
+    if "title" in used:
+        yield "id_column", "uid"
+        yield "text_columns", [name for name in ("title", "content") if name in used]
 
 
 def _write(file: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from vixml.core.errors import DataError, invalid_settings, shown
+from vixml.ingestion.benchmark.recognise import TARGETS, labels_missing
 from vixml.ingestion.tables.doubts import warn_of_doubts
 from vixml.ingestion.tables.files import is_table, read_table
 from vixml.ingestion.tables.items import is_url
@@ -86,6 +87,8 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
         raise refused[0]  # it may be the table that is missing
     if labels is not None:
         raw["labels"] = _label_table(folder, queries, labels, pairs, raw, fixed)
+    elif raw["queries"].get("labels") == TARGETS and "query_labels" not in fixed:
+        raise labels_missing(folder / queries.name)
     if pairs is not None:
         raw["pairs"] = _pair_table(pairs, queries, labels, raw, fixed)
     for role, profile in (("queries", queries), ("pairs", pairs)):
