@@ -35,7 +35,9 @@ settings.load_profile("vixml")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-FINISHED = ("main_job", "look", "notebooks", "ablation", "runs_of_a_variant", "labels_of_a_variant", "evidence")
+FINISHED = (
+    *("main_job", "look", "notebooks", "ablation", "runs_of_a_variant", "two_runs", "labels_of_a_variant", "evidence"),
+)
 """End-to-end tests of the finished run that `tests/e2e/conftest.py` makes once."""
 
 GROUPS = {

@@ -167,6 +167,17 @@ def test_without_locks_the_claims_still_count(tmp_path, monkeypatch, caplog):
     held.release()
 
 
+def test_a_run_that_was_suspended_while_it_had_the_lock_keeps_nobody_waiting_for_ever(tmp_path, quick):
+    first = claim(tmp_path / "c", writes(tmp_path, "model"), "kedro run --pipelines=encoder_text")
+    with (tmp_path / "c" / "claims.jsonl").open("ab") as stream:
+        claims.fcntl.flock(stream, claims.fcntl.LOCK_EX)
+        with pytest.raises(StateError, match=rf"does not go on.*process {os.getpid()} .*=encoder_text.*`fg`"):
+            claim(tmp_path / "c", writes(tmp_path, "index"), "second")
+        assert is_at_work(ProcessIdentity("elsewhere", "another boot", 7, 7), tmp_path / "c")
+        first.release()  # what cannot be written down ends with the process
+    claim(tmp_path / "c", writes(tmp_path, "index"), "second").release()
+
+
 def _torture(folder, seed, rounds):
     """Claim again and again; whoever has the claim must be alone. Some are killed while they have it."""
     rng = random.Random(seed)

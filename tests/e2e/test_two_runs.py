@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,9 +26,10 @@ def test_the_second_one_ends_at_once_and_names_the_first_which_goes_on_as_if_alo
     claims = ingested / "data/02_intermediate/demo/.claims/claims.jsonl"
 
     first = start(program, words, folder=ingested, outputs=(ingested / "out.txt", ingested / "err.txt"))
-    mine = re.compile(rf"\b{first.pid}\b")  # the folder has the claims of the runs that made its data
-    wait_until(lambda: claims.is_file() and mine.search(claims.read_text()) is not None, first.is_alive, seconds=900)
-    os.kill(first.pid, signal.SIGSTOP)  # it holds its outputs as long as this test wants
+    wait_until(lambda: _claims(claims, first.pid), first.is_alive, seconds=900)
+    with claims.open("ab") as stream:  # not in the moment in which it has the list of runs locked itself
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        os.kill(first.pid, signal.SIGSTOP)  # it holds its outputs as long as this test wants
     try:
         second = run_command(*words, folder=ingested)
     finally:
@@ -42,3 +45,10 @@ def test_the_second_one_ends_at_once_and_names_the_first_which_goes_on_as_if_alo
     client = MlflowClient(f"sqlite:///{ingested / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("vixml").experiment_id])
     assert [(run.info.run_name, run.info.status) for run in runs] == [("encoder_text", "FINISHED")]
+
+
+def _claims(file: Path, pid: int) -> bool:
+    """Tell whether a process is among those that ever claimed; the folder has the claims of what made its data, too."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    entries = [json.loads(line) for line in lines if line.endswith("}")]
+    return any(entry["process"]["pid"] == pid for entry in entries if "process" in entry)

@@ -102,7 +102,7 @@ class HeldClaim:
         if self._ended.is_set():
             return
         self._ended.set()
-        with suppress(OSError):  # the disk is full or gone: the claim ends with the process
+        with suppress(OSError, StateError):  # the disk is full or gone: the claim ends with the process
             with _open_locked(self._folder) as stream:
                 _append(stream, {"released": self.claim.token})
             self._beat.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def is_at_work(process: ProcessIdentity, folder: Path) -> bool:
     try:
         with _open_locked(folder) as stream:
             claims = [claim for claim in _read(stream).values() if claim.process == process]
-    except OSError:
+    except (OSError, StateError):
         return True
     return any(_beats_now(folder, claim.token) for claim in claims)
 
@@ -198,10 +198,37 @@ def _open_locked(folder: Path) -> Iterator[IO[bytes]]:
     with (folder / _FILE).open("a+b") as stream:
         if fcntl is not None:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX)
+                _lock(stream, folder)
             except OSError as err:
                 _log.warning("%s has no locks (%s): two runs that start in one moment may not notice.", folder, err)
         yield stream
+
+
+def _lock(stream: IO[bytes], folder: Path) -> None:
+    """Wait for the lock, which is held for moments; but for ever by a process that was suspended in one of them.
+
+    Raises:
+        StateError: It was not to be had.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not _try_lock(stream):
+        if time.monotonic() > end:
+            alive = [str(claim) for claim in _read(stream).values() if claim.process.lives() is not False]
+            raise StateError(
+                "another run keeps the list of runs locked and does not go on; it was suspended, perhaps by Ctrl-Z",
+                file=folder / _FILE,
+                found="; ".join(alive) or None,
+                remedy="let it go on (`fg`), or end it; then type the command again.",
+            )
+        time.sleep(0.02)
+
+
+def _try_lock(stream: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read(stream: IO[bytes]) -> dict[str, Claim]:
