@@ -6,7 +6,8 @@ ARGS ?=
 WORKERS ?= 2
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
-DEVELOPMENT := $(EXTRA),dev,docs,viz
+RUN := $(EXTRA),viz
+DEVELOPMENT := $(RUN),dev,docs
 
 # uv installs fast; where it cannot reach the index that pip is configured for, pip does the same job.
 # Bytecode is compiled once here: without it every process spends half a minute on imports.
@@ -26,7 +27,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,$(EXTRA))
+	$(call install,$(RUN))
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
@@ -34,7 +35,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-run
 
 venv: $(BIN)/python            ## create the virtual environment
-install: $(VENV)/.installed-run            ## install what a run needs
+install: $(VENV)/.installed-run            ## install what runs need, with Kedro-Viz
 install-dev: $(VENV)/.installed-dev            ## install everything for development
 
 run: install            ## the main job: demo data to the comparison of four variants (ARGS="--pipelines=study --params ...")
@@ -60,12 +61,12 @@ lint: install-dev            ## ruff and the layers contract
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-audit: install-dev            ## known vulnerabilities of the installed packages (asks a public database)
+audit: install-dev            ## known vulnerabilities of the installed packages (queries a public database)
 	@mkdir -p build
 	$(BIN)/python -m pip freeze --local --exclude-editable > build/installed.txt
 	$(BIN)/pip-audit --strict --no-deps --disable-pip -r build/installed.txt $(ARGS)
 
-secrets: install-dev            ## secrets in tracked files, as a test does too
+secrets: install-dev            ## secrets in tracked files; part of the tests
 	$(BIN)/python -m pytest tests/security/test_secrets.py -q
 
 format: install-dev            ## apply ruff's fixes and format
@@ -75,23 +76,23 @@ format: install-dev            ## apply ruff's fixes and format
 bench: install-dev            ## every hot path against its oracle (ARGS=--quick, ARGS="--only search"); docs/explanation/benchmarks.md
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks $(ARGS)
 
-gpu-check:            ## what must be proved on a GPU; needs little more than torch (ARGS=--quick: without one)
+gpu-check:            ## checks and benchmarks on a GPU; needs little more than torch (ARGS=--quick: without a GPU)
 	PYTHONPATH=src $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_check $(ARGS)
 
 typecheck: install-dev            ## mypy
 	$(BIN)/mypy
 
-viz: install-dev            ## Kedro-Viz in the browser
+viz: install            ## Kedro-Viz in the browser
 	$(BIN)/kedro viz run $(ARGS)
 
-viz-site: install-dev            ## Kedro-Viz with the results as a static site in build/: for any web server
+viz-site: install            ## Kedro-Viz with the results as a static site in build/: for any web server
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/kedro viz build --include-previews
 
 docs: install-dev            ## the documentation site in build/site; a warning is an error
 	$(BIN)/python -m vixml.configuration.reference docs/reference/configuration.md
 	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
-docs-serve: docs            ## the documentation site in the browser, following changes
+docs-serve: docs            ## the documentation site in the browser, updated as you edit
 	$(BIN)/mkdocs serve $(ARGS)
 
 mlflow: install            ## MLflow's user interface on the project's store

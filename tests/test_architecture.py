@@ -108,7 +108,7 @@ def test_every_room_has_its_layer(imports: dict[str, set[str]], repository: Path
 def test_the_page_shows_the_rooms_in_their_order(repository: Path) -> None:
     """A row of the table in docs/explanation/design.md is a layer of the contract."""
     page = (repository / "docs" / "explanation" / "design.md").read_text(encoding="utf-8")
-    table = page[page.index("| floor | rooms |") :].split("\n\n")[0].splitlines()[2:]
+    table = page[page.index("| layer | packages |") :].split("\n\n")[0].splitlines()[2:]
     shown = [re.findall(r"`(\w+)(?:/|\.py)`", row) for row in table]
     layers = read_layers(repository / "pyproject.toml")
     assert shown == [[room.removeprefix("vixml.") for room in rooms] for rooms, _ in layers]

@@ -16,7 +16,7 @@ REPRODUCE = "reproduce.md"
 Command = tuple[str, str]
 """A page's name and a command of it."""
 
-NAMES = {"vixml init-data", "vixml serve", "vixml run", "vixml export-mlflow", "mlflow models serve"}
+NAMES = {"vixml init-data", "vixml serve", "vixml run", "vixml export", "vixml export-mlflow", "mlflow models serve"}
 """What a sentence says of a program without what the program must be told."""
 
 

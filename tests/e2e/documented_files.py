@@ -30,9 +30,9 @@ def write_tables(folder: Path, pictures: list[str]) -> None:
     write_csv(folder / "categories.csv", [["nr", "Name"], *[[f"c{i}", name] for i, name in enumerate(names)]])
     links = [[row[0], f"c{i % len(names)}"] for i, row in enumerate(rows)]
     write_csv(folder / "links.csv", [["product", "category"], *links])
-    write_csv(
-        folder / "new.csv", [["Product ID", "Title", "Description"], ["n1", "red shoe", ""], ["n2", "hat", "blue"]]
-    )
+    new = folder.parent / "new"
+    new.mkdir()
+    write_csv(new / "new.csv", [["Product ID", "Title", "Description"], ["n1", "red shoe", ""], ["n2", "hat", "blue"]])
 
 
 def write_addresses(raw: Path, folder: Path, pictures: list[str]) -> None:

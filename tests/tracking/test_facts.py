@@ -1,7 +1,15 @@
 import subprocess
 
 from vixml.params.variant import VariantParams
-from vixml.tracking.facts import data_fingerprint, git_state, headline, numbers, safe_name, shown_settings
+from vixml.tracking.facts import (
+    data_fingerprint,
+    final_metrics,
+    git_state,
+    headline,
+    numbers,
+    safe_name,
+    shown_settings,
+)
 
 
 def test_parameters_are_flat_texts_that_mlflow_takes():
@@ -31,6 +39,32 @@ def test_metric_names_are_made_safe():
 def test_numbers_are_the_finite_ones():
     found = numbers({"a": {"b": 1, "c": float("nan")}, "d": True, "e": "x", "f": 2.5})
     assert found == {"a.b": 1.0, "f": 2.5}
+
+
+def test_few_numbers_of_a_result_are_compared_in_mlflow():
+    """Headline metrics first, then the main figures of the slices, then cost; the document has all the others."""
+    document = {
+        "labels": 1500,
+        "metrics": {"Hit@1": 0.6, "R@10": 0.8, "P@1": 0.5, "P@100": 0.1},
+        "metrics_plain": {"P@1": 0.4},
+        "seconds": {"training": 2.5},
+        "slices": {
+            "labels": {"tail": {"labels": 900, "recall@10": 0.3, "recall@100": 0.7}},
+            "queries": {"with image": {"P@1": 0.7, "P@3": 0.6, "PSP@5": 0.4, "queries": 12}},
+            "never_predicted": {"@1": 0.6, "@5": 0.2},
+        },
+    }
+
+    found = final_metrics(document)
+
+    assert found[:2] == [("P_at_1", 0.5), ("R_at_10", 0.8)]
+    assert dict(found[2:]) == {
+        "slices/labels.tail.recall_at_10": 0.3,
+        "slices/queries.with image.P_at_1": 0.7,
+        "slices/queries.with image.PSP_at_5": 0.4,
+        "slices/never_predicted._at_5": 0.2,
+        "seconds.training": 2.5,
+    }
 
 
 def test_git_state_tells_commit_and_dirt(tmp_path):

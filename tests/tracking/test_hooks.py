@@ -60,6 +60,7 @@ def test_one_variant_is_one_run_with_parameters_curve_and_metrics(config, client
     assert "version.kedro" in run.data.tags
     assert "mlflow.parentRunId" not in run.data.tags
     assert run.data.metrics["P_at_1"] == 0.25
+    assert next(iter(run.data.metrics)) == "P_at_1", "MLflow's comparison opens on the metric that was logged first"
     assert run.data.metrics["seconds.training"] == 2.5
     curve = client.get_metric_history(run.info.run_id, "epoch/loss")
     assert [(point.step, point.value) for point in curve] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]

@@ -16,10 +16,11 @@ class BatchingParams(Params):
     batch_size: int = Field(2048, ge=2)
     """Queries per step; the pool holds one sampled label each. Clipped to the number of training points."""
     chunk_tokens: int = Field(8192, ge=64)
-    """Most tokens that go through the network at once: a batch is cut into chunks by length (memory and speed only)."""
+    """Maximum number of tokens in one pass through the network: a batch is cut into chunks by length (affects memory
+    and speed only)."""
     gradient_cache: bool = False
-    """Embed the pool without a graph first and then chunk by chunk again with it: any pool fits into the memory of one
-    chunk, for a third more time; the gradients are the same."""
+    """Embed the pool first without a graph, then again chunk by chunk with it: any pool fits into the memory of one
+    chunk, for a third more time and with the same gradients."""
     start_epoch: int = Field(10, ge=0)
     """First epoch with clustered batches; the exact refresh happens right before it."""
     update_every: int = Field(5, ge=1)
@@ -29,22 +30,23 @@ class BatchingParams(Params):
     double_at: tuple[int, ...] = (20, 40, 60, 80, 100, 120)
     """Epochs at which the cluster size doubles, increasing."""
     mined_labels: int = Field(50, ge=1)
-    """Hard negative labels kept of each training query, the nearest of twice as many that are looked at."""
+    """Hard negative labels kept per training query, the nearest of twice as many that are searched."""
     mined_per_query: int = Field(0, ge=0)
     """Mined labels drawn per query and step and added to the pool; 0 is the paper's protocol."""
     mine_every: int = Field(0, ge=0)
-    """Refreshes inside the hard stage from one renewal of the mined labels to the next; 0 keeps those of the exact
-    refresh to the end."""
+    """Renew the mined labels at every n-th refresh inside the hard stage; 0 keeps those of the exact refresh to the
+    end."""
     mining_index: IndexKind = "exact"
-    """Which search mines; the approximate ones are for millions of labels."""
+    """Search used for mining; the approximate ones are for millions of labels."""
     duplicate_similarity: float | None = Field(0.95, gt=0, le=1)
-    """A label whose text is at least this similar (cosine) to a relevant label's of the query is no negative; `null`
-    for no such filter."""
+    """A label whose text is at least this similar (cosine) to that of one of the query's relevant labels is not used as
+    a negative; `null` for no filter."""
     duplicate_query_similarity: float | None = Field(None, gt=0, le=1)
-    """A label that is at least this similar (cosine) to the query itself is no negative; `null` for no such filter."""
+    """A label that is at least this similar (cosine) to the query itself is not used as a negative; `null` for no
+    filter."""
     measure_every: int = Field(1, ge=0)
-    """Refreshes inside the hard stage from one that also embeds all labels, to say how hard the negatives are, to the
-    next; 0 never. Costs 1 to 4 % of the training time, changes no result."""
+    """At every n-th refresh inside the hard stage, also embed all labels to measure how hard the negatives are; 0
+    never. Costs 1 to 4 % of the training time and does not change results."""
 
     @field_validator("double_at")
     @classmethod

@@ -22,7 +22,7 @@ class EvaluationParams(Params):
     """Offset B of the propensity model: 2.6 Amazon, 0.4 Wikipedia, 1.5 otherwise."""
 
     query_images: bool = True
-    """Whether test queries are given their images; `false` measures a text + image model that is fed none."""
+    """Whether test queries get their images; `false` measures a text + image model without them."""
 
     @field_validator("ks")
     @classmethod
@@ -39,17 +39,17 @@ class EvaluationParams(Params):
 
 
 class BaselineParams(Params):
-    """What is measured beside the variants: nearest training queries, and a linear tree."""
+    """Baselines next to the variants: nearest training queries, and a linear tree."""
 
     neighbours: int = Field(20, ge=1)
     """Training queries that vote for each test query."""
     power: float = Field(3.0, gt=0)
     """A neighbour votes with weight similarity ** power."""
     image_weight: float = Field(0.4, ge=0, le=1)
-    """Weight of the image votes in the fusion of text and image votes; the text votes weigh the rest."""
+    """Weight of the image votes in the fusion of text and image votes; the text votes have the remaining weight."""
     tune: bool = True
-    """Choose `neighbours` and `power` for text and for images, and `image_weight`, on the validation split, as the
-    variants' rankings are tuned; without one, on training queries that are not their own neighbours."""
+    """Choose `neighbours` and `power` for text and for images, and `image_weight`, on the validation split, like the
+    variants' rankings; without a split, on training queries that are not their own neighbours."""
     neighbour_grid: tuple[int, ...] = (5, 10, 20, 50, 100)
     """Numbers of neighbours tried."""
     power_grid: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0, 8.0)
@@ -57,11 +57,12 @@ class BaselineParams(Params):
     weight_grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     """Image weights tried."""
     tuning_queries: int = Field(1000, ge=1)
-    """Queries that the settings are tuned on, spread evenly over all."""
+    """Number of queries used for tuning, spread evenly over all."""
     max_queries: int | None = Field(None, ge=1)
-    """Test queries that the baselines are measured on, spread evenly over all of them, for data whose nearest
-    neighbours would take hours; the tables then say how many. null takes all."""
+    """Number of test queries used for the baselines, spread evenly over all, for data whose nearest neighbours would
+    take hours; the tables then give the number. null uses all."""
     linear_tree: bool = True
-    """Train linear classifiers on words in a label tree as well: a minute for 33,000 queries and 26,000 labels."""
+    """Also train linear classifiers on words in a label tree, which takes about a minute for 33,000 queries and 26,000
+    labels."""
     query_block: int = Field(512, ge=1)
-    """Test queries whose images are compared, and whose votes are counted, at once; memory grows with it."""
+    """Test queries processed at the same time (comparing images, counting votes); memory grows with it."""

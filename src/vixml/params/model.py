@@ -23,9 +23,9 @@ class TinyParams(Params):
     vocab_size: int = Field(4096, ge=64)
     """Upper bound of the trained vocabulary, special tokens included."""
     initializer_range: float = Field(0.02, gt=0)
-    """Standard deviation of the random weights; larger ones set a decoder's texts further apart at the start."""
+    """Standard deviation of the random weights; larger values spread a decoder's texts further apart at the start."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Dropout probability of the random encoder (the decoder has none, as Qwen2)."""
+    """Dropout probability of the random encoder (the decoder has none, like Qwen2)."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyParams:
@@ -38,13 +38,13 @@ class PromptParams(Params):
     """Words around text and images: `text` TEXT [`image` IMAGES] `end`; or [`image` IMAGES] `text` TEXT `end`."""
 
     enabled: bool | None = None
-    """Whether the words of `text` and `image` are there; `null`: with a decoder, not with an encoder."""
+    """Whether the words of `text` and `image` are used; `null`: for decoders, not for encoders."""
     text: str = "This product text"
     """Words before the item's text; empty for none."""
     image: str = "and its image"
     """Words before the images; used only by items that have images."""
     end: str = "<|endoftext|>"
-    """End token of a decoder; where the vocabulary lacks it, the tokenizer's own end-of-sequence token is used."""
+    """End token of a decoder; if the vocabulary lacks it, the tokenizer's own end-of-sequence token is used."""
 
     @field_validator("text", "image", "end", mode="before")
     @classmethod
@@ -71,11 +71,11 @@ class BackboneParams(Params):
     family: Literal["encoder", "decoder"] = "encoder"
     """Bidirectional encoder (images first, no prompt) or causal decoder (prompt, images after the text)."""
     attention: Literal["causal", "bidirectional"] = "causal"
-    """Attention of a decoder: causal as it was pretrained, or over all positions; an encoder's is bidirectional."""
+    """Attention of a decoder: causal, as pretrained, or over all positions; an encoder's is always bidirectional."""
     name: str = "tiny"
     """Hub name, local folder, or `tiny` for a small random network (see `tiny`)."""
     max_download_gb: float = Field(40.0, gt=0)
-    """Largest weights that are fetched from the hub, in GB; a larger model is refused before that."""
+    """Largest weights to download from the hub, in GB; a larger model is refused before the download."""
     max_length: int = Field(32, ge=4, le=8192)
     """Longest text in tokens; an encoder's special tokens count, a decoder's prompt does not."""
     pooling: Literal["mean", "last"] = "mean"
@@ -107,9 +107,10 @@ class PrototypeParams(Params):
     """Dropout probability in the combiner."""
     gate: float | None = Field(None, ge=0)
     """`null`: the combiner's output is the prototype, as in the paper. A number: a prototype starts as the label's
-    centroid with a fifth of its text, and the combiner's output is added at this length, learned from there."""
+    centroid plus a fifth of its text, and the combiner's output is added with this initial length, which is then
+    learned."""
     free_vectors: int = Field(65536, ge=1)
-    """Most learnable vectors; more labels than that share them by balanced clustering."""
+    """Maximum number of learnable vectors; if there are more labels, they share vectors by balanced clustering."""
     free_init: Literal["xavier", "cluster_mean"] = "xavier"
     """Initial free vectors: random, or the mean label embedding of the labels that share one."""
 
@@ -126,35 +127,37 @@ class LateFusionParams(Params):
 
 
 class ModelParams(Params):
-    """What is put around the backbone."""
+    """How text and images become an embedding."""
 
     use_images: bool = True
     """Inject image embeddings (a vision variant) or read text only."""
     max_images: int = Field(3, ge=0, le=64)
-    """Most images of an item that are used (ingestion has already cut them to `data.max_images_per_item`); 0 uses
-    none."""
+    """Maximum number of images used per item (ingestion keeps at most `data.max_images_per_item`); 0 uses none."""
     fusion: Literal["early", "late"] = "early"
-    """Images among the word embeddings (ViXML), or beside the text's embedding behind the backbone (MUFIN-style)."""
+    """`early`: images join the word embeddings (ViXML); `late`: images are combined with the text's embedding after the
+    backbone (MUFIN-style)."""
     image_position: Literal["auto", "before", "after"] = "auto"
     """Images before or after the text, with early fusion; `auto`: before it in an encoder, after it in a decoder."""
     image_weight: float | None = Field(None, gt=0)
-    """Weight of an item's images together in the mean that is its embedding, however many there are; a word has 1, with
-    late fusion the text. `null`: 1 each, the paper's. Without effect where `pooling: last` reads one position."""
+    """Total weight of an item's images in the mean that forms its embedding, whatever their number; a word has weight
+    1, with late fusion the text. `null`: 1 per image, as in the paper. No effect with `pooling: last`."""
     late: LateFusionParams = LateFusionParams()
     """The attention layer of late fusion."""
     image_dropout: float = Field(0.0, ge=0, lt=1)
-    """Probability with which all images of a query or label are left out of a training step; 0 is the paper's."""
+    """Probability of leaving out all images of a query or label in a training step; 0 as in the paper."""
     image_residual: float = Field(0.0, ge=0)
-    """Initial length of what an item's images add to its embedding past the backbone, where what the backbone pools has
-    1; it is learned from there. 0 is the paper's: no such way."""
+    """Initial length of the contribution that an item's images make to its embedding past the backbone, relative to the
+    backbone's own output; learned from there. 0, as in the paper, switches this path off."""
     projection_init: Literal["whitened", "random"] = "whitened"
-    """Where the image projection starts: PCA whitening of the image bank and a random rotation, or random weights."""
+    """Initialisation of the image projection: PCA whitening of the image bank with a random rotation, or random
+    weights."""
     prototype: PrototypeParams = PrototypeParams()
     """The prototype combiner."""
     output_dim: int | None = Field(None, ge=8)
-    """Width of the embeddings: the backbone's embeddings are truncated to it; `null` keeps all of them."""
+    """Width of the embeddings: the backbone's embeddings are truncated to this many dimensions; `null` keeps all."""
     matryoshka: tuple[int, ...] = ()
-    """Shorter widths that are trained along: embeddings may be cut to one of them (`retrieval.dim`); empty for none."""
+    """Shorter widths to train as well, so that embeddings can be truncated to them (`retrieval.dim`); empty for
+    none."""
 
     @property
     def uses_images(self) -> bool:

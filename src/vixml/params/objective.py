@@ -24,11 +24,11 @@ OBJECTIVES: dict[ObjectiveName, LabelSideKind] = {
 
 
 class ObjectiveParams(Params):
-    """What is minimised, and by that what stands for a label (docs/explanation/objectives.md)."""
+    """The loss, and with it the representation of labels (docs/explanation/objectives.md)."""
 
     name: ObjectiveName = "prime"
-    """PRIME (prototypes), DEXA (auxiliary vectors), NGAME (label texts alone), or a softmax over the pool: every
-    positive by itself (decoupled, DEXML) or one drawn positive (InfoNCE)."""
+    """PRIME (prototypes), DEXA (auxiliary vectors), NGAME (label texts alone), or a softmax over the pool with each
+    positive separately (decoupled, DEXML) or one drawn positive (InfoNCE)."""
     num_negatives: int = Field(10, ge=1)
     """Hardest in-pool negatives per row (`prime`, `dexa`, `ngame`)."""
     margin_min: float = Field(0.1, ge=0)
@@ -38,13 +38,14 @@ class ObjectiveParams(Params):
     margin: float = Field(0.3, ge=0)
     """Fixed margin of `dexa` and `ngame` (cosine units)."""
     temperature: float | None = Field(0.1, gt=0)
-    """Softmax temperature of the weights over violating negatives (`prime`, `dexa`, `ngame`); `null`: all weigh 1."""
+    """Softmax temperature of the weights over violating negatives (`prime`, `dexa`, `ngame`); `null`: equal weights of
+    1."""
     softmax_temperature: float = Field(0.05, gt=0)
     """Temperature of the similarities in `decoupled_softmax` and `infonce`."""
     regulariser_weight: float = Field(0.1, ge=0)
     """Weight of `prime`'s regulariser in the sum."""
     regulariser_margin: float = Field(0.1, ge=0)
-    """By how much `prime`'s prototypes should beat label texts (cosine units)."""
+    """Margin by which `prime`'s prototypes should beat label texts (cosine units)."""
 
     @model_validator(mode="after")
     def _margins_ordered(self) -> ObjectiveParams:

@@ -14,18 +14,18 @@ IndexKind = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf", "faiss-ivf
 
 
 class AugmentationParams(Params):
-    """Rankings that also ask which training queries are near."""
+    """Rankings that also use the nearest training queries."""
 
     mode: Literal["none", "split", "joint", "evidence"] = "none"
     """`none`: label prototypes alone; `split`: two searches under one softmax; `joint`: one search space; `evidence`:
-    all evidence, with weights that are fitted on validation queries (see `evidence`)."""
+    all evidence, with weights fitted on validation queries (see `evidence`)."""
     depth: int = Field(100, ge=1)
     """Results of each search; the joint search keeps 2 * depth."""
     temperature: float = Field(0.05, gt=0)
     """Softmax temperature over similarities."""
     query_weight: float = Field(0.1, ge=0, le=1)
-    """Weight of the training queries in `split` (published: 0.1) and `joint` (published: 0.5); the labels weigh the
-    rest."""
+    """Weight of the training queries in `split` (published: 0.1) and `joint` (published: 0.5); the labels have the
+    remaining weight."""
     evidence: EvidenceParams = EvidenceParams()
     """Parts of `evidence`, and how their weights are fitted on the validation split."""
 
@@ -49,31 +49,30 @@ class RetrievalParams(Params):
     """`exact` (blocked matrix products), `faiss-flat` (exact), or the approximate `faiss-hnsw` (graph), `faiss-ivf`
     (inverted lists), `faiss-ivfpq` (inverted lists of compressed vectors)."""
     dim: int | None = Field(None, ge=1)
-    """Width that queries and labels are compared at: embeddings are truncated to it and rescaled (see
-    `model.matryoshka`); `null` for all."""
+    """Width at which queries and labels are compared: embeddings are truncated to this many dimensions and rescaled
+    (see `model.matryoshka`); `null` for all."""
     query_block: int = Field(1024, ge=1)
-    """Queries scored at once; memory grows with query_block * label_block * 4 bytes."""
+    """Queries scored at the same time; memory grows with query_block * label_block * 4 bytes."""
     label_block: int = Field(16_384, ge=1)
-    """Labels scored at once by the exact search."""
+    """Labels scored at the same time by the exact search."""
     hnsw_neighbours: int = Field(32, ge=2, le=256)
     """Links of each node of the HNSW graph (M), 2 to 256."""
     hnsw_build_depth: int = Field(200, ge=1)
     """Candidates kept while the graph is built (efConstruction)."""
     hnsw_search_depth: int = Field(256, ge=1)
-    """Candidates kept while searching (efSearch); raised to the number of labels asked for when that is larger."""
+    """Candidates kept while searching (efSearch); raised to the number of requested labels if that is larger."""
     ivf_lists: int = Field(0, ge=0)
     """Inverted lists of the IVF indexes; 0 chooses 4 * sqrt(number of labels)."""
     ivf_probes: int = Field(32, ge=1)
     """Inverted lists visited for each query."""
     pq_subvectors: int = Field(0, ge=0)
-    """Bytes a vector of IVF-PQ; must divide the embedding width; 0 chooses about a quarter of the width."""
+    """Bytes per vector of IVF-PQ; must divide the embedding width; 0 chooses about a quarter of the width."""
     train_queries: bool = True
-    """Publish the embeddings of the training queries (float16, one more pass over them): for blended rankings, and to
+    """Store the embeddings of the training queries (float16, one more pass over them) for blended rankings and to
     explain predictions by the nearest training queries."""
     imageless_prior: float = Field(0.0, ge=0)
-    """For a model that looks at images: weight of log(1 + training queries of a label) in the scores of a query that
-    has no image. Without the picture that decides, the more frequent of the labels that fit is the better guess, which
-    label vectors shared with queries that have one cannot say. The best 100 labels are scored again."""
+    """For vision variants: weight of log(1 + training queries of a label) in the scores of a query without images; it
+    favours frequent labels when a query has no image. The best 100 labels are scored again."""
     augmentation: AugmentationParams = AugmentationParams()
     """Rankings that blend several searches."""
     calibration: CalibrationParams | None = CalibrationParams()
@@ -84,7 +83,7 @@ class IndexReportParams(Params):
     """What the pipeline `index_report` compares."""
 
     num_queries: int = Field(1000, ge=1)
-    """Test queries that are searched, the first ones."""
+    """Number of test queries to search, from the beginning."""
     ks: tuple[int, ...] = (1, 10, 100)
     """Depths at which the recall against exact search is measured."""
     candidates: tuple[RetrievalParams, ...] = (
@@ -110,19 +109,20 @@ class LabelUpdateParams(Params):
     """What the pipeline `label_update` changes in a trained model's labels."""
 
     add: str | None = None
-    """File of new labels (JSON lines, CSV or Parquet with columns id, text and, if there are, images); the ids must be
-    new. This path and the others here are relative to the project's folder."""
+    """File of new labels (JSON lines, CSV or Parquet with columns id, text and, optionally, images); the ids must be
+    new. This path and the others in this section are relative to the project's folder."""
     update: str | None = None
-    """File of labels whose text and images replace what was there."""
+    """File of existing labels with new text and images."""
     remove: str | None = None
-    """File with the ids of labels to take out."""
+    """File with the ids of labels to remove."""
     image_root: str | None = None
     """Folder that image paths of the files are relative to; null is the folder of the first of these files."""
     free: Literal["nearest", "mean", "zero"] = "mean"
     """Free vector of a new label: the nearest trained label's, a softmax mean of the nearest ones', or zero."""
     centroid: Literal["nearest", "mean", "zero"] = "mean"
-    """Centroid of a new label, likewise; `zero` is what training gives a label without training query."""
+    """Centroid of a new label, with the same choices; `zero` is what training gives a label without training
+    queries."""
     neighbours: int = Field(10, ge=1)
-    """Trained labels that a mean takes in."""
+    """Number of trained labels in a mean."""
     temperature: float = Field(0.05, gt=0)
     """Softmax temperature of a mean's weights over similarities."""

@@ -19,17 +19,17 @@ class TrainingParams(Params):
     epochs: int = Field(150, ge=0)
     """Passes over the training queries, both stages together."""
     validate_every: int = Field(5, ge=0)
-    """Epochs between two validations where there is a validation split, and one after the last; 0 never."""
+    """Epochs between two validations if there is a validation split, plus one after the last epoch; 0 never."""
     checkpoint_every: int = Field(10, ge=0)
-    """Epochs between two checkpoints inside a stage; 0 none. A rerun continues at the newest."""
+    """Epochs between two checkpoints inside a stage; 0 for none. A rerun continues from the newest."""
     checkpoint_minutes: float = Field(10, ge=0)
-    """Minutes between two checkpoints, also within an epoch; 0 none."""
+    """Minutes between two checkpoints, also within an epoch; 0 for none."""
     keep_checkpoints: int = Field(2, ge=1)
-    """Newest checkpoints of a stage that are kept; they go when the variant is trained."""
+    """Number of checkpoints of a stage that are kept; they are removed when the variant is trained."""
     log_every: int = Field(0, ge=0)
-    """Steps between two records of the loss within an epoch; 0 takes a twentieth of an epoch."""
+    """Steps between two records of the loss within an epoch; 0 for a twentieth of an epoch."""
     device: str = "auto"
-    """`auto` (GPU where there is one), `cpu`, `cuda`, `cuda:1`, ..."""
+    """`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ..."""
 
 
 class OptimParams(Params):
@@ -48,7 +48,7 @@ class OptimParams(Params):
     clip_norm: float | None = Field(None, gt=0)
     """Gradient-norm clipping; `null` for none (decoders: 1.0)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the network's matrix products; `auto` is bf16 where the hardware has it, else fp32."""
+    """Precision of the network's matrix products; `auto` is bf16 if the hardware supports it, otherwise fp32."""
 
 
 def check_resume(value: object) -> Resume:

@@ -13,12 +13,22 @@ from typing import Any
 from vixml.core.directories import hash_file
 from vixml.core.provenance import fingerprint_json, flatten
 from vixml.core.redact import HIDDEN, is_secret, redact
+from vixml.metrics import ranking
 
 LIBRARIES = ("vixml", "torch", "transformers", "open_clip_torch", "peft", "faiss-cpu", "numpy", "kedro", "mlflow")
 """Distributions whose versions are tagged."""
 
 HEADLINE = ("P@1", "P@5", "nDCG@5", "PSP@1", "PSP@5", "R@10", "R@100")
 """Metrics of a run's description, as far as they were measured."""
+
+_SLICES = ("recall_at_10", ".P_at_1", ".PSP_at_5", "never_predicted._at_5")
+"""Endings of the slices' numbers that MLflow gets."""
+
+_COST = (
+    *("seconds", "epochs", "steps", "num_parameters", "num_trained_parameters"),
+    *("peak_memory_bytes", "milliseconds_per_query"),
+)
+"""What a result says about its cost."""
 
 _VALUE_LENGTH = 5_900  # MLflow refuses 6,000
 
@@ -46,9 +56,19 @@ def numbers(value: Any) -> dict[str, float]:
 
 
 def final_metrics(document: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return a result's metrics under their own names, and all its other numbers with their section."""
-    rest = {key: value for key, value in document.items() if key != "metrics"}
-    return [*numbers(document.get("metrics", {})).items(), *numbers(rest).items()]
+    """Return the numbers that runs are compared by: headline metrics, their slices, cost.
+
+    MLflow lists every metric of a run side by side, so the 160 numbers of a result would hide these 30. The complete
+    document is the artefact `reports/metrics.json`.
+    """
+    metrics = document.get("metrics", {})
+    chosen = numbers({name: metrics[name] for name in ranking.HEADLINE if name in metrics})
+    slices = numbers(document.get("slices", {}))
+    return [
+        *chosen.items(),
+        *((f"slices/{name}", value) for name, value in slices.items() if name.endswith(_SLICES)),
+        *numbers({name: document[name] for name in _COST if name in document}).items(),
+    ]
 
 
 def headline(documents: Mapping[str, Mapping[str, Any] | None]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -154,6 +155,8 @@ class VariantRuns:
             above = None if run.above is None else self._ensure(run.above)
             run.id = self._store.create(run.record, above)
             self._store.add_params(run.id, run.record["params"])
+            if run.record["params"]:  # a variant's; MLflow's comparison opens on the metric that was logged first
+                self._store.add_metrics(run.id, [("P@1", math.nan, 0)], at=run.record["started"])
             if self._system_metrics:
                 run.monitor = _monitor(run.id, self._store.uri)
         return run.id

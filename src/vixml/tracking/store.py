@@ -103,11 +103,20 @@ class Store:
         for part in _parts((Param(key, value) for key, value in params.items()), _ENTRIES):
             self.client.log_batch(run, params=part)
 
-    def add_metrics(self, run: str, points: Iterable[tuple[str, float, int]], *, model: str | None = None) -> None:
-        """Log (name, value, step) of each point, also as the metrics of a logged model where one is named."""
+    def add_metrics(
+        self, run: str, points: Iterable[tuple[str, float, int]], *, model: str | None = None, at: int | None = None
+    ) -> None:
+        """Log (name, value, step) of each point.
+
+        Args:
+            run: Id of the run.
+            points: What to log.
+            model: Id of a logged model that gets the same metrics.
+            at: Milliseconds since 1970; the current time by default. Of two values at one step the later one counts.
+        """
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
+        now = int(time.time() * 1000) if at is None else at
         metrics = (Metric(safe_name(key), value, now, step, model_id=model) for key, value, step in points)
         for part in _parts(metrics, _METRICS):
             self.client.log_batch(run, metrics=part)

@@ -9,22 +9,23 @@ from vixml.params.ranking import CalibrationParams, EvidenceParams
 
 
 class LabelAuditParams(Params):
-    """Which training pairs the pipeline `label_audit` looks at, and how many it proposes to change."""
+    """Which training pairs the pipeline `label_audit` examines, and how many changes it proposes."""
 
     folds: int = Field(4, ge=2)
-    """Parts that the training queries are divided into; each part is ranked by the evidence of the others alone."""
+    """Number of folds of the training queries; each fold is ranked only by evidence from the others."""
     max_queries: int | None = Field(20_000, ge=1)
-    """Training queries that are audited, spread evenly over all; null takes all. All of them are evidence."""
+    """Number of training queries to audit, spread evenly over all; null audits all. All training queries serve as
+    evidence."""
     proposals: int = Field(1000, ge=1)
-    """Proposals of each kind, the strongest ones."""
+    """Number of proposals of each kind, strongest first."""
     min_probability: float = Field(0.5, ge=0, le=1)
-    """From this probability on, a pair without a label counts as one that is probably missing, where the report says
-    how many mined negatives are such."""
+    """Probability from which an unlabelled pair counts as probably missing when the report counts doubtful mined
+    negatives."""
     min_support: int = Field(5, ge=1)
-    """Other training queries that a label needs before one of its pairs is called wrong: the evidence about a rarer
-    label says nothing."""
+    """Number of other training queries that a label needs before one of its pairs can be called wrong; for rarer labels
+    the evidence is too weak."""
     shown: int = Field(100, ge=0)
-    """Proposals of each kind that the page shows with pictures."""
+    """Number of proposals of each kind that the page shows with pictures."""
     evidence: EvidenceParams = EvidenceParams()
     """Parts of the ranking and how they are weighed. Trained vectors are none of them: they have seen the pairs."""
     calibration: CalibrationParams = CalibrationParams()

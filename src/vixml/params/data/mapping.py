@@ -13,46 +13,46 @@ class TableParams(Params):
     """One table: CSV or TSV with any delimiter, Parquet, or JSON lines; text formats may be gzipped."""
 
     file: str = Field(min_length=1)
-    """File, relative to `data_root`; a pattern such as `train-*.parquet` where the table is in several files."""
+    """File, relative to `data_root`; a pattern such as `train-*.parquet` if the table is split into several files."""
     delimiter: str | None = Field(None, min_length=1, max_length=1)
-    """Character between two cells of a CSV; null finds it out."""
+    """Character between two cells of a CSV; null detects it."""
     encoding: str | None = None
-    """Text encoding of a CSV, for instance `cp1252`; null is UTF-8 (UTF-16 with its mark), else cp1252."""
+    """Text encoding of a CSV, for instance `cp1252`; null tries UTF-8 (UTF-16 with a byte order mark), then cp1252."""
     quoting: Literal["csv", "none", "single"] | None = None
-    """`csv`: a cell that begins with a quote mark ends with the next single one; `none`: quote marks are part of the
-    text; `single`: apostrophes are the quote marks; null finds it out from the whole file."""
+    """`csv`: a cell that begins with a quote mark ends at the next single one; `none`: quote marks are part of the
+    text; `single`: apostrophes are the quote marks; null detects it from the whole file."""
 
 
 class ItemTableParams(TableParams):
-    """A table with one item a row; further rows of the same id are the same item."""
+    """A table with one item per row; further rows with the same id belong to the same item."""
 
     id: str | None = None
-    """Column of the item's id, kept as the text that it is; null numbers the rows from 0."""
+    """Column of the item's id, kept as text; null numbers the rows from 0."""
     text: list[str] = Field(min_length=1)
     """Columns of the text, joined by a space."""
     images: list[str] = Field([])
-    """Columns of image paths, relative to `data_root`, or of URLs for the pipeline `image_download`; may be none."""
+    """Columns of image paths, relative to `data_root`, or of URLs for the pipeline `image_download`; optional."""
     image_folder: str = ""
     """Folder that the image paths are relative to, itself relative to `data_root`."""
     separators: str = "|;"
-    """Characters that separate several image paths in one cell. A JSON list is read as a list anyway."""
+    """Characters that separate several image paths in one cell. A JSON list is always read as a list."""
 
 
 class QueryTableParams(ItemTableParams):
-    """The table of queries; with `labels` it holds the pairs as well."""
+    """The table of queries; with `labels` it also contains the pairs."""
 
     test_file: str | None = None
     """Second table with the same columns that holds the test queries (`split.by: file`)."""
     validation_file: str | None = None
-    """Third table with the same columns that holds the validation queries, beside `test_file`."""
+    """Third table with the same columns that holds the validation queries; requires `test_file`."""
     labels: str | None = None
-    """Column that lists the labels of a query; null where `pairs` names a table of pairs."""
+    """Column that lists the labels of a query; null if `pairs` names a table of pairs."""
     label_separators: str = "|"
-    """Characters that separate several labels in one cell of `labels`; a JSON list is read as a list anyway."""
+    """Characters that separate several labels in one cell of `labels`; a JSON list is always read as a list."""
 
 
 class PairTableParams(TableParams):
-    """A table with one relevant pair a row."""
+    """A table with one relevant pair per row."""
 
     query: str
     """Column of the query's id."""
@@ -61,23 +61,24 @@ class PairTableParams(TableParams):
     weight: str | None = None
     """Column of the relevance, a number of at least 0; null gives every pair 1."""
     test_file: str | None = None
-    """Second table with the same columns that holds the pairs of the test side. With `split.by: file` and no
-    `queries.test_file` the pairs say which queries are the test."""
+    """Second table with the same columns that holds the test pairs. With `split.by: file` and no `queries.test_file`,
+    the queries of these pairs are the test."""
     validation_file: str | None = None
-    """Third table with the same columns that holds the pairs of the validation side, beside `test_file`."""
+    """Third table with the same columns that holds the validation pairs; requires `test_file`."""
 
 
 class SplitParams(Params):
-    """What is training and what is test."""
+    """How queries are split into training and test."""
 
     by: Literal["hash", "column", "last", "file"] = "hash"
-    """`hash`: a stable share of the ids; `column`: a column says it; `last`: the last rows are the test side; `file`:
-    the queries of `queries.test_file` are, or those of the pairs of `pairs.test_file`."""
+    """Which queries are the test: `hash`: a stable share of the ids; `column`: as a column says; `last`: the last rows;
+    `file`: the queries of `queries.test_file`, or those of the pairs in `pairs.test_file`."""
     column: str | None = None
-    """Column of the query table, or else of the pair table, with train, validation or test (or their usual short
-    forms). Where pairs say it, a query may stand on both sides: its training pairs are then filtered from its test."""
+    """Column of the query table, otherwise of the pair table, with train, validation or test (or their usual short
+    forms). If it is in the pair table, a query may be on both sides: its training pairs are then excluded from its
+    test."""
     test_fraction: float = Field(0.2, gt=0.0, lt=1.0)
-    """Share of the queries that `hash` and `last` set aside for the test, above 0 and below 1."""
+    """Share of the queries that `hash` and `last` hold out for the test, above 0 and below 1."""
 
     @model_validator(mode="after")
     def _column_is_named(self) -> SplitParams:
@@ -96,7 +97,7 @@ class MappingParams(Params):
     pairs: PairTableParams | None = None
     """The relevant pairs; null where `queries.labels` lists them."""
     split: SplitParams = SplitParams()
-    """What is training and what is test."""
+    """How queries are split into training and test."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> MappingParams:

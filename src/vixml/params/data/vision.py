@@ -18,18 +18,19 @@ class VisionParams(Params):
     model: str = Field(TINY, min_length=1)
     """An open_clip model name, `hf-hub:ORG/MODEL`, `local-dir:FOLDER`, or `tiny` (random weights, no download)."""
     pretrained: str | None = None
-    """Tag of the weights of a named model (`webli`, `openai`, ...); may be left out where there is only one."""
+    """Tag of the weights of a named model (`webli`, `openai`, ...); optional if there is only one."""
     max_download_gb: float = Field(10.0, gt=0)
-    """Largest weights that are fetched from the hub, in GB; a larger model is refused before that."""
+    """Largest weights to download from the hub, in GB; a larger model is refused before the download."""
     tiny_image_size: int = Field(64, ge=32, le=512)
-    """Pixels a side that the model `tiny` reads; other models bring their own size."""
+    """Image side in pixels for the model `tiny`; other models define their own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; `auto` takes the GPU when there is one (then in bfloat16)."""
+    """Device of the model; `auto` uses a GPU if there is one (in bfloat16)."""
     batch_size: int = Field(64, ge=1)
-    """Images encoded at once."""
+    """Images encoded at the same time."""
     shard_size: int = Field(4096, ge=1)
-    """Image files after which the finished vectors are put on disk; a killed run continues there."""
+    """Image files after which the finished vectors are saved; a killed run continues from there."""
     workers: int = Field(0, ge=0, le=256)
-    """Threads that read and decode images; 0 takes one for each CPU core, at most 16."""
+    """Threads that read and decode images; 0 uses one per CPU core, at most 16."""
     max_pixels: int = Field(50_000_000, ge=1)
-    """Larger images (width * height) are treated as absent: a small file can hold a picture that fills the memory."""
+    """Larger images (width * height) are treated as missing: a small file can contain a picture that fills the
+    memory."""
