@@ -24,10 +24,10 @@ _HEAD = """# Configuration reference
 
 <!-- Written by `python -m vixml.configuration.reference docs/reference/configuration.md`: edit the models instead. -->
 
-Every setting is a runtime parameter: `kedro run --params "SECTION.NAME=VALUE"`. Later ones win: defaults (below) <
-recipe < files (base, environment) < command line, and within each of them family < variant. `encoder` stands for both
-families (`encoder`, `decoder`) and for the four variants. `vixml settings` prints every setting in force and its
-origin."""
+Every setting is a runtime parameter: `kedro run --params "SECTION.NAME=VALUE"`. Later values override earlier ones:
+defaults (below) < recipe < files (base, environment) < command line, and within each of them family < variant.
+`encoder` stands for both families (`encoder`, `decoder`) and for the four variants. `vixml settings` prints every
+setting in force and where it comes from."""
 
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
