@@ -18,7 +18,9 @@ $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(1)]' $(C
 || $(BIN)/python -m pip install -e '.[$(1)]' $(CONSTRAINTS)
 endef
 
-.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve release-check clean
+LOCK_OPTIONS := --universal --python-version 3.11.5 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links
+
+.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve lock release-check clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -100,6 +102,10 @@ mlflow: install            ## MLflow's user interface on the project's store
 
 torture: install-dev            ## SIGKILL every variant's run at 20 random moments each, rerun, compare (ARGS="--kills 4")
 	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python tests/e2e/torture.py $(ARGS)
+
+lock: install-dev            ## requirements.lock: all packages of constraints.txt with hashes, without a registry's name
+	{ sed '/^[^#]/,$$d' requirements.lock; $(BIN)/uv pip compile --quiet --no-header $(LOCK_OPTIONS) \
+	  --extra $(EXTRA) --extra viz --extra dev --extra docs $(CONSTRAINTS) pyproject.toml; } > build-lock.tmp && mv build-lock.tmp requirements.lock
 
 release-check: install-dev            ## build, check, install the wheel elsewhere, run the demo from it, serve its model (ARGS=--keep)
 	unset PYTHONDONTWRITEBYTECODE; PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/e2e/release_check.py $(ARGS)

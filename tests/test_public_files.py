@@ -41,6 +41,26 @@ def test_templates_and_citation_have_what_their_readers_require() -> None:
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
 
 
+def test_the_lock_names_versions_and_hashes_and_no_registry():
+    """`make lock` writes it from constraints.txt; whoever installs from it chooses the registry."""
+    text = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    assert re.findall(r"https?:|file:|@ |--(?:extra-)?index|--find-links", text) == []
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    heads = [re.fullmatch(r"([a-z0-9._-]+)==(\S+)( ; .+)? \\", line) for line in lines if not line.startswith(" ")]
+    hashes = [line for line in lines if line.startswith(" ")]
+    assert all(heads)
+    assert [line for line in hashes if not re.fullmatch(r" {4}--hash=sha256:[0-9a-f]{64}( \\)?", line)] == []
+    locked = {head[1]: head[2] for head in heads if head}
+    text = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8")
+    tested = dict(
+        line.split("==")
+        for line in (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").split()
+        if "==" in line
+    )
+    assert {name: version for name, version in locked.items() if tested.get(name, version) != version} == {}
+    assert {"torch", "kedro", "mlflow", "kedro-viz", "pytest"} <= locked.keys()
+
+
 def test_dependabot_watches_what_is_there() -> None:
     """Python packages and the actions of the workflow."""
     updates = read(".github/dependabot.yml")["updates"]
