@@ -10,6 +10,7 @@ from vixml.configuration.compose import VARIANTS
 from vixml.pipelines import (
     ablation,
     comparison,
+    distillation,
     evaluation,
     fabrication,
     image_download,
@@ -31,7 +32,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Return every pipeline by its name.
 
     Stages over all variants (`--namespaces=encoder_text` picks one): `training`, `hard_negative_refresh`, `evaluation`.
-    Variants, end to end from the ingested data: `encoder_text`, ...; `ablation` is one for every objective. `study` is
+    Variants, end to end from the ingested data: `encoder_text`, ...; `ablation` is one for every objective,
+    `distillation` a text encoder (`distillation_vision`: one with images) that learns from a teacher. `study` is
     everything from raw files that are already there; `__default__` fabricates the demo's raw files first.
     """
     pipelines = {
@@ -46,6 +48,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "comparison": comparison.create_pipeline(),
         "ablation": ablation.create_pipeline(),
         "index_report": variant.over_variants(index_report),
+        "distillation": distillation.create_pipeline("encoder_text"),
+        "distillation_vision": distillation.create_pipeline("encoder_vision"),
         "label_audit": label_audit.create_pipeline(),
         "label_update": variant.over_variants(label_update),
         "prediction": prediction.create_pipeline(),

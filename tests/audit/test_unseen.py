@@ -49,7 +49,8 @@ def _shop(num=240, hidden=12, added=8):
 
 def _scores(train, work, params=PARAMS):
     texts = [f"{word} {side}" for side in ("one", "two") for word in WORDS]
-    return unseen.unseen_scores(train, label_texts=texts, weights=np.ones(12), params=params, work=work)
+    same = {"label_texts": texts, "weights": np.ones(12), "params": params, "max_queries": params.max_queries}
+    return unseen.unseen_scores(train, work=work, **same)
 
 
 def test_hidden_pairs_and_wrong_ones_are_found(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles import batches as batches_oracle
 
-from vixml.negatives.sampling import PositiveSampler, pool_target
+from vixml.negatives.sampling import PositiveSampler, pool_target, pool_values
 
 
 def _relevance(seed: int = 0) -> sp.csr_matrix:
@@ -66,3 +66,19 @@ def test_pool_target_equals_its_oracle(seed: int) -> None:
     relevance = sp.random(30, 20, density=0.2, format="csr", random_state=seed % 1000, dtype=np.float32)
     rows, pool = rng.integers(0, 30, 8), np.unique(rng.integers(0, 20, 6))
     np.testing.assert_array_equal(pool_target(relevance, rows, pool), batches_oracle.pool_target(relevance, rows, pool))
+
+
+def test_values_in_the_pool_equal_dense_slice() -> None:
+    values = sp.random(40, 30, density=0.2, format="csr", random_state=3, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows, pool = rng.integers(0, 40, 9), np.sort(rng.choice(30, 7, replace=False))
+        np.testing.assert_array_equal(pool_values(values, rows, pool), values.toarray()[rows][:, pool])
+
+
+def test_a_query_without_labels_draws_none() -> None:
+    relevance = sp.csr_matrix(np.array([[0, 1, 0], [0, 0, 0], [1, 0, 0]], dtype=np.float32))
+    sampler = PositiveSampler(relevance, np.ones(3))
+    rows = np.array([1, 0, 1, 2, 2])
+    assert sampler.draw(rows, np.random.default_rng(0)).tolist() == [1, 0, 0]
+    assert sampler.draw(np.array([1]), np.random.default_rng(0)).tolist() == []

@@ -45,6 +45,9 @@ DRAWN_ELSEWHERE = {
 }
 
 
+STUDENTS = {"distillation": "encoder_text", "distillation_vision": "encoder_vision"}
+
+
 def of(variants, names):
     return {f"{variant}.{name}" for variant in variants for name in names}
 
@@ -59,6 +62,10 @@ INPUTS = {
     "ablation": {"raw", "dataset", "data_report", "image_bank"},
     "index_report": of(VARIANTS, ["embeddings"]),
     "label_audit": of(VARIANTS, ["hard_negatives"]) | {"raw", "dataset", "image_bank"},
+    **{
+        name: of([one for one in VARIANTS if one != student], ["embeddings"]) | {"dataset", "image_bank"}
+        for name, student in STUDENTS.items()
+    },
     "label_update": of(VARIANTS, ["predictor"]),
     "study": {"raw"},
     "prediction": of(VARIANTS, ["predictor"]),
@@ -80,6 +87,7 @@ OUTPUTS = {
     | {"baseline_metrics"},
     "index_report": of(VARIANTS, ["index_report", "index_table", "index_plot"]),
     "label_audit": {"label_audit_table", "label_audit_report", "label_audit_html"},
+    **{name: of([student], TRAINING | EVALUATION) | {"soft_labels"} for name, student in STUDENTS.items()},
     "label_update": of(VARIANTS, ["updated_predictor", "label_update_report"]),
     "prediction": {"prediction", "prediction_report"},
     "sync_tracking": {*of(ALL_VARIANTS, ["sync_report"]), "sync_report"},
@@ -226,6 +234,7 @@ def test_sections_of_parameters_are_typed_and_the_yaml_is_valid(loader):
         "download",
         "index_report",
         "label_audit",
+        "distillation",
         "label_update",
         "comparison",
     }

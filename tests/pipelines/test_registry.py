@@ -16,6 +16,8 @@ STAGES = {
     "ablation",
     "index_report",
     "label_audit",
+    "distillation",
+    "distillation_vision",
     "label_update",
     "prediction",
     "sync_tracking",

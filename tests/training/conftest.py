@@ -46,7 +46,12 @@ def tiny_model(num_labels: int, label_side: str = "prototype") -> DualModel:
 
 
 def tiny_trainer(
-    work: Path, *, identity: str = "same", params: VariantParams = PARAMS, device: torch.device | str = "cpu"
+    work: Path,
+    *,
+    identity: str = "same",
+    params: VariantParams = PARAMS,
+    device: torch.device | str = "cpu",
+    soft_labels: sp.csr_matrix | None = None,
 ) -> Trainer:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((20, 6)).astype(np.float16)
@@ -54,7 +59,8 @@ def tiny_trainer(
     relevance.data[:] = 1
     relevance.sort_indices()
     weights = inverse_propensity(np.diff(relevance.tocsc().indptr), 50, 0.55, 1.5)
-    inputs = TrainingData(_source(50, rng, vectors), _source(20, rng, vectors), relevance, weights)
+    queries, labels = _source(50, rng, vectors), _source(20, rng, vectors)
+    inputs = TrainingData(queries, labels, relevance, weights, soft_labels=soft_labels)
     model = tiny_model(20, params.objective.label_side).to(device)
     return Trainer(model, inputs, params, seed=7, work=work, identity={"params.optim.lr": identity})
 

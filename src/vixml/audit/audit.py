@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +9,13 @@ import numpy as np
 
 from vixml.audit.negatives import doubtful_negatives
 from vixml.audit.proposals import missing_pairs, proposal_table, wrong_pairs
-from vixml.audit.unseen import unseen_scores
+from vixml.audit.unseen import training_scores
 from vixml.core.directories import SealedDirectory, WorkDirectory
-from vixml.core.provenance import fingerprint_json
 from vixml.data.dataset import Dataset
-from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.negatives.table import LABELS, MinedTable
 from vixml.params.data.audit import LabelAuditParams
 from vixml.params.evaluation import EvaluationParams
-from vixml.ranking.features import Described, ImageRows
-from vixml.ranking.fit_evidence import Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,26 +47,15 @@ def audit_labels(
     Returns:
         The proposals with an empty column `accept`, and a report.
     """
-    relevance, queries = dataset.relevance("train"), dataset.items("train")
-    images = None
-    if image_bank is not None:
-        bank = ImageBank.open(image_bank.path)
-        rows = bank.images_of("train").truncate(max_images)
-        images = ImageRows(bank.vectors[rows.values], rows.offsets)
-    nothing = np.ones((len(queries), 1), dtype=np.float32)  # instead of a trained embedding
-    train = Labelled(Described(queries["text"].tolist(), nothing, images), relevance, dataset.filter("train"))
-    labels = dataset.items("label")
-    bank_key = None if image_bank is None else image_bank.fingerprint
-    key = fingerprint_json([params.model_dump(mode="json"), dataset.directory.fingerprint, bank_key, max_images])
-    folds = work.path / f"folds-{key[:24]}"
-    for stale in set(work.path.glob("folds-*")) - {folds}:
-        shutil.rmtree(stale)
-    scores, fit = unseen_scores(
-        train,
-        label_texts=labels["text"].tolist(),
+    relevance = dataset.relevance("train")
+    scores, fit = training_scores(
+        params,
+        dataset,
         weights=label_weights(relevance, evaluation),
-        params=params,
-        work=folds,
+        work=work,
+        image_bank=image_bank,
+        max_images=max_images,
+        max_queries=params.max_queries,
     )
     missing = missing_pairs(scores, relevance, params.proposals)
     wrong = wrong_pairs(scores, relevance, params.proposals, min_support=params.min_support)
@@ -93,7 +77,7 @@ def audit_labels(
         "min_probability": params.min_probability,
         "mined_negatives": doubtful,
     }
-    return proposal_table(missing, wrong, queries, labels), report
+    return proposal_table(missing, wrong, dataset.items("train"), dataset.items("label")), report
 
 
 def _summary(probability: np.ndarray) -> dict[str, Any]:

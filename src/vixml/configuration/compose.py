@@ -66,6 +66,7 @@ TOP_LEVEL = (
     "baselines",
     "index_report",
     "label_audit",
+    "distillation",
     "label_update",
     "prediction",
     "runs",

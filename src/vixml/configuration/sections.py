@@ -29,6 +29,7 @@ def sections() -> dict[str, type[Params]]:
     """Return the parameter model of every top-level section; `encoder` stands for both families and all variants."""
     from vixml.params.comparison import ComparisonParams
     from vixml.params.data.audit import LabelAuditParams
+    from vixml.params.data.distillation import DistillationParams
     from vixml.params.data.download import DownloadParams
     from vixml.params.data.ingestion import DataParams, FabricationParams
     from vixml.params.data.vision import VisionParams
@@ -48,6 +49,7 @@ def sections() -> dict[str, type[Params]]:
         "comparison": ComparisonParams,
         "index_report": IndexReportParams,
         "label_audit": LabelAuditParams,
+        "distillation": DistillationParams,
         "label_update": LabelUpdateParams,
         "prediction": PredictionParams,
     }

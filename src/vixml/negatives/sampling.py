@@ -30,12 +30,13 @@ class PositiveSampler:
         """Return a label for each query in `rows`.
 
         Args:
-            rows: Query indices [B]; each has at least one label.
+            rows: Query indices [B]; one without any label is left out.
             rng: Random stream of this step.
         """
         begin, end = self._indptr[rows], self._indptr[rows + 1]
+        begin, end = begin[begin < end], end[begin < end]
         below = np.where(begin > 0, self._cumulative[begin - 1], 0.0)
-        level = below + rng.random(len(rows)) * (self._cumulative[end - 1] - below)
+        level = below + rng.random(len(begin)) * (self._cumulative[end - 1] - below)
         place = np.searchsorted(self._cumulative, level, side="right")
         return self._labels[np.clip(place, begin, end - 1)]
 
@@ -51,12 +52,36 @@ def pool_target(relevance: sp.csr_matrix, rows: Ints, pool: Ints) -> NDArray[np.
     Returns:
         Boolean [B, P].
     """
-    indptr = relevance.indptr.astype(np.int64)
+    row, column, _ = _in_pool(relevance, rows, pool)
+    target = np.zeros((len(rows), len(pool)), dtype=bool)
+    target[row, column] = True
+    return target
+
+
+def pool_values(matrix: sp.csr_matrix, rows: Ints, pool: Ints) -> NDArray[np.float32]:
+    """Return the entries of a matrix for every (query, pooled label) pair, 0 where it has none.
+
+    Args:
+        matrix: CSR [N, L].
+        rows: Query indices [B].
+        pool: Sorted unique label ids [P].
+
+    Returns:
+        float32 [B, P].
+    """
+    row, column, place = _in_pool(matrix, rows, pool)
+    values = np.zeros((len(rows), len(pool)), dtype=np.float32)
+    values[row, column] = matrix.data[place]
+    return values
+
+
+def _in_pool(matrix: sp.csr_matrix, rows: Ints, pool: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return place in the batch, place in the pool, and place in the matrix of each entry whose label is pooled."""
+    indptr = matrix.indptr.astype(np.int64)
     lengths = indptr[rows + 1] - indptr[rows]
-    labels = relevance.indices[ragged_indices(indptr[rows], lengths)]
+    place = ragged_indices(indptr[rows], lengths)
+    labels = matrix.indices[place]
     column = np.searchsorted(pool, labels)
     column[column == len(pool)] = 0
     found = pool[column] == labels
-    target = np.zeros((len(rows), len(pool)), dtype=bool)
-    target[np.repeat(np.arange(len(rows)), lengths)[found], column[found]] = True
-    return target
+    return np.repeat(np.arange(len(rows)), lengths)[found], column[found], place[found]

@@ -23,6 +23,17 @@ OBJECTIVES: dict[ObjectiveName, LabelSideKind] = {
 """Objective -> what stands for a label in it, in the order of the ablation's tables."""
 
 
+class StudentParams(Params):
+    """How a student learns from a teacher's soft labels (pipeline `distillation`; no effect elsewhere)."""
+
+    weight: float = Field(1.0, ge=0)
+    """Weight of the soft cross-entropy, relative to the objective's own loss."""
+    temperature: float = Field(0.05, gt=0)
+    """Temperature of the student's similarities in the soft cross-entropy."""
+    drawn_per_query: int = Field(1, ge=0)
+    """Number of soft labels drawn per query and step, in proportion to their probability, and added to the pool."""
+
+
 class ObjectiveParams(Params):
     """The loss, and with it the representation of labels (docs/explanation/objectives.md)."""
 
@@ -46,6 +57,8 @@ class ObjectiveParams(Params):
     """Weight of `prime`'s regulariser in the sum."""
     regulariser_margin: float = Field(0.1, ge=0)
     """Margin by which `prime`'s prototypes should beat label texts (cosine units)."""
+    distillation: StudentParams = StudentParams()
+    """How a student learns from a teacher."""
 
     @model_validator(mode="after")
     def _margins_ordered(self) -> ObjectiveParams:

@@ -30,6 +30,7 @@ def variant_data(
     *,
     evaluation: EvaluationParams = _NOT_READ,
     seed: int = 0,
+    soft_labels: SealedDirectory | None = None,
 ) -> VariantData:
     """Bundle what the library's stages read; a stage that measures nothing or draws nothing leaves out the rest."""
     from vixml.training.variant_data import VariantData
@@ -43,6 +44,7 @@ def variant_data(
         dataset.relevance("train"),
         dataset.relevance("validation"),
         dataset.filter("validation"),
+        soft_labels,
     )
 
 

@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline, pipeline
 from vixml.configuration.compose import VARIANTS, uses_images
 from vixml.pipelines import evaluation, hard_negative_refresh, training
 
-SHARED_INPUTS = frozenset({"dataset", "image_bank"})
+SHARED_INPUTS = frozenset({"dataset", "image_bank", "soft_labels"})
 """Data sets that the variants share; all others get the variant's prefix."""
 
 SHARED_PARAMETERS = frozenset(
@@ -24,11 +24,17 @@ SHARED_PARAMETERS = frozenset(
 """Parameters that the variants share; `params:variant` becomes the variant's own section."""
 
 
-def create_pipeline(name: str) -> Pipeline:
-    """Return one variant, end to end from the ingested data."""
+def create_pipeline(name: str, *, soft_labels: bool = False) -> Pipeline:
+    """Return one variant, end to end from the ingested data.
+
+    Args:
+        name: The variant.
+        soft_labels: Whether it learns from a teacher's soft labels.
+    """
     images = uses_images(name)
-    stages = (training, hard_negative_refresh, evaluation)
-    return under_namespace(sum((stage.create_pipeline(images=images) for stage in stages), Pipeline([])), name)
+    stages = [stage.create_pipeline(images=images) for stage in (hard_negative_refresh, evaluation)]
+    learn = training.create_pipeline(images=images, soft_labels=soft_labels)
+    return under_namespace(sum(stages, learn), name)
 
 
 def over_variants(*stages: ModuleType) -> Pipeline:

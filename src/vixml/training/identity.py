@@ -29,6 +29,7 @@ def trained_with(params: VariantParams) -> dict[str, Any]:
     """Return the settings, by dotted names, that tell one trained model from another; those without effect left out."""
     settings = result_settings(params, {"backbone", "model", "objective"})
     backbone, model = settings["backbone"], settings["model"]
+    del settings["objective"]["distillation"]  # has an effect with a teacher only
     backbone["name"] = Path(backbone["name"]).name  # a folder may be moved
     if params.backbone.name != "tiny":
         del backbone["tiny"]

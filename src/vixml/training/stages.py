@@ -195,6 +195,7 @@ def _save_trained(state: TrainingState, variant: VariantData, folder: Path) -> B
         "device": str(model.device),
         "fingerprint": state.fingerprint,
         TRAINED_WITH: trained_with(params),
+        "teacher": None if variant.soft_labels is None else variant.soft_labels.meta["teacher"],
     }
     return Built(folder, "model", meta)
 

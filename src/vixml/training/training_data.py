@@ -89,6 +89,7 @@ class TrainingData:
         relevance: Relevance [N, L].
         inverse_propensity: float64 [L].
         validation: Held-out queries, or None.
+        soft_labels: How likely a teacher finds the labels of the queries, CSR [N, L]; None without a teacher.
     """
 
     queries: ItemSource
@@ -96,3 +97,4 @@ class TrainingData:
     relevance: sp.csr_matrix
     inverse_propensity: NDArray[np.float64]
     validation: Validation | None = None
+    soft_labels: sp.csr_matrix | None = None

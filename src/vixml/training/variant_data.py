@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from vixml.core.directories import SealedDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.provenance import flatten, library_versions
+from vixml.data.soft_labels import read_soft_labels
 from vixml.data.tokens import TokenStore
 from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_weights
@@ -47,6 +48,7 @@ class VariantData:
         relevance_train: Relevance of the training queries [N, L].
         relevance_validation: Relevance of the validation queries [n, L]; n = 0 for none.
         filter_validation: Pairs left out of their predictions [n, L].
+        soft_labels: A teacher's soft labels of the training queries; None without a teacher.
     """
 
     params: VariantParams
@@ -57,6 +59,7 @@ class VariantData:
     relevance_train: sp.csr_matrix
     relevance_validation: sp.csr_matrix
     filter_validation: sp.csr_matrix
+    soft_labels: SealedDirectory | None = None
 
     def __post_init__(self) -> None:
         if self.params.model.uses_images and self.image_bank is None:
@@ -99,8 +102,10 @@ class VariantData:
     @property
     def identity(self) -> dict[str, Any]:
         """What the numbers of a training depend on, by dotted names; a checkpoint of another one is not continued."""
-        relevance = self.relevance_train
+        relevance, soft = self.relevance_train, self.soft_labels
         settings = result_settings(self.params)
+        if soft is None:
+            del settings["objective"]["distillation"]  # has no effect
         return {
             **flatten({name: settings[name] for name in _TRAINED_BY}, "params"),
             "model.combiner_input": COMBINER_INPUT if self.params.objective.label_side == "prototype" else None,
@@ -109,6 +114,7 @@ class VariantData:
             "seed": self.seed,
             "data.tokens": self.tokens.fingerprint,
             "data.images": None if self.image_bank is None else self.image_bank.fingerprint,
+            **({} if soft is None else {"data.soft_labels": soft.fingerprint}),
             "data.relevance": hashlib.sha256(relevance.indptr.tobytes() + relevance.indices.tobytes()).hexdigest(),
             **flatten({"versions": library_versions(LIBRARIES)}),
         }
@@ -155,4 +161,6 @@ class VariantData:
             validation = Validation(
                 self.source("validation"), self.relevance_validation, self.filter_validation, weights, ks
             )
-        return TrainingData(self.source("train"), self.source("label"), self.relevance_train, weights, validation)
+        relevance = self.relevance_train
+        soft = None if self.soft_labels is None else read_soft_labels(self.soft_labels, relevance)
+        return TrainingData(self.source("train"), self.source("label"), relevance, weights, validation, soft)

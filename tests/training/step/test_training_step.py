@@ -1,4 +1,4 @@
-"""A step with the gradient cache, and with image dropout: who loses its images, and that nothing else changes."""
+"""A step with the gradient cache, with image dropout (who loses its images), and with a teacher."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numpy.testing import assert_array_equal
 
 from vixml.data.ragged import RaggedArray, offsets_of
@@ -49,8 +50,8 @@ def test_the_share_is_p_and_sides_are_drawn_alike(tiny: SimpleNamespace, tmp_pat
     kept, shown, draws = np.zeros(2), np.zeros(2), []
     for step in range(300):
         trainer.state.step = step
-        pool, _, items = trainer.step.gather(trainer.state, rows)
-        labels = pool.cpu().numpy()
+        batch = trainer.step.gather(trainer.state, rows)
+        items, labels = batch.items, batch.pool.cpu().numpy()
         before = np.concatenate(
             [trainer.data.queries.batch(rows).image_counts, trainer.data.labels.batch(labels).image_counts]
         )
@@ -60,7 +61,7 @@ def test_the_share_is_p_and_sides_are_drawn_alike(tiny: SimpleNamespace, tmp_pat
             kept[side] += (items.image_counts[part] > 0).sum()
             shown[side] += (before[part] > 0).sum()
         draws.append(items.image_counts[: len(rows)].tolist())
-        assert trainer.step.gather(trainer.state, rows)[2].image_counts.tolist() == items.image_counts.tolist()
+        assert trainer.step.gather(trainer.state, rows).items.image_counts.tolist() == items.image_counts.tolist()
     np.testing.assert_allclose(1 - kept / shown, 0.3, atol=0.04)
     assert len({tuple(draw) for draw in draws}) > 100
 
@@ -113,3 +114,49 @@ def test_a_training_with_the_cache_follows_the_one_without(tiny: SimpleNamespace
         trainer.fit(2, desc="train")
         losses.append([record["loss"] for record in trainer.curve.records() if "loss" in record])
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def soft_labels() -> sp.csr_matrix:
+    """Of the first 40 of 50 queries, three labels each."""
+    rng = np.random.default_rng(5)
+    dense = np.zeros((50, 20), np.float32)
+    for row in range(40):
+        dense[row, rng.choice(20, 3, replace=False)] = rng.uniform(0.1, 0.9, 3)
+    return sp.csr_matrix(dense)
+
+
+def with_student(params: VariantParams, **student: object) -> VariantParams:
+    values = params.model_dump()
+    return VariantParams(**{**values, "objective": {**values["objective"], "distillation": student}})
+
+
+def test_a_teacher_adds_labels_to_the_pool_and_says_how_likely_they_are(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    soft = soft_labels()
+    alone = tiny.trainer(tmp_path / "alone")
+    taught = tiny.trainer(tmp_path / "taught", params=with_student(tiny.params, drawn_per_query=2), soft_labels=soft)
+    rows = taught.state.rows[-16:]  # some of them without soft labels
+    plain, batch = (trainer.step.gather(trainer.state, rows) for trainer in (alone, taught))
+    assert plain.soft is None
+    pool = batch.pool.numpy()
+    assert set(plain.pool.tolist()) < set(pool.tolist())
+    added = set(pool.tolist()) - set(plain.pool.tolist())
+    assert added <= set(soft[rows].indices.tolist())
+    relevance = taught.data.relevance.toarray()[rows][:, pool]
+    assert batch.soft is not None
+    assert_array_equal(batch.soft.numpy(), np.maximum(soft.toarray()[rows][:, pool], relevance))
+    assert_array_equal(batch.target.numpy(), relevance > 0)
+
+
+def test_a_student_learns_from_its_teacher(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Its own loss is reported; without weight and draws the training is that without a teacher."""
+    soft = soft_labels()
+    silent = with_student(tiny.params, weight=0.0, drawn_per_query=0)
+    plain = tiny.trainer(tmp_path / "plain")
+    ignored = tiny.trainer(tmp_path / "ignored", params=silent, soft_labels=soft)
+    taught = tiny.trainer(tmp_path / "taught", soft_labels=soft)
+    for trainer in (plain, ignored, taught):
+        trainer.fit(3, desc="train")
+    assert losses(ignored) == losses(plain) != losses(taught)
+    learned = [record["loss_soft"] for record in taught.curve.records() if "loss_soft" in record]
+    assert len(learned) == 3
+    assert learned[-1] < learned[0]

@@ -8,11 +8,21 @@ from vixml.params.base import Params
 from vixml.params.ranking import CalibrationParams, EvidenceParams
 
 
-class LabelAuditParams(Params):
-    """Which training pairs the pipeline `label_audit` examines, and how many changes it proposes."""
+class UnseenParams(Params):
+    """How labels of training queries are ranked by evidence that has not seen the query or its pairs."""
 
     folds: int = Field(4, ge=2)
     """Number of folds of the training queries; each fold is ranked only by evidence from the others."""
+    evidence: EvidenceParams = EvidenceParams()
+    """Parts of the ranking and how they are weighed. Trained label vectors are none of them: they have seen the
+    pairs."""
+    calibration: CalibrationParams = CalibrationParams()
+    """How its scores become probabilities."""
+
+
+class LabelAuditParams(UnseenParams):
+    """Which training pairs the pipeline `label_audit` examines, and how many changes it proposes."""
+
     max_queries: int | None = Field(20_000, ge=1)
     """Number of training queries to audit, spread evenly over all; null audits all. All training queries serve as
     evidence."""
@@ -26,7 +36,3 @@ class LabelAuditParams(Params):
     the evidence is too weak."""
     shown: int = Field(100, ge=0)
     """Number of proposals of each kind that the page shows with pictures."""
-    evidence: EvidenceParams = EvidenceParams()
-    """Parts of the ranking and how they are weighed. Trained vectors are none of them: they have seen the pairs."""
-    calibration: CalibrationParams = CalibrationParams()
-    """How its scores become probabilities."""

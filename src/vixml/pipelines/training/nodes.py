@@ -33,13 +33,14 @@ def train_warmup(
     dataset: Dataset,
     tokens: SealedDirectory,
     image_bank: SealedDirectory | None = None,
+    soft_labels: SealedDirectory | None = None,
     *,
     work: WorkDirectory,
 ) -> Built:
     """Train on random batches up to the start epoch."""
     from vixml.training.stages import train_warmup as train
 
-    data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed)
+    data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed, soft_labels=soft_labels)
     return train(data, work, resume=resume)
 
 
@@ -61,11 +62,12 @@ def train_hard(
     warmup: SealedDirectory,
     hard_negatives: SealedDirectory,
     image_bank: SealedDirectory | None = None,
+    soft_labels: SealedDirectory | None = None,
     *,
     work: WorkDirectory,
 ) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
     """Train on clustered batches to the last epoch; return the model, its learning curve and all refreshes."""
     from vixml.training.stages import train_hard as train
 
-    data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed)
+    data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed, soft_labels=soft_labels)
     return train(data, warmup, hard_negatives, work, resume=resume)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from vixml.core.seeding import global_stream, numpy_generator, torch_generator
+from vixml.losses.distillation import soft_cross_entropy
 from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.models.device import send
 from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.models.item_batch import ItemBatch, concatenate, drop_images
 from vixml.models.precision import autocast
-from vixml.negatives.sampling import PositiveSampler, pool_target
+from vixml.negatives.sampling import PositiveSampler, pool_target, pool_values
 from vixml.params.variant import VariantParams
 from vixml.training.state import TrainingState
 from vixml.training.step.optimiser import learning_rate_factor, set_learning_rate
@@ -22,6 +25,23 @@ from vixml.training.training_data import TrainingData
 
 Ints = NDArray[np.int64]
 Terms = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
+
+    Args:
+        pool: Label ids int64 [P], sorted, each once.
+        target: Boolean relevance [B, P].
+        items: The B queries, then the P labels.
+        soft: How likely the teacher finds each pair [B, P], 1 for those of the ground truth; None without a teacher.
+    """
+
+    pool: torch.Tensor
+    target: torch.Tensor
+    items: ItemBatch
+    soft: torch.Tensor | None = None
 
 
 class TrainingStep:
@@ -37,6 +57,10 @@ class TrainingStep:
     def __init__(self, data: TrainingData, params: VariantParams, *, seed: int, total_steps: int) -> None:
         self._data, self._params, self._seed, self._total_steps = data, params, seed, total_steps
         self._sampler = PositiveSampler(data.relevance, data.inverse_propensity)
+        self._soft, self._soft_sampler = data.soft_labels, None
+        if data.soft_labels is not None:
+            self._soft = data.soft_labels.maximum(data.relevance.sign()).tocsr()  # the ground truth is certain
+            self._soft_sampler = PositiveSampler(data.soft_labels, np.ones(data.relevance.shape[1]))
 
     def learn(self, state: TrainingState, rows: Ints) -> Terms:
         """Change the weights by one batch of queries, remember their embeddings, count the step.
@@ -49,32 +73,37 @@ class TrainingStep:
             The loss and its terms, detached scalars.
         """
         with global_stream(self._seed, "dropout", state.step, device=state.model.device):
-            pool, target, items = self.gather(state, rows)
-            query, text, prototype, cache = self._forward(state, items, len(rows), pool)
-            loss, terms = self._loss(query, text, prototype, target, state.step)
+            batch = self.gather(state, rows)
+            query, text, prototype, cache = self._forward(state, batch.items, len(rows), batch.pool)
+            loss, terms = self._loss(query, text, prototype, batch, state.step)
             self._backward(state, loss, cache)
         self._update_weights(state)
         self._remember(state, rows, query)
         state.step += 1
         return {"loss": loss.detach(), **terms}
 
-    def gather(self, state: TrainingState, rows: Ints) -> tuple[torch.Tensor, torch.Tensor, ItemBatch]:
-        """Return the pool's label ids [P], the target [B, P], and queries and pooled labels in one batch."""
-        pool = self.pool(state, rows, numpy_generator(self._seed, "step", state.step))
-        target = pool_target(self._data.relevance, rows, pool)
+    def gather(self, state: TrainingState, rows: Ints) -> Batch:
+        """Return queries and pooled labels, and what is known of each pair of them."""
+        pool, device = self.pool(state, rows, numpy_generator(self._seed, "step", state.step)), state.model.device
+        target = send(pool_target(self._data.relevance, rows, pool), device)
+        soft = None if self._soft is None else send(pool_values(self._soft, rows, pool), device)
         items = concatenate(self._data.queries.batch(rows), self._data.labels.batch(pool))
         dropout = self._params.model.image_dropout
         if dropout:
             draws = numpy_generator(self._seed, "image dropout", state.step).random(len(items))
             items = drop_images(items, draws < dropout)
-        return send(pool, state.model.device), send(target, state.model.device), items
+        return Batch(send(pool, device), target, items, soft)
 
     def pool(self, state: TrainingState, rows: Ints, rng: np.random.Generator) -> Ints:
-        """Return the sorted unique labels of the pool: one positive per query, and mined ones if asked for.
+        """Return the sorted unique labels of the pool: one positive per query, mined and soft ones if asked for.
 
         A label that several queries drew stands once: twice it would take two of a row's hardest negatives.
         """
         labels = self._sampler.draw(rows, rng)
+        if self._soft_sampler is not None:
+            likely = np.repeat(rows, self._params.objective.distillation.drawn_per_query)
+            drawn = self._soft_sampler.draw(likely, numpy_generator(self._seed, "soft labels", state.step))
+            labels = np.concatenate([labels, drawn])
         count = self._params.batching.mined_per_query
         if state.mined is not None and count:
             extra = state.mined.draw(rows, count, numpy_generator(self._seed, "mined", state.step))
@@ -95,13 +124,18 @@ class TrainingStep:
             return unit[:num_queries], unit[num_queries:], prototypes, cache
 
     def _loss(
-        self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, target: torch.Tensor, step: int
+        self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, batch: Batch, step: int
     ) -> tuple[torch.Tensor, Terms]:
         def objective(query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor) -> tuple[torch.Tensor, Terms]:
             generator = torch_generator(self._seed, "positives", step)
-            return LOSSES[params.name](query, text, prototype, target, params, generator=generator)
+            loss, terms = LOSSES[params.name](query, text, prototype, batch.target, params, generator=generator)
+            if batch.soft is None:
+                return loss, terms
+            soft = soft_cross_entropy(query, text, prototype, batch.soft, temperature=student.temperature)
+            return loss + student.weight * soft, {**terms, "loss_soft": soft.detach()}
 
         params = self._params.objective
+        student = params.distillation
         return nested_loss(objective, (query, text, prototype), self._params.model.matryoshka)
 
     def _backward(self, state: TrainingState, loss: torch.Tensor, cache: CachedEmbeddings | None) -> None:

@@ -1,0 +1,1 @@
+"""A teacher's soft labels, from which a smaller or cheaper variant learns."""
