@@ -9,7 +9,7 @@ from vixml.calibration.calibration import NO_VALIDATION, Absent, Calibration
 from vixml.calibration.curves import StepCurve, Steps
 from vixml.calibration.precision import PrecisionCurve
 from vixml.core.errors import ConfigError
-from vixml.serving.answers import Ranked, Selection
+from vixml.serving.answers import Ranked, Selection, whole_number
 
 NAN = np.float32(np.nan)
 
@@ -30,6 +30,19 @@ def ranked():
     rows = np.array([[4, 2, 9], [1, 3, 5], [7, -1, -1]])
     scores = np.array([[3, 2, 1], [3, 2, 1], [3, -np.inf, -np.inf]], dtype=np.float32)
     return Ranked(np.zeros((3, 2), dtype=np.float32), scores, rows, likely)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, float("nan"), float("inf"), "3", None, True])
+def test_how_many_labels_is_a_whole_number(k):
+    with pytest.raises(ConfigError, match="a whole number of at least 1"):
+        whole_number(k)
+    assert [whole_number(right) for right in (3, 3.0, np.int64(3))] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("value", ["0.5", float("nan"), 2, -0.1])
+def test_a_probability_is_one(value):
+    with pytest.raises(ConfigError, match="0 to 1"):
+        Selection(min_probability=value)
 
 
 def test_likely_labels_move_up_in_their_order(ranked, calibration):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from vixml.core.errors import DataError
+from vixml.serving.filters import label_ids
 
 
 def test_filters(predictor):
@@ -22,3 +27,24 @@ def test_filters(predictor):
     assert both[0].label_ids == (first[9],)
     with pytest.raises(DataError, match="no label"):
         predictor.predict(["red vase"], allow=["no such label"])
+
+
+def test_an_id_may_be_of_any_type_that_a_file_could_give():
+    given = ["L7", 7, 7.0, np.int64(7), np.float64(7), Decimal(7), b"L7"]
+    assert label_ids(given) == ["L7", "7", "7", "7", "7", "7", "L7"]
+    assert label_ids("L7") == label_ids(pd.Series(["L7"], index=[3])) == label_ids({"L7": 1}) == ["L7"]
+    assert label_ids(None) == []
+
+
+@pytest.mark.parametrize("uid", [None, float("nan"), "", " ", ["L7"], ("L7",), {"id": "L7"}, b"\xff", object()])
+def test_what_is_no_id_is_named(uid):
+    with pytest.raises(DataError, match=r"a label's id is none.*such as"):
+        label_ids(["L7", uid])
+
+
+def test_a_single_text_is_one_id_and_none_excludes_nothing(predictor):
+    first, second = predictor.predict(["red vase"], k=2)[0].label_ids
+    for how in ({"deny": first}, {"exclude": [first]}, {"exclude": first}, {"exclude": [[first, first]]}):
+        assert predictor.predict(["red vase"], k=1, **how)[0].label_ids == (second,)
+    assert predictor.predict(["red vase"], k=1, allow=second)[0].label_ids == (second,)
+    assert predictor.predict(["red vase"], k=1, exclude=[None])[0].label_ids == (first,)

@@ -103,6 +103,49 @@ def test_mistakes_are_named(predictor, models, tmp_path):
         Predictor.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "texts", [None, 5, b"red vase", {"text": "red vase"}, {"red vase"}, pd.DataFrame({"text": ["red vase"]})]
+)
+def test_texts_that_are_not_one_a_query_are_named(predictor, texts):
+    with pytest.raises(DataError, match="texts are not one a query"):
+        predictor.predict(texts)
+
+
+@pytest.mark.parametrize("text", [None, float("nan"), 5, b"red", ["red", "vase"]])
+def test_a_text_that_is_none_is_named(predictor, text):
+    with pytest.raises(DataError, match="a text is none"):
+        predictor.predict(["red vase", text])
+
+
+def test_texts_of_other_kinds_of_lists_are_the_same(predictor):
+    expected = predictor.predict(["red vase", "blue shoe"])
+    frame = pd.Series(["red vase", "blue shoe"], index=[7, 3])
+    for texts in (("red vase", "blue shoe"), np.array(["red vase", "blue shoe"]), frame, iter(frame)):
+        assert predictor.predict(texts) == expected
+    assert len(predictor.predict("red vase", k=10**12)[0]) == predictor.num_labels
+
+
+@pytest.mark.parametrize(
+    "image", [5, float("nan"), {"bytes": b"", "path": "a.png"}, [["a.png"]], np.zeros((4, 4, 3), np.uint8), object()]
+)
+def test_an_image_that_is_none_is_named(predictor, image):
+    with pytest.raises(DataError, match=r"an image is none.*PIL image"):
+        predictor.predict(["red vase"], images=[image])
+
+
+@pytest.mark.parametrize("images", ["a.png", {0: "a.png"}, Image.new("RGB", (4, 4)), np.zeros((1, 4, 4, 3))])
+def test_images_that_are_not_one_a_query_are_named(predictor, images):
+    with pytest.raises(DataError, match="images are not one a query"):
+        predictor.predict(["red vase"], images=images)
+
+
+def test_bytes_of_any_kind_and_open_files_are_the_same_image(predictor, root):
+    content = (root / "images" / "L7.png").read_bytes()
+    kinds = [content, bytearray(content), memoryview(content), io.BytesIO(content), [None, content]]
+    vectors = predictor.embed(["red vase"] * len(kinds), kinds)
+    np.testing.assert_allclose(vectors, vectors[:1].repeat(len(kinds), axis=0), atol=1e-6)
+
+
 def test_unreadable_images_can_count_as_absent(predictor, images):
     failures = []
     found = predictor.embed(["a", "b"], [[b"", images[0]], b"no image"], failures=failures)

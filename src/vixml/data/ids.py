@@ -14,6 +14,7 @@ _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)[ T]00:00:00")
 EXACT = 2**53
 """Largest whole number up to which floats are exact; a larger one may be another id than it was written for."""
 
+_SAFE = 16  # characters of `9007199254740.0`: shorter ones are below EXACT
 _INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
 _POWER = re.compile(r"[+-]?\d(?:\.\d+)?[eE]\+\d\d?")
 
@@ -32,7 +33,7 @@ def canonical_id(uid: str) -> str:
     if uid[:1] == "'" and uid[1:2] in ("=", "+", "-", "@"):  # how our own CSV keeps spreadsheets from calculating it
         uid = uid[1:]
     if uid[-1:] == "0" and (number := _WHOLE.fullmatch(uid)) is not None:
-        return number.group(1)
+        return number.group(1) if len(uid) < _SAFE or abs(int(number.group(1))) <= EXACT else uid
     if uid.endswith("00:00:00") and (day := _MIDNIGHT.fullmatch(uid)) is not None:
         return day.group(1)
     if "+" in uid and _POWER.fullmatch(uid) is not None:

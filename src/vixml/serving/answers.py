@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,22 @@ class Neighbour:
     row: int
 
 
+def whole_number(k: Any) -> int:
+    """Return how many labels are wanted.
+
+    Raises:
+        ConfigError: It is no whole number, or below 1.
+    """
+    number = k if isinstance(k, Integral) and not isinstance(k, bool) else 0
+    if isinstance(k, float) and k.is_integer():
+        number = int(k)
+    if number < 1:
+        raise ConfigError(
+            "a prediction must ask for at least one label", found=f"k = {k}", expected="a whole number of at least 1"
+        )
+    return int(number)
+
+
 class Ranked(NamedTuple):
     """Ranked labels of n queries.
 
@@ -92,7 +109,7 @@ class Selection:
     def __post_init__(self) -> None:
         for name, low, high in (("min_probability", 0, 1), ("min_precision", 0, 1), ("max_labels", 1, np.inf)):
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if value is not None and not (isinstance(value, Real) and low <= value <= high):  # type: ignore[operator]
                 raise ConfigError(f"{name} cannot be this", found=value, expected=f"{low} to {high}")
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 ImageLike: TypeAlias = Union["Image", str, Path, bytes, Callable[[], bytes]]
 """A picture (RGB is made of any mode), the path of an image file, its bytes, or a function that reads them."""
+
+Images: TypeAlias = Sequence[ImageLike | Sequence[ImageLike] | None]
+"""For each query one image, several, or None."""
 
 _READERS = 4  # threads that read and decode images
 
@@ -231,3 +234,57 @@ def use_picture(image: ImageLike, max_pixels: int, use: Callable[[Image], T], *,
 
 def _batched(entries: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
+
+
+def as_lists(texts: str | Iterable[str], images: Images | None) -> tuple[list[str], list[Sequence[ImageLike]] | None]:
+    """Return texts as a list and the images of each query as a list.
+
+    Raises:
+        DataError: They are neither, or differ in number.
+    """
+    texts = [texts] if isinstance(texts, str) else _listed("texts", texts)
+    if images is None:
+        return texts, None
+    listed = _listed("images", images)
+    if len(listed) != len(texts):
+        raise DataError(
+            "texts and images differ in number",
+            found=f"{len(texts)} texts, {len(listed)} entries of images",
+            expected="for each text an image, a list of images, or None",
+        )
+    return texts, [_as_list(few) for few in listed]
+
+
+def _listed(what: str, values: Any) -> list[Any]:
+    """Return what has an order and one entry a query; the keys of a table or mapping are not meant."""
+    plain = isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping | Set)
+    if not plain or getattr(values, "ndim", 1) != 1:
+        raise DataError(
+            f"{what} are not one a query", found=type(values).__name__, expected="a list with an entry for each query"
+        )
+    return list(values)
+
+
+def _as_list(few: Any) -> list[ImageLike]:
+    given = few if isinstance(few, list | tuple) else [few]
+    return [_image(one) for one in given if one is not None]
+
+
+def _image(given: Any) -> ImageLike:
+    """Return an image as one of those that `ImageLike` names.
+
+    Raises:
+        DataError: It is none.
+    """
+    if isinstance(given, bytearray | memoryview):
+        return bytes(given)
+    if hasattr(given, "read"):
+        return given.read  # type: ignore[no-any-return]
+    if isinstance(given, str | Path | bytes) or callable(given) or hasattr(given, "getexif"):
+        return given  # type: ignore[no-any-return]
+    raise DataError(
+        "an image is none",
+        found=type(given).__name__,
+        expected="a file, bytes, or a PIL image",
+        remedy="make one of an array by `PIL.Image.fromarray`.",
+    )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +17,7 @@ from vixml.data.ids import canonical_id
 from vixml.data.ragged import offsets_of, ragged_indices
 from vixml.ingestion.ledger import Entry
 from vixml.ingestion.tables.account import account_table
+from vixml.ingestion.tables.cells import CellError, cell_of
 from vixml.ingestion.tables.files import read_blocks
 from vixml.serving.query_files import read_ids
 
@@ -53,9 +55,31 @@ def allowed_rows(
     return np.flatnonzero(chosen)
 
 
-def excluded_pairs(ids: Sequence[Iterable[str]], num_labels: int, rows_of: RowsOf) -> sp.csr_matrix:
+def label_ids(ids: Iterable[Any] | None) -> list[str]:
+    """Return ids of labels as texts, as a file of them would give them: 7 and 7.0 are `7`; a single text is one id.
+
+    Raises:
+        DataError: One is no id.
+    """
+    if ids is None:
+        return []
+    if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
+        ids = [ids]
+    found = []
+    for uid in ids:
+        try:
+            text = cell_of(uid)
+        except CellError:
+            text = ""
+        if not isinstance(text, str) or not text.strip():
+            raise DataError("a label's id is none", found=repr(uid)[:100], expected="ids of labels, such as `L7` or 7")
+        found.append(text)
+    return found
+
+
+def excluded_pairs(ids: Sequence[Iterable[str] | None], num_labels: int, rows_of: RowsOf) -> sp.csr_matrix:
     """Return the excluded labels of n queries as CSR [n, num_labels]; ids that no label has are passed over."""
-    found = [rows_of(list(row)) for row in ids]
+    found = [rows_of(label_ids(row)) for row in ids]
     kept = [np.unique(row[row >= 0]) for row in found]
     return _matrix(np.concatenate([*kept, np.zeros(0, np.int64)]), np.array([len(row) for row in kept]), num_labels)
 
@@ -132,7 +156,7 @@ def hash_ids(ids: Sequence[str]) -> NDArray[np.uint64]:
 
 
 def _known(ids: Iterable[str], rows_of: RowsOf, what: str) -> Rows:
-    rows = rows_of(list(ids))
+    rows = rows_of(label_ids(ids))
     if len(rows) and (rows < 0).any():
         _log.warning("%d of %d %s labels are not among the model's labels.", (rows < 0).sum(), len(rows), what)
     return rows[rows >= 0]

@@ -6,21 +6,21 @@ import logging
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.calibration.calibration import Calibrated, Calibration
-from vixml.core.errors import ConfigError, DataError
+from vixml.core.errors import DataError
 from vixml.data.ids import IdIndex
 from vixml.data.items import clean_text
 from vixml.ranking.features import Described, ImageRows
 from vixml.retrieval.exact import top_k
-from vixml.serving.answers import Neighbour, Prediction, Ranked, Selection
+from vixml.serving.answers import Neighbour, Prediction, Ranked, Selection, whole_number
 from vixml.serving.bundle import PredictorBundle
-from vixml.serving.encoder import ImageLike
+from vixml.serving.encoder import ImageLike, Images, as_lists
 from vixml.serving.filters import allowed_rows, excluded_pairs
 from vixml.serving.restricted import exactly, restrict
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from vixml.ranking.evidence import EvidenceRanker
     from vixml.retrieval.augmentation import Ranker
     from vixml.serving.encoder import ItemEncoder
-
-Images: TypeAlias = Sequence[ImageLike | Sequence[ImageLike] | None]
-"""For each query one image, several, or None."""
 
 _NEIGHBOUR_LABELS = 10
 _CALIBRATED = 100
@@ -130,7 +127,7 @@ class Predictor:
         *,
         images: Images | None = None,
         k: int = 5,
-        exclude: Sequence[Iterable[str]] | None = None,
+        exclude: Sequence[Iterable[str] | None] | None = None,
         allow: Iterable[str] | None = None,
         deny: Iterable[str] | None = None,
         min_probability: float | None = None,
@@ -143,7 +140,7 @@ class Predictor:
             texts: n texts; a single string is one query.
             images: For each query an image, a list of images, or None. An image is a file, bytes, or a PIL image.
             k: Labels wanted, at least 1; fewer come back where the filters leave fewer.
-            exclude: For each query ids of labels that it must not get.
+            exclude: For each query ids of labels that it must not get; None for none.
             allow: Ids of the only labels that any query may get.
             deny: Ids of labels that no query may get.
             min_probability: See `Selection`.
@@ -156,8 +153,10 @@ class Predictor:
         """
         selection = Selection(min_probability, min_precision, max_labels)
         texts, listed = as_lists(texts, images)
+        exclude = None if exclude is None else [exclude] if isinstance(exclude, str) else list(exclude)
         if exclude is not None and len(exclude) != len(texts):
             raise DataError("texts and exclusions differ in number", found=f"{len(texts)} and {len(exclude)}")
+        k = min(whole_number(k), self.num_labels)
         pairs = None if exclude is None else excluded_pairs(exclude, self.num_labels, self.rows_of)
         among = allowed_rows(self.num_labels, allow, deny, self.rows_of)
         found = self.search(texts, listed, k, exclude=pairs, among=among, selection=selection)
@@ -282,8 +281,7 @@ class Predictor:
         among: NDArray[np.int64] | None,
         imageless: NDArray[np.bool_] | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        if k < 1:
-            raise ConfigError("a prediction must ask for at least one label", found=f"k = {k}")
+        k = whole_number(k)
         ranker: Any = self._ranker
         asked = queries if ranker.mode == "evidence" else queries.vectors
         if among is not None:
@@ -365,27 +363,3 @@ class Predictor:
         return Neighbour(
             str(item["uid"]), item["text"], score, tuple(uids[i] for i in labels), tuple(texts[i] for i in labels), row
         )
-
-
-def as_lists(texts: str | Sequence[str], images: Images | None) -> tuple[list[str], list[Sequence[ImageLike]] | None]:
-    """Return texts as a list and the images of each query as a list.
-
-    Raises:
-        DataError: They differ in number.
-    """
-    texts = [texts] if isinstance(texts, str) else list(texts)
-    if images is None:
-        return texts, None
-    if len(images) != len(texts):
-        raise DataError(
-            "texts and images differ in number",
-            found=f"{len(texts)} texts, {len(images)} entries of images",
-            expected="for each text an image, a list of images, or None",
-        )
-    return texts, [_as_list(few) for few in images]
-
-
-def _as_list(few: Any) -> Sequence[ImageLike]:
-    if few is None:
-        return []
-    return few if isinstance(few, list | tuple) else [few]

@@ -116,7 +116,7 @@ def test_a_part_that_is_missing_is_named(benchmark, name):
         is_benchmark(benchmark)
 
 
-@pytest.mark.parametrize("name", ["lbl.raw.txt", "trn_X_Y.txt"])
+@pytest.mark.parametrize("name", ["lbl.raw.txt", "trn.raw.txt", "trn_X_Y.txt"])
 def test_a_part_of_text_lines_that_is_missing_is_named(project, tmp_path, name):
     raw = write_texts(tmp_path / "texts")
     (raw / name).unlink()
@@ -177,3 +177,11 @@ def test_embeddings_and_addresses_of_images_are_named(benchmark):
     assert rows["addresses of images"][0] == "img_urls.csv"
     assert rows["image embeddings"][0] == "NOT USED, in siglip"
     assert "data.image_embeddings" in rows["image embeddings"][1]
+
+
+def test_matrices_without_texts_are_no_tables(tmp_path):
+    raw = write_texts(tmp_path / "texts")
+    for file in raw.glob("*.raw.txt"):
+        file.unlink()
+    with pytest.raises(DataError, match=r"a raw file is missing.*trn\.raw\.txt"):
+        is_benchmark(raw)

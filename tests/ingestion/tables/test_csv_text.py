@@ -120,6 +120,20 @@ def test_ragged_rows_repeated_headers_and_blank_lines_are_told_apart(tmp_path):
     assert [table.line(row) for row in range(4)] == [3, 4, 6, 9]
 
 
+@pytest.mark.parametrize("end", ["\x1a", "\n\x1a\n", "\ufeff"])
+def test_what_old_programs_leave_at_the_end_is_no_row(tmp_path, end):
+    assert columns(tmp_path / "t.csv", f"id,text\n1,a\n2,b\n{end}") == {"id": ["1", "2"], "text": ["a", "b"]}
+
+
+def test_a_file_behind_another_one_with_its_mark_and_header(tmp_path):
+    one = "\ufeffid,text\n1,a\n", "\ufeffid,text\n2,b\n"
+    file = tmp_path / "t.csv"
+    file.write_text("".join(one), encoding="utf-8")
+    table = read_table(file)
+    assert table.columns == {"id": ["1", "2"], "text": ["a", "b"]}
+    assert table.left_out == {"header again": 1}
+
+
 def test_a_column_without_a_name_has_its_number(tmp_path):
     assert columns(tmp_path / "t.csv", ",id,\n0,a,\n1,b,\n") == {"Unnamed: 0": ["0", "1"], "id": ["a", "b"]}
 

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from vixml.core.errors import DataError
+from vixml.ingestion.ingest import ingest
 from vixml.ingestion.tables.infer import propose
+from vixml.params.data.ingestion import DataParams
 
 NAMES = ["Hats", "Shoes", "Bags", "Toys", "Books"]
 
@@ -42,6 +44,29 @@ def test_a_first_line_that_is_a_row_is_refused(tmp_path, header):
         (tmp_path / "categories.csv").write_text("nr,name\n" + (tmp_path / "categories.csv").read_text())
     with pytest.raises(DataError, match="line 1: the first line is a row and not the names of the columns"):
         propose(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"), [("weight", ["1.0", "inf"]), ("weight", ["high", "low"]), ("ok", [True, False])]
+)
+def test_a_column_that_may_weigh_pairs_is_named(tmp_path, caplog, name, cells):
+    three_tables(tmp_path)
+    links = pd.read_csv(tmp_path / "links.csv")
+    links.assign(**{name: cells * 10}).to_csv(tmp_path / "links.csv", index=False)
+    assert propose(tmp_path).pairs.weight is None
+    assert f"Not used: the column {name} of links.csv, which may say how much a pair counts" in caplog.text
+    assert "--pair-weight" in caplog.text
+
+
+@pytest.mark.parametrize("cells", [[True, False], ["yes", "No"], [1, 0]])
+def test_pairs_that_say_no_are_none(tmp_path, cells):
+    three_tables(tmp_path)
+    links = pd.read_csv(tmp_path / "links.csv")
+    links.assign(relevant=cells * 10).to_csv(tmp_path / "links.csv", index=False)
+    mapping = propose(tmp_path)
+    assert mapping.pairs.weight == "relevant"
+    found = ingest(tmp_path, DataParams(mapping=mapping, max_lost=1), 0)
+    assert found.relevance_train.nnz + found.relevance_test.nnz == 10
 
 
 def test_a_broken_table_is_an_error_where_it_may_be_the_one_that_is_missing(tmp_path):

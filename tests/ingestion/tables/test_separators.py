@@ -25,6 +25,8 @@ from vixml.ingestion.tables.separators import label_separators
         (["a#b", "b#c", "c#a"], "#"),
         (["a\nb", "b\nc", "c\na"], "\n"),
         (["C#", "C#", "F#"], ""),
+        *(([f"a{sign}b", f"b{sign}c", f"c{sign}a"], sign) for sign in "\uff0c\u3001\uff1b\u060c\u061b"),
+        (["\u5e3d\u5b50\u3001\u978b", "\u5305\u3001\u73a9\u5177", "\u4e66"], ""),
     ],
 )
 def test_a_sign_separates_where_what_it_separates_recurs(cells, signs):
@@ -36,4 +38,5 @@ def test_known_labels_decide(tmp_path):
     assert label_separators(Column("tags", ["a,b", "b,a"]), labels) == ","
     assert label_separators(Column("tags", ["c, d", "a;c, d"]), labels) == ";"
     assert label_separators(Column("tags", ["a b", "b"]), labels) == " "
+    assert label_separators(Column("tags", ["a\u3001b", "b"]), labels) == "\u3001"
     assert label_separators(Column("tags", ["<a><b>", "<b>"]), labels) == "<>"

@@ -50,6 +50,15 @@ def find_raw_file(root: Path, side: Side) -> Path:
     return find_json(root, side) or _missing(root, f"{SHORT_NAMES[side]}.json.gz or {SHORT_NAMES[side]}.json")
 
 
+def find_text_lines(root: Path, side: Side) -> Path:
+    """Return the text lines of a side.
+
+    Raises:
+        DataError: There are none.
+    """
+    return find_texts(root, side) or _missing(root, f"{SHORT_NAMES[side]}.raw.txt, or raw_data/{side}.raw.txt")
+
+
 def find_matrix(root: Path, side: Side) -> Path:
     """Return the relevance matrix of training or test.
 
@@ -70,8 +79,8 @@ def layout_of(root: Path) -> Literal["json", "sparse"]:
         if all(find(root, side) for side in SHORT_NAMES):
             return kind  # type: ignore[return-value]
     if any(find_texts(root, side) for side in SHORT_NAMES) and not any(find_json(root, side) for side in SHORT_NAMES):
-        side = next(side for side in SHORT_NAMES if not find_texts(root, side))
-        _missing(root, f"{SHORT_NAMES[side]}.raw.txt, or raw_data/{side}.raw.txt")
+        for side in SHORT_NAMES:
+            find_text_lines(root, side)
     return "json"  # whatever is missing of it is named by the reader
 
 

@@ -11,7 +11,14 @@ from typing import Any
 from vixml.core.errors import DataError, shown
 from vixml.data.sides import SHORT_NAMES, Side
 from vixml.ingestion.benchmark.json_lines import read_json_lines
-from vixml.ingestion.benchmark.layouts import find_file, find_json, find_raw_file, find_texts, layout_of
+from vixml.ingestion.benchmark.layouts import (
+    find_file,
+    find_json,
+    find_raw_file,
+    find_text_lines,
+    find_texts,
+    layout_of,
+)
 
 TARGETS = "target_ind"
 """Field of a benchmark's points: 0-based lines of its label file."""
@@ -46,8 +53,10 @@ def is_benchmark(folder: Path) -> bool:
             find_raw_file(folder, side)  # says which is missing
         return True
     texts = [side for side in SHORT_NAMES if find_texts(folder, side)]
-    if len(texts) > 1 or (texts and find_file(folder, ("trn_X_Y.txt", "tst_X_Y.txt"))):
-        return layout_of(folder) == "sparse"
+    if len(texts) > 1 or find_file(folder, _IN_PLACES["pairs"]):
+        for side in SHORT_NAMES:
+            find_text_lines(folder, side)
+        return True
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _has_targets(path, Side.TRAIN)]
     if inside:
         names = ", ".join(shown(path.name) for path in inside[:_SHOWN])

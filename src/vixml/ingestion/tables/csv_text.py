@@ -24,6 +24,7 @@ from vixml.ingestion.encoding import Survey, survey
 _BATCH = 2048  # rows that are put into columns at once
 _PATTERNS = 1000  # rows whose cells show what cells of a column look like
 _RETURN = "\uffff"  # no character; stands for a CR that is part of the text
+_BLANK = " \t\r\n\v\f\x1a\ufeff"  # Ctrl-Z ended files once; a byte order mark begins what was put behind another file
 _MOST_SUSPECTS = 10_000
 _FEW = 3  # different patterns that an orderly column has at most
 
@@ -250,7 +251,9 @@ def _clean(
 ) -> tuple[list[list[str]], list[int] | None]:
     """Return the rows of a batch with as many cells as the header, and their lines where they are not in sequence."""
     width = watch.width
-    odd = set(map(len, rows)) != {width} or block.header in rows
+    header = block.header
+    marked = [f"\ufeff{header[0]}", *header[1:]]  # of a file that another one was put behind
+    odd = set(map(len, rows)) != {width} or header in rows or marked in rows
     if not (odd or spans):
         watch.learn(rows)
         return rows, None
@@ -258,13 +261,13 @@ def _clean(
     for row in rows:
         start, breaks = line, sum(map(_breaks, row)) if spans else 0
         line += 1 + breaks
-        if not row or (width > 1 and len(row) == 1 and not row[0].strip()):
+        if not row or (width > 1 and len(row) == 1 and not row[0].strip(_BLANK)):
             block.blank_lines += 1
             continue
         if width > 1 and len(row) < width and is_comment(row):
             block.comments += 1
             continue
-        if row == block.header and width > 1:
+        if row in (header, marked) and width > 1:
             block.repeated_headers += 1
             continue
         if len(row) != width:

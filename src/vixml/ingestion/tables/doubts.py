@@ -126,6 +126,14 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
                 _first(column),
                 shown(table["labels"]),
             )
+        elif table.get("query") and (column.says("weight") or column.is_weight) and not column.says("id"):
+            _log.warning(
+                "Not used: the column %s of %s, which may say how much a pair counts (%s); %s. Name it: --pair-weight.",
+                shown(column.name),
+                shown(profile.name),
+                _first(column),
+                f"the column {shown(table['weight'])} is taken" if table.get("weight") else "every pair counts 1",
+            )
     for name, why in profile.odd.items():
         _log.warning("Not used: the column %s of %s, which holds %s.", shown(name), shown(profile.name), why)
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from vixml.core.errors import DataError, invalid_settings, shown
 from vixml.ingestion.benchmark.recognise import TARGETS, labels_missing
+from vixml.ingestion.parts import parts_of_tables
 from vixml.ingestion.tables.doubts import warn_of_doubts
 from vixml.ingestion.tables.files import is_table, read_table
 from vixml.ingestion.tables.items import is_url
@@ -129,6 +130,10 @@ def _profiles(folder: Path, fixed: dict[str, Any]) -> tuple[dict[str, Profile], 
             if not name.lower().endswith(_OFTEN_PROSE):
                 broken.append(err)
             _log.warning("Not used: %s", err)
+    for pattern, names in parts_of_tables(profiles, wanted).items():
+        _log.info("Read as one table: %s.", shown(", ".join(names)))
+        profiles[pattern] = Profile.of(pattern, read_table(folder / pattern, **how))
+        profiles = {name: profile for name, profile in profiles.items() if name not in names}
     if not profiles:
         raise DataError(
             "the folder holds no table",
@@ -370,7 +375,7 @@ def _pair_table(
 ) -> dict[str, Any]:
     known = {ref.table.name: ref.column.name for ref in _references(pairs, {p.name: p for p in (queries, labels) if p})}
     query = fixed.get("pair_query") or known.get(queries.name)
-    weight = next((n for n, c in pairs.columns.items() if c.says("weight") and c.is_number), None)
+    weight = next((n for n, c in pairs.columns.items() if c.says("weight") and c.is_weight), None)
     label = fixed.get("pair_label") or (known.get(labels.name) if labels else None)
     if label is None:
         left = [n for n, c in pairs.columns.items() if n not in (query, weight) and not (c.is_split or c.is_image)]

@@ -27,6 +27,9 @@ SPLIT_NAMES = {
 }
 """What the cells of a split column may say, in any case."""
 
+YES_OR_NO = {**dict.fromkeys(("true", "yes"), 1.0), **dict.fromkeys(("false", "no"), 0.0)}
+"""What a weight may say instead of a number, in any case."""
+
 _EXAMPLES = 5
 
 
@@ -185,7 +188,8 @@ def _share(uid: str) -> float:
 def _weight(table: Table, row: int, text: str) -> float:
     text = text.strip()
     try:
-        weight = float(text.replace(",", ".")) if text else 1.0
+        weight = YES_OR_NO.get(text.lower()) if text else 1.0
+        weight = float(text.replace(",", ".")) if weight is None else weight
     except ValueError:
         weight = math.nan
     if not (0.0 <= weight < float(np.finfo(np.float32).max)):
@@ -193,7 +197,7 @@ def _weight(table: Table, row: int, text: str) -> float:
             "a weight is not a number of at least 0",
             **table.place(row),
             found=text,
-            expected="a number; 1 for a plain relevant pair",
+            expected="a number, or true or false; 1 for a plain relevant pair",
             remedy="correct the column, or leave `data.mapping.pairs.weight` out.",
         )
     return weight

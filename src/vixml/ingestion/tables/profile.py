@@ -12,7 +12,7 @@ from pathlib import Path
 from vixml.data.ids import canonical_id
 from vixml.ingestion.tables.cells import Cell, CellError, one_text, split_cell
 from vixml.ingestion.tables.items import is_url
-from vixml.ingestion.tables.pairs import SPLIT_NAMES
+from vixml.ingestion.tables.pairs import SPLIT_NAMES, YES_OR_NO
 from vixml.ingestion.tables.table import Table
 
 _WORDS = {
@@ -26,7 +26,7 @@ _WORDS = {
     "artikel question questions search page pages book books point points",
     "pair": "pair pairs link links relation relations qrel qrels edge edges match matches interaction "
     "interactions truth",
-    "weight": "weight weights score scores rel relevance rating confidence count gewicht",
+    "weight": "weight weights score scores rel relevance relevant rating confidence count gewicht",
     "train": "train trn training",
     "test": "test tst testing",
     "validation": "validation valid val dev",
@@ -83,6 +83,11 @@ class Column:
     def is_number(self) -> bool:
         """Whether all cells are numbers."""
         return bool(self.sample) and all(re.fullmatch(r"\s*-?[\d.,]+([eE]-?\d+)?\s*", one_text(c)) for c in self.sample)
+
+    @cached_property
+    def is_weight(self) -> bool:
+        """Whether the cells are numbers, or all of them true or false."""
+        return self.is_number or (bool(self.sample) and {value.lower() for value in self.values} <= set(YES_OR_NO))
 
     @cached_property
     def has_numbers(self) -> bool:

@@ -7,9 +7,10 @@ from collections import Counter
 from vixml.ingestion.tables.cells import printed_list
 from vixml.ingestion.tables.profile import Column, Profile
 
-_SIGNS = "|;,\n\t#^~"
+_OTHER_COMMAS = "\uff0c\u3001\uff1b\u060c\u061b"  # of Chinese, Japanese and Arabic
+_SIGNS = "|;,\n\t#^~" + _OTHER_COMMAS
 _USUAL = "|;"  # signs that names hardly ever have
-_KNOWN = ("", "|", ";", ",", "|;", "|,", ";,", "|;,", "\n", "\t", "#", "^", "~", "/", ":", "<>", " ")
+_KNOWN = ("", "|", ";", ",", "|;", "|,", ";,", "|;,", "\n", "\t", "#", "^", "~", "/", ":", "<>", " ", *_OTHER_COMMAS)
 _OFTEN = 0.1  # share of the cells that have the sign
 _RECURRING = 0.5  # share of the entries of cells with the sign that other cells have too
 _RARE = 0.1  # the same share, below which what stands between the signs is no label of its own
