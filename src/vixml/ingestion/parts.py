@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from vixml.ingestion.tables.profile import Profile
 
-_PART = re.compile(r"[-_. ]?(\d{1,8}|[a-z])?(?=\.)|[-_. ]\d{4}[-_]\d\d(?=\.)", re.IGNORECASE)
+_PART = re.compile(r"([-_. ]\d{4}[-_]\d\d|[-_. ]\d{1,8}|[-_. ][a-z]|\d{1,8})(?=\.)", re.IGNORECASE)
 _SAME = 0.05  # share of the rows that two parts of one table have in common, at most: more of them are copies
 
 
