@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from vixml.core.directories import open_sealed
@@ -26,6 +28,8 @@ def test_a_text_encoder_learns_from_all_evidence(kedro_run, ingested, tiny, caps
     kedro_run("distillation", params=params, only_missing_outputs=True)
     assert "encoder_text.train" not in capsys.readouterr().out, "nothing has changed, so nothing runs again"
     kedro_run("evaluation", params=params, namespaces=["encoder_text"])
+    metrics = json.loads((data / "08_reporting/demo/encoder_text/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["teacher"] == "evidence"
     kedro_run("encoder_text", params=params)
     alone = open_sealed(data / "06_models/demo/encoder_text/model", kind="model")
     assert alone.meta["teacher"] is None

@@ -1,10 +1,13 @@
-"""None"""
+"""What a comparison says of every run, which runs it takes, and when it stops a release."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.comparison import ComparisonParams
+from vixml.reporting import compare
 from vixml.reporting.compare import require_no_regression
 
 
@@ -87,3 +90,14 @@ def test_a_later_run_leaves_the_earlier_one_as_it_was(study):
     np.testing.assert_array_equal(again.metrics.values["P@1"], before[1])
     assert again.metrics.mean()["P@1"] == pytest.approx(again.document["result"]["metrics"]["P@1"])
     assert ComparisonParams().confidence == 0.95
+
+
+@pytest.mark.parametrize(
+    ("result", "section"), [({}, None), ({"teacher": None}, None), ({"teacher": "evidence"}, True)]
+)
+def test_a_teacher_is_among_the_settings_that_differ(result, taught):
+    kept = dict.fromkeys(("id", "name", "mlflow_id", "git_commit", "created", "curve"))
+    document = {**kept, "settings": {"seed": 0}, "result": result, "refreshes": []}
+    entry = SimpleNamespace(variant="encoder_text", run=SimpleNamespace(document=document))
+    expected = {"seed": 0} if not taught else {"seed": 0, "distillation": {"teacher": "evidence"}}
+    assert compare._identity(entry)["settings"] == expected

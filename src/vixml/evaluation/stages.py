@@ -111,6 +111,7 @@ def evaluate_variant(
         "backbone": params.backbone.name,
         "objective": params.objective.name,
         "images": params.model.uses_images,
+        "teacher": facts.get("teacher"),
         "vision_model": None if image_bank is None else image_bank.meta.get("model"),
         "milliseconds_per_query": embeddings.meta["milliseconds_per_query"],
         "seconds": {"training": facts["training_seconds"]},

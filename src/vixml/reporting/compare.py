@@ -231,7 +231,9 @@ def _identity(entry: ChosenRun) -> dict[str, Any]:
     refreshes = document.get("refreshes", [document["refresh"]] if "refresh" in document else [])  # older runs
     known = {key: document[key] for key in kept}
     vision = document["result"].get("vision_model")  # of the image bank that was read; older runs do not know it
+    teacher = document["result"].get("teacher")  # of the soft labels that a student learned
     settings = document["settings"] | ({} if vision is None else {"vision": {"model": vision}})
+    settings = settings | ({} if teacher is None else {"distillation": {"teacher": teacher}})
     return {"variant": entry.variant, **known, "settings": settings, "refreshes": refreshes}
 
 
