@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vixml.core.errors import ConfigError, StateError
+from vixml.core.errors import ConfigError, StateError, StorageError
+from vixml.export import export
 from vixml.export.export import export_predictor
 from vixml.serving.bundle import PredictorBundle
 
@@ -44,3 +49,43 @@ def test_vectors_alone_of_any_model(tmp_path):
     assert report["files"] == ["README.md", "labels.parquet"]
     with pytest.raises(StateError, match="exists already"):
         export_predictor(tmp_path / "encoder_vision", tmp_path / "out", encoder=False)
+
+
+@pytest.mark.parametrize("at", ["write_table", "write_sentence_encoder", "model_card", "write_json"])
+def test_an_export_that_is_killed_leaves_nothing_under_its_name_and_can_be_typed_again(model, tmp_path, at):
+    """SIGKILL, for real, behind each of the steps."""
+    whole = getattr(export, at)
+
+    def last(*args, **options):
+        whole(*args, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def body():
+        setattr(export, at, last)  # in the child alone
+        export_predictor(model, tmp_path / "out", indexes=False)
+
+    child = multiprocessing.get_context("fork").Process(target=body)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == [".out.new"]
+    report = export_predictor(model, tmp_path / "out", indexes=False)
+    assert {"README.md", "encoder/modules.json", "labels.parquet"} <= set(report["files"])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("at", ["write_table", "write_sentence_encoder", "write_json"])
+def test_an_export_on_a_full_disk_says_so_and_leaves_nothing(model, tmp_path, monkeypatch, at):
+    whole = getattr(export, at)
+
+    def full(*args, **options):
+        whole(*args, **options)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(export, at, full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            export_predictor(model, tmp_path / "out", indexes=False)
+    assert list(tmp_path.iterdir()) == []
+    export_predictor(model, tmp_path / "out", indexes=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -4,7 +4,10 @@ import errno
 import importlib.util
 import json
 import math
+import multiprocessing
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import threading
@@ -229,12 +232,8 @@ def test_results_of_another_run_are_not_taken_for_this_one(tmp_path, store_file)
     assert report["points"] == 0
 
 
-class Killed(BaseException):
-    """What no `except Exception` catches, as little as a SIGKILL."""
-
-
 class DyingClient:
-    """MLflow's client that is killed instead of its n-th call that changes something."""
+    """MLflow's client whose process is killed instead of its n-th call that changes something."""
 
     def __init__(self, client, calls):
         self._client, self._left = client, calls
@@ -247,7 +246,7 @@ class DyingClient:
         def call(*args, **options):
             self._left -= 1
             if self._left < 0:
-                raise Killed
+                os.kill(os.getpid(), signal.SIGKILL)
             return method(*args, **options)
 
         return call
@@ -262,9 +261,15 @@ def test_a_synchronisation_that_is_killed_anywhere_is_completed_by_the_next(tmp_
     for killed in (1, 5, 6, 9):
         file = shutil.copy(empty_store, tmp_path / f"{killed}.db")
         store = Store(f"sqlite:///{file}", "toy", (tmp_path / str(killed)).as_uri())
-        vars(store)["client"] = DyingClient(MlflowClient(store.uri), killed)
-        with pytest.raises(Killed):
+
+        def body(store=store, killed=killed):
+            vars(store)["client"] = DyingClient(MlflowClient(store.uri), killed)
             sync_variant(store, records, RESULT)
+
+        child = multiprocessing.get_context("fork").Process(target=body)
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
         sync_variant(Store(store.uri, "toy"), records, RESULT)
         client = MlflowClient(store.uri)
         experiment = client.get_experiment_by_name("toy").experiment_id

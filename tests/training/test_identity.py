@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from tests.training.stage_runs import Killed, changed, make_inputs, stop_at, train
 
 from vixml.core.directories import WorkDirectory
@@ -13,7 +14,7 @@ from vixml.core.errors import ConfigError, StateError
 from vixml.params.model import TinyParams
 from vixml.params.variant import VariantParams
 from vixml.training import stages
-from vixml.training.identity import trained_with
+from vixml.training.identity import check_identity, trained_with
 from vixml.training.loop import Trainer
 
 
@@ -47,6 +48,37 @@ def test_other_settings_are_named_forced_or_begun_anew(
     assert started_at == [0, 8]
     assert "Leave it out of the next command" in caplog.text
     assert never.files["model.safetensors"] == begun_anew.files["model.safetensors"]
+
+
+def test_another_number_of_threads_goes_on_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sums in another order have other last digits; that is no reason to lose a training, and none to be silent."""
+    inputs = changed(make_inputs(tmp_path), training={"checkpoint_minutes": 1e-12})
+    before = torch.get_num_threads()
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(Killed):
+            train(inputs, tmp_path / "run")
+    train(inputs, shutil.copytree(tmp_path / "run", tmp_path / "same"))
+    assert "versions.threads" not in caplog.text
+    torch.set_num_threads(before + 1)
+    try:
+        train(inputs, tmp_path / "run")
+    finally:
+        torch.set_num_threads(before)
+    assert f"versions.threads: {before} -> {before + 1}" in caplog.text
+
+
+def test_a_state_of_an_earlier_version_does_not_say_the_threads(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is continued without a word."""
+    now = {"seed": 0, "versions.torch": "2", "versions.threads": 4}
+    check_identity({"seed": 0, "versions.torch": "2"}, now, state=tmp_path, resume="auto", remedy="")
+    assert not caplog.text
+    check_identity({**now, "versions.torch": "1", "versions.threads": 8}, now, state=tmp_path, resume="auto", remedy="")
+    assert 'versions.threads: 8 -> 4; versions.torch: "1" -> "2"' in caplog.text
 
 
 def test_an_unknown_way_to_resume_is_refused(tmp_path: Path) -> None:

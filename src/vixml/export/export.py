@@ -61,10 +61,14 @@ def export_predictor(
         refuse_other_encoders(network)
     incoming = target.with_name(f".{target.name}.new")
     with writing(target):
-        shutil.rmtree(incoming, ignore_errors=True)
+        shutil.rmtree(incoming, ignore_errors=True)  # of one that was killed
         incoming.mkdir(parents=True)
-        report = _write(bundle, incoming, network if encoder else None, indexes, network if onnx else None, metrics)
-        os.replace(incoming, target)
+        try:
+            report = _write(bundle, incoming, network if encoder else None, indexes, network if onnx else None, metrics)
+            os.replace(incoming, target)
+        except BaseException:
+            shutil.rmtree(incoming, ignore_errors=True)  # on a full disk its room is wanted
+            raise
     return report
 
 

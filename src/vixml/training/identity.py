@@ -23,6 +23,7 @@ LIBRARIES = ("torch", "transformers", "vixml")
 """What a training's numbers depend on."""
 
 TRAINED_WITH = "trained_with"
+_THREADS = "versions.threads"
 
 
 def trained_with(params: VariantParams) -> dict[str, Any]:
@@ -64,13 +65,14 @@ def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
 def check_identity(saved: Identity, current: Identity, *, state: Path, resume: Resume, remedy: str) -> None:
     """Make sure that a saved state belongs to this training.
 
-    Other library versions alone are worth a warning only: a training of days should survive an update, though its last
-    digits then differ from those of an undisturbed run.
+    Other library versions or another number of threads (which sum in another order) alone are worth a warning only: a
+    training of days should survive an update or a move, though its last digits then differ from those of an undisturbed
+    run. A state that does not say the number of threads is of an earlier version.
 
     Raises:
         StateError: Settings or data differ and `resume` is not `force`; every difference is named.
     """
-    changed = differences(saved, current)
+    changed = differences({_THREADS: current.get(_THREADS), **saved}, current)
     if not changed:
         return
     what = listed(changed)

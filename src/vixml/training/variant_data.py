@@ -102,6 +102,8 @@ class VariantData:
     @property
     def identity(self) -> dict[str, Any]:
         """What the numbers of a training depend on, by dotted names; a checkpoint of another one is not continued."""
+        import torch
+
         relevance, soft = self.relevance_train, self.soft_labels
         settings = result_settings(self.params)
         if soft is None:
@@ -116,7 +118,7 @@ class VariantData:
             "data.images": None if self.image_bank is None else self.image_bank.fingerprint,
             **({} if soft is None else {"data.soft_labels": soft.fingerprint}),
             "data.relevance": hashlib.sha256(relevance.indptr.tobytes() + relevance.indices.tobytes()).hexdigest(),
-            **flatten({"versions": library_versions(LIBRARIES)}),
+            **flatten({"versions": {**library_versions(LIBRARIES), "threads": torch.get_num_threads()}}),
         }
 
     def source(self, side: str) -> ItemSource:
