@@ -24,7 +24,7 @@ def test_other_runners_are_refused_before_anything_runs(kedro_run, project, runn
 
 def test_a_process_runs_one_pipeline_at_a_time(kedro_run, project):
     """The hooks, and what libraries keep for all threads, serve one run."""
-    with session._AT_WORK, pytest.raises(ConfigError, match="a process of its own"):
+    with session._AT_WORK, pytest.raises(ConfigError, match="a separate process"):
         kedro_run("fabrication")
     assert not (project / "data").exists()
     assert session._AT_WORK.acquire(blocking=False)

@@ -37,9 +37,9 @@ def read_params(text: str) -> dict[str, Any]:
         name, equals, value = (part.strip() for part in item.partition("="))
         if not name or not equals:
             raise click.UsageError(
-                f"`--params` is read as NAME=VALUE,NAME=VALUE, and `{item}` is none of them. A comma inside a value "
-                "belongs to it only in the path of a file or folder that exists; otherwise put the setting into a "
-                "file, for instance conf/local/parameters.yml."
+                f"`--params` is read as NAME=VALUE,NAME=VALUE, and `{item}` does not have this form. A value may "
+                "contain a comma only if it is the path of an existing file or folder; otherwise put the setting into "
+                "a file, for instance conf/local/parameters.yml."
             )
         if count:
             paths = overlay(paths, nested(name.split("."), value))
@@ -50,7 +50,7 @@ def read_params(text: str) -> dict[str, Any]:
 
 
 def _is_path(item: str) -> bool:
-    """Tell whether `NAME=VALUE` names something on the disk; a bare word like `tiny` is no path."""
+    """Return whether `NAME=VALUE` names something on the disk; a bare word like `tiny` is no path."""
     value = item.partition("=")[2].strip()
     try:
         return any(sign in value for sign in "/\\,") and Path(value).expanduser().exists()

@@ -50,7 +50,7 @@ class ProjectSession(KedroSession):
         kwargs["runner"] = _runner(kwargs.get("runner"))
         if not _AT_WORK.acquire(blocking=False):
             raise ConfigError(
-                "this process is running a pipeline already", remedy="start the second run in a process of its own."
+                "this process is running a pipeline already", remedy="start the second run in a separate process."
             )
         try:
             result: dict[str, Any] = super().run(*args, **kwargs)
@@ -84,8 +84,8 @@ def _runner(asked: Any) -> FreshRunner:
         "this project runs its nodes one after another: other runners keep neither the order of random numbers nor "
         "the record of a run",
         found=name,
-        remedy="leave out --runner and --async. Different variants may run at the same time, each as a command of its "
-        "own: `kedro run --pipelines=encoder_text`.",
+        remedy="leave out --runner and --async. Different variants may run at the same time, each with its own "
+        "command: `kedro run --pipelines=encoder_text`.",
     )
 
 

@@ -115,7 +115,7 @@ def test_a_group_that_is_a_value_is_an_error():
 
 def test_a_second_stage_behind_the_last_epoch_is_one_sentence():
     both = {"training": {"epochs": 3}, "batching": {"start_epoch": 5}}
-    with pytest.raises(ConfigError, match="second training stage of encoder_text would begin behind its last epoch"):
+    with pytest.raises(ConfigError, match="second training stage of encoder_text would start after its last epoch"):
         check_keys(compose({"encoder": both}))
 
 

@@ -74,14 +74,14 @@ class TestStages:
     def test_the_second_stage_follows_fewer_epochs_and_says_so(self, caplog):
         with caplog.at_level(logging.INFO):
             assert self.epochs_and_start({}, {"encoder": {"training": {"epochs": 5}}}) == (5, 1)
-        assert "start_epoch 6 of the recipe lies behind training.epochs 5" in caplog.text
+        assert "start_epoch 6 is after the last epoch (training.epochs 5)" in caplog.text
 
     def test_it_stays_where_it_fits(self):
         assert self.epochs_and_start({}, {"encoder": {"training": {"epochs": 6}}}) == (6, 6)
 
     def test_two_settings_of_one_layer_that_clash_are_refused(self):
         both = {"encoder": {"training": {"epochs": 3}, "batching": {"start_epoch": 5}}}
-        with pytest.raises(ValueError, match="start_epoch 5 lies behind"):
+        with pytest.raises(ValueError, match="start_epoch 5 is after"):
             self.epochs_and_start({}, both)
 
 

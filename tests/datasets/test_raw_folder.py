@@ -39,9 +39,9 @@ class TestRawFolder:
         folder.mkdir()
         (folder / "lbl.json").write_text("mine")
         dataset = RawFolderDataset(filepath=str(folder))
-        with pytest.raises(DataError, match="holds files of yours"):
+        with pytest.raises(DataError, match="contains your own files"):
             dataset.check_replaceable()
-        with pytest.raises(DatasetError, match="holds files of yours"):
+        with pytest.raises(DatasetError, match="contains your own files"):
             dataset.save(self.catalogue(tmp_path))
         assert (folder / "lbl.json").read_text() == "mine"
 

@@ -40,7 +40,7 @@ def test_a_table_on_disk(tmp_path: Path, left_out: list[list[int]]) -> None:
     assert drawn[0] == drawn[1]
     again.save(tmp_path / "..")  # from the memory map, as a later checkpoint does
     (tmp_path / "near_duplicate_offsets.npy").unlink()
-    with pytest.raises(StateError, match=r"do not say what was left out.*do this"):
+    with pytest.raises(StateError, match=r"lack the record of near-duplicates.*do this"):
         MinedTable.open(tmp_path, remedy="do this.")
 
 

@@ -36,7 +36,7 @@ def test_a_failure_is_reported_once_and_stops_nothing(caplog):
     sender.send(lambda: done.append(3), lambda: lost.append(3))
     assert sender.close(30)
     assert (done, lost) == ([3], [1, 2])
-    (warning,) = [record.getMessage() for record in caplog.records if "MLflow does not take" in record.getMessage()]
+    (warning,) = [record.getMessage() for record in caplog.records if "MLflow does not accept" in record.getMessage()]
     assert "sync_tracking" in warning
     assert "secret" not in warning
 

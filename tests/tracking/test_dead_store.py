@@ -115,7 +115,7 @@ def check(store_file, records):
 
 def test_a_dead_server_and_a_later_synchronisation(tmp_path, store_file, caplog):
     records, _ = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
-    assert len([r for r in caplog.records if "MLflow does not take" in r.getMessage()]) == 1
+    assert len([r for r in caplog.records if "MLflow does not accept" in r.getMessage()]) == 1
     assert [(r["status"], r["delivered"]) for r in records] == [("FINISHED", False)]
 
     (first,) = sync(store_file, tmp_path, records)
@@ -321,5 +321,5 @@ def test_a_killed_variant_is_ended_and_one_at_work_is_left_alone(tmp_path, store
 def test_a_server_that_is_still_dead_is_an_error(tmp_path):
     records, work = train_and_evaluate(f"http://127.0.0.1:{closed_port()}", tmp_path)
     assert (work / CURVE_FILE).is_file()
-    with pytest.raises(StateError, match="MLflow does not take the records"):
+    with pytest.raises(StateError, match="MLflow does not accept the records"):
         sync_variant(Store(f"http://127.0.0.1:{closed_port()}", "toy"), records, RESULT)

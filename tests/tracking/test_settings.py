@@ -45,7 +45,7 @@ def test_a_project_whose_name_means_something_else_in_an_address_is_refused(conf
     config["server"]["mlflow_tracking_uri"] = f"sqlite:///{folder}/mlflow.db"
     context = SimpleNamespace(config_loader=harness.Loader(config), project_path=folder)
     if refused:
-        with pytest.raises(ConfigError, match=r"`[?%]` has a meaning of its own.*conf/local/mlflow\.yml"):
+        with pytest.raises(ConfigError, match=r"`[?%]` has a special meaning.*conf/local/mlflow\.yml"):
             read_settings(context)
         config["server"]["mlflow_tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
     read_settings(context)

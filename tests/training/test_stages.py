@@ -76,7 +76,7 @@ def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(
     assert not (refreshed.path / "mined_labels.npy").exists(), "nobody draws from them"
     assert np.load(refreshed.path / "monitored_labels.npy").shape == (10, 4)
     assert refreshed.meta["queries"] == 10, "mined for the report alone"
-    with pytest.raises(StateError, match=r"do not say what was left out.*hard_negative_refresh"):
+    with pytest.raises(StateError, match=r"lack the record of near-duplicates.*hard_negative_refresh"):
         stages.train_hard(inputs, warmup, refreshed, WorkDirectory(tmp_path / "again"))
 
 

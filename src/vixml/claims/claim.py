@@ -1,4 +1,4 @@
-"""Two runs that write the same outputs: whoever comes second learns who was first.
+"""Two runs that write the same outputs: the second one learns about the first.
 
 A run claims the folders and files that it is going to write. All claims of a place are lines of one file,
 `claims.jsonl`, which is only ever appended to, under a lock of the file system (also over NFS). A claim of a process
@@ -84,7 +84,7 @@ class HeldClaim:
         threading.Thread(target=self._go_on, name="heartbeat", daemon=True).start()
 
     def check(self) -> None:
-        """Make sure that nobody has taken over, as may happen to a process that was suspended for minutes.
+        """Make sure that no other run has taken over, which can happen while a process is suspended for minutes.
 
         Raises:
             StateError: Another run writes these outputs now.
@@ -156,7 +156,7 @@ def claim(folder: Path, writes: Mapping[str, str], command: str) -> HeldClaim:
 
 
 def is_at_work(process: ProcessIdentity, folder: Path) -> bool:
-    """Tell whether a process still lives, as far as can be known at once.
+    """Return whether a process still lives, as far as can be known at once.
 
     Args:
         process: The process.
@@ -193,7 +193,7 @@ def _overlap(one: str, other: str) -> bool:
 
 @contextmanager
 def _open_locked(folder: Path) -> Iterator[IO[bytes]]:
-    """Yield the file of claims; nobody else has it open so until the block ends."""
+    """Yield the file of claims, locked until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _FILE).open("a+b") as stream:
         if fcntl is not None:
@@ -269,7 +269,7 @@ def _remove_beats(folder: Path) -> None:
 
 
 def _beats_now(folder: Path, token: str) -> bool:
-    """Tell whether a heartbeat is certainly alive: as new as a file that is written now, by the disk's own clock."""
+    """Return whether a heartbeat is certainly alive: as new as a file that is written now, by the disk's own clock."""
     mark = folder / f"{uuid.uuid4().hex}.mark"
     try:
         mark.write_text("now", encoding="ascii")

@@ -43,7 +43,7 @@ class ProcessIdentity:
         return asdict(self)
 
     def lives(self) -> bool | None:
-        """Tell whether it still runs; None where this machine cannot know."""
+        """Return whether it still runs; None where this machine cannot know."""
         if self.system != _system():
             return None
         started = _start_of(self.pid)

@@ -64,7 +64,7 @@ def train_classifiers(
 
 
 def _gram(features: NDArray[Any], row_block: int) -> tuple[NDArray[np.float64], float]:
-    """Return the Gram matrix float64 [D, D], and a sum that tells features of equal Gram matrix apart."""
+    """Return the Gram matrix float64 [D, D], and a sum that distinguishes features with equal Gram matrices."""
     width = features.shape[1]
     gram, check = np.zeros((width, width)), 0.0
     for begin in range(0, len(features), row_block):

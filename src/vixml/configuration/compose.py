@@ -200,7 +200,7 @@ def _stages_in_order(layers: list[Layer]) -> list[Layer]:
     if top_layer(layers, "batching.start_epoch") >= top_layer(layers, "training.epochs"):
         return layers
     _say(
-        f"batching.start_epoch {start} of the recipe lies behind training.epochs {epochs}; "
+        f"the recipe's batching.start_epoch {start} is after the last epoch (training.epochs {epochs}); "
         f"the second stage starts at epoch {epochs // 3}."
     )
     return [*layers, Layer("follows", "training.epochs", {"batching": {"start_epoch": max(epochs, 0) // 3}})]
@@ -243,7 +243,7 @@ def _check_stages(variant: str, values: Mapping[str, Any]) -> None:
     (_, epochs), (_, start) = at(values, "training.epochs"), at(values, "batching.start_epoch")
     if isinstance(epochs, int) and isinstance(start, int) and start > epochs:
         raise ConfigError(
-            f"the second training stage of {variant} would begin behind its last epoch",
+            f"the second training stage of {variant} would start after its last epoch",
             found=f"batching.start_epoch {start}, training.epochs {epochs}",
             remedy=f"set {variant}.batching.start_epoch={epochs // 3} (or the family's), or raise training.epochs.",
         )

@@ -94,7 +94,7 @@ class SealedDirectory:
 
     @property
     def replaced(self) -> bool:
-        """Whether another directory stands in its place by now; its files are not looked at."""
+        """Whether another directory has replaced it by now; its files are not checked."""
         try:
             return bool(read_json(self.path / MANIFEST)["seal"] != self.seal)
         except (StateError, OSError, TypeError, KeyError):  # between the renames of a `publish`, say
@@ -152,7 +152,7 @@ def publish(built: Built, target: Path) -> SealedDirectory:
 
 
 def is_sealed(path: Path) -> bool:
-    """Tell whether `path` is a complete published directory."""
+    """Return whether `path` is a complete published directory."""
     _recover(path)
     return (path / MANIFEST).is_file()
 

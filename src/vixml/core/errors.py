@@ -82,7 +82,7 @@ class StorageError(VixmlError, OSError):
 
 
 def user_error(error: BaseException, *others: type[BaseException]) -> BaseException | None:
-    """Return the error among `error` and its causes that tells the user what to do; None where there is none.
+    """Return the error among `error` and its causes that has a remedy for the user, or None.
 
     Args:
         error: What was raised.

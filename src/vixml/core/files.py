@@ -93,7 +93,7 @@ def content_hash(path: Path) -> str:
 
 
 def stamp_of(path: Path) -> list[int]:
-    """Return size, time of the last change and inode: equal ones mean that nobody wrote to the file."""
+    """Return size, time of the last change and inode: equal ones mean that the file was not written to."""
     facts = path.stat()
     return [facts.st_size, facts.st_mtime_ns, facts.st_ino]
 

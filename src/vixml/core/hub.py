@@ -39,9 +39,9 @@ def check_available(wanted: Mapping[str, str]) -> None:
         f"the pretrained {'models are' if several else 'model is'} not on this machine, and the model hub cannot be "
         "reached",
         found=", ".join(f"{name} ({setting})" for setting, name in missing.items()),
-        remedy=f'name local folders (`--params "{folders}"`); or download once where there is a network, into the '
-        f"cache that HF_HOME names (`hf download {next(iter(missing.values()))}`); or train the project's small random "
-        f'networks from nothing (`--params "{tiny}"`).',
+        remedy=f'name local folders (`--params "{folders}"`); or download them where there is a connection, into the '
+        f"cache named by HF_HOME (`hf download {next(iter(missing.values()))}`); or train the project's small random "
+        f'networks from scratch (`--params "{tiny}"`).',
     )
 
 

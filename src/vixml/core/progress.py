@@ -1,4 +1,4 @@
-"""Progress: a bar where somebody watches, a line now and then where nobody does, and listeners for everything else.
+"""Progress: a bar on a terminal, an occasional line elsewhere, and listeners for everything else.
 
 A library function says how far it is with `progress`; it knows neither who watches nor where that is shown.
 """
@@ -98,7 +98,7 @@ class Progress:
         return Position(self._desc, self._done, self._total, self._unit, rate, dict(self._facts))
 
     def skip(self, count: int) -> None:
-        """Count units that an earlier process has done: they tell nothing of the rate."""
+        """Count units that an earlier process has done: they do not count for the rate."""
         self._skipped += count
         self._bar.initial = self._skipped
         self.update(count)
@@ -150,7 +150,7 @@ class Progress:
             self._noted = now
             position = self.position
             for listener in tuple(listeners):
-                with suppress(Exception):  # whoever watches must not stop the work
+                with suppress(Exception):  # a listener must not stop the work
                     listener(position)
 
 

@@ -41,7 +41,7 @@ _RULES = (
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a dotted setting names a secret: `hub.token` and `credentials.x` do, `batching.chunk_tokens` not."""
+    """Return whether a dotted setting names a secret: `hub.token` and `credentials.x`, not `batching.chunk_tokens`."""
     name = _WORDS.sub("_", name)
     return _SECRET_NAME.search(name) is not None or _SECRET_GROUP.search(name) is not None
 

@@ -1,4 +1,4 @@
-"""Private folders of nodes. What lets a killed node continue is no data: nobody else reads it, so no graph shows it.
+"""Private folders of nodes, with the state that lets a killed node continue; they are not part of the graph.
 
 A function that builds something big takes its folder as its last, keyword-only argument and says which part of the
 project's work folder is its own:
@@ -43,7 +43,7 @@ def works_in(
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> T:
             work = kwargs.pop("work", None) or _current(function)
-            with writing(work.path):  # all that it writes lies there, and the error may name no file
+            with writing(work.path):  # everything that it writes is there, and the error may name no file
                 return function(*args, work=work, **kwargs)
 
         signature = inspect.signature(function)
@@ -77,7 +77,7 @@ def use(work: WorkDirectory | None) -> None:
 
 
 def clear(function: Callable[..., Any], work: WorkDirectory) -> None:
-    """Remove what a function left in its folder and nobody needs any more, as everything it returned is published."""
+    """Remove what a function left in its folder once everything it returned is published."""
     if function.work_afterwards is not None:  # type: ignore[attr-defined]
         function.work_afterwards(work)  # type: ignore[attr-defined]
 

@@ -126,7 +126,7 @@ def _write_ids(
         _write_header(stream, 0, dtype)
         begin = stream.tell()
         for values, block_lengths in blocks:
-            stream.write(values.data)  # `tofile` would not tell that the disk is full
+            stream.write(values.data)  # `tofile` would not report a full disk
             count += len(values)
             lengths.append(block_lengths)
         stream.seek(0)

@@ -52,7 +52,7 @@ class RawFolderDataset(AbstractDataset[Built, Path]):
         if is_sealed(folder) and read_json(folder / MANIFEST).get("kind") == RAW_KIND:
             return
         raise DataError(
-            "the folder holds files of yours; demo data is never written over it",
+            "the folder contains your own files, and demo data never overwrites them",
             file=folder,
             remedy="for your own raw files run `kedro run --pipelines=study --params data_root=FOLDER`, or with an "
             "environment that `vixml init-data` wrote `kedro run --env=NAME --pipeline=study`; "

@@ -1,4 +1,4 @@
-"""The stage that fits what validation queries tell of a ranking: the weights of all evidence, and probabilities."""
+"""The stage that fits a ranking on validation queries: the weights of all evidence, and probabilities."""
 
 from __future__ import annotations
 

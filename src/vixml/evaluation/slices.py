@@ -54,7 +54,7 @@ def label_coverage(top_labels: NDArray[np.integer], relevance: sp.csr_matrix) ->
 
 
 def hit_pairs(top_labels: NDArray[np.integer], relevance: sp.csr_matrix) -> NDArray[np.bool_]:
-    """Tell for every true pair (in the matrix's order) whether it was predicted, bool [nnz]."""
+    """Return for every true pair (in the matrix's order) whether it was predicted, bool [nnz]."""
     hit = np.zeros(relevance.nnz, dtype=bool)
     for begin in range(0, relevance.shape[0], _BLOCK_ROWS):
         end = min(begin + _BLOCK_ROWS, relevance.shape[0])

@@ -72,7 +72,7 @@ def evaluate_variant(
         params: Settings of the variant.
         evaluation: Metric depths and propensity model.
         dataset: Name of the data set.
-        model: Published model; its facts tell the cost of the training.
+        model: Published model; its facts include the cost of the training.
         embeddings: Published embeddings with `test_queries.npy` float32 [n, d].
         index: Published label index.
         evidence: All evidence about labels, for the ranking of that name.
@@ -142,7 +142,7 @@ def _imageless(embeddings: SealedDirectory) -> np.ndarray:
     """Return which test queries have no image."""
     if IMAGELESS not in embeddings.files:
         raise StateError(
-            "these embeddings do not tell which test queries have no image, as retrieval.imageless_prior needs it",
+            "these embeddings lack the no-image mask that retrieval.imageless_prior needs",
             file=embeddings.path,
             remedy="run the variant's `evaluation` pipeline again, from its first node.",
         )

@@ -1,4 +1,4 @@
-"""Fingerprints of what lies on disk: equal content, equal fingerprint, whatever the times of the files."""
+"""Fingerprints of content on disk: equal content has an equal fingerprint, whatever the times of the files."""
 
 from __future__ import annotations
 

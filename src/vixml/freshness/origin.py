@@ -67,7 +67,7 @@ def origin_of(node: Node, catalog: CatalogProtocol) -> Origin:
 
 
 def _without_secrets(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters as they may be written: of secrets there is one hash, which tells that one has changed."""
+    """Return parameters as they may be written: secrets are replaced by one hash, which shows when one has changed."""
     shown = redact_document(parameters)
     given, safe = flatten(parameters), flatten(shown)
     hidden = {name: value for name, value in given.items() if value != safe[name]}
@@ -94,7 +94,7 @@ def why_stale(node: Node, catalog: CatalogProtocol) -> str | None:
 
 
 def was_recorded(node: Node, catalog: CatalogProtocol) -> bool:
-    """Tell whether all outputs of `node` are there and say where they come from."""
+    """Return whether all outputs of `node` are there and say where they come from."""
     paths = [path_of(catalog.get(name)) for name in node.outputs]
     return all(path is not None and path.exists() and read_record(path) is not None for path in paths)
 
@@ -135,11 +135,11 @@ def _reason(name: str, record: Mapping[str, Any] | None, now: Origin, catalog: C
     """Return why the output `name` is stale, or None."""
     content = content_of(catalog.get(name)).fingerprint
     if content is None:
-        return f"`{name}` is not there"
+        return f"`{name}` does not exist"
     if content == DAMAGED:
         return f"`{name}` is incomplete or was edited"
     if record is None:
-        return f"nothing says how `{name}` was made"
+        return f"`{name}` has no origin record"
     if content != record["content"]:
         return f"`{name}` was changed after it was made"
     return _difference(record, now, catalog)

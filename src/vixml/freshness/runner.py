@@ -25,7 +25,7 @@ class FreshRunner(SequentialRunner):
     """Kedro's sequential runner with another meaning of `--only-missing-outputs`: missing OR out of date.
 
     Kedro decides by existence and before anything runs. Here a node is looked at when its turn comes, so that a node
-    whose input was made anew, but equal, does not run. A full disk is told as such (`StorageError`).
+    whose input was made anew, but equal, does not run. A full disk is reported as such (`StorageError`).
     """
 
     began = False

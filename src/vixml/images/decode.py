@@ -1,4 +1,4 @@
-"""Reading image files that nobody vouches for: every outcome is an RGB image or a reason why there is none."""
+"""Reading untrusted image files: the outcome is an RGB image or the reason why there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching one image from an address that nobody vouches for.
+"""Fetching one image from an untrusted address.
 
 The name is resolved here, every address it has must be public, and the connection goes to exactly the address that was
 checked (so that a second look-up cannot lead inside); each redirect is treated the same. No proxy, no cookies, no
@@ -28,7 +28,7 @@ _MAY_PASS = (408, 425, 429, 500, 502, 503, 504)
 _TYPES = ("image/", "application/octet-stream", "binary/octet-stream")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is given out to anybody; what wraps an IPv4 address lies elsewhere, but for 6to4 and Teredo."""
+"""All of IPv6 that is given out to anybody; wrapped IPv4 addresses are outside it, except 6to4 and Teredo."""
 _NOBODY = tuple(
     map(
         ipaddress.ip_network,
@@ -99,7 +99,7 @@ class Deadline:
         self._timer.cancel()
 
     def watch(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Take the socket of the connection that the client's trace tells of."""
+        """Take the socket of the connection from the client's trace."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with self._lock:
                 self._socket = facts["return_value"].get_extra_info("socket")
@@ -281,7 +281,7 @@ class Fetcher:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address belongs to the public internet.
+    """Return whether an IP address belongs to the public internet.
 
     Of IPv6 that is what registries give out (2000::/3), and the translation of a public IPv4 address (mapped, NAT64,
     6to4); every other form, however it is written, might lead inside.

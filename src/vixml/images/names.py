@@ -52,7 +52,7 @@ def _names(folder: str, stamp: int) -> dict[str, str]:
 
     Args:
         folder: The folder.
-        stamp: Its time of change, which tells another content.
+        stamp: Its time of change, which identifies its content.
     """
     return {
         unicodedata.normalize("NFC", path.name): path.name for path in Path(folder).iterdir() if _is_text(path.name)

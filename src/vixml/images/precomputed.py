@@ -30,7 +30,7 @@ _TYPES = ("float16", "float32")
 
 
 def is_reference(image: str) -> bool:
-    """Tell whether an item's image is a row of an array, and not a file."""
+    """Return whether an item's image is a row of an array, and not a file."""
     return _REFERENCE.fullmatch(image) is not None
 
 
@@ -54,7 +54,7 @@ def read_embedding_rows(
     place = PurePosixPath(folder)
     if place.is_absolute() or ".." in place.parts:
         raise DataError(
-            "the image embeddings lie outside the raw folder",
+            "the image embeddings are outside the raw folder",
             file=raw,
             found=folder,
             expected="a folder below it, or `.`",

@@ -43,7 +43,7 @@ class _At:
             found=found,
             expected=expected,
             remedy="download the map again from the authors; it must be of the same release as the other files. "
-            "Nothing that the file holds was run.",
+            "Nothing in the file was run.",
         )
 
 
@@ -69,12 +69,12 @@ def read_row_map(file: Path, *, num_items: int, num_rows: int) -> RaggedArray:
     try:
         entries = RowPickle(payload).array()
     except RefusedPickleError as err:
-        raise at.error("holds something else than lists of rows", err, "an object array of -1 and lists") from err
+        raise at.error("contains something other than lists of rows", err, "an object array of -1 and lists") from err
     if len(entries) != num_items:
         raise at.error("announces more or fewer items than it holds", len(entries), f"{num_items} items")
     total = sum(len(entry) for entry in entries if isinstance(entry, list | tuple | np.ndarray))
     if total > len(payload):  # each row takes a byte at least: the same list stands for many items
-        raise at.error("repeats its lists", f"{total} rows in {len(payload)} bytes", "a list of its own for each item")
+        raise at.error("repeats its lists", f"{total} rows in {len(payload)} bytes", "a separate list for each item")
     rows = [_rows(at, item, entry) for item, entry in enumerate(entries)]
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     values = np.fromiter((row for part in rows for row in part), dtype=np.int64, count=int(lengths.sum()))

@@ -87,7 +87,7 @@ class _Shard:
 def encode_files(
     root: Path, files: Sequence[str], params: VisionParams, encoder: VisionEncoder, folder: Path
 ) -> EncodedFiles:
-    """Encode every different image among `files`, continuing with the shards that lie in `folder`.
+    """Encode every different image among `files`, continuing with the shards in `folder`.
 
     Args:
         root: Folder that the files are relative to.

@@ -267,13 +267,13 @@ def _resolve_tag(name: str, pretrained: str | None) -> str:
             f"the vision model {name} needs vision.pretrained, the tag of its weights",
             found=pretrained,
             expected=f"one of {', '.join(tags)}" if tags else "a model with published weights",
-            remedy="weights in a folder of your own are named by vision.model: local-dir:FOLDER.",
+            remedy="to use weights from your own folder, set vision.model: local-dir:FOLDER.",
         )
     return pretrained
 
 
 def _repository(name: str, tag: str) -> str:
-    """Return where on the hub the weights of a named model lie; the empty text where they are elsewhere."""
+    """Return the hub location of the weights of a named model; empty if they are not on the hub."""
     import open_clip
 
     place = str(open_clip.get_pretrained_cfg(name.replace("/", "-"), tag).get("hf_hub", ""))

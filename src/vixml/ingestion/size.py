@@ -65,7 +65,7 @@ def _count_lines(file: Path, stamp: int) -> int:
 
     Args:
         file: The file.
-        stamp: Its time of change, which tells another content.
+        stamp: Its time of change, which identifies its content.
     """
     import gzip
 

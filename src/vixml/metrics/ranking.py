@@ -183,7 +183,7 @@ def _hits(top_labels: Ints, relevance: sp.csr_matrix, counts: Ints) -> tuple[Int
         pair, rank = np.nonzero(top[rows] == labels[:, None])
         if len(pair) and (twice := np.flatnonzero(pair[1:] == pair[:-1])).size:
             raise DataError(
-                "a prediction list holds one label twice",
+                "a prediction list contains a label twice",
                 found=f"label {labels[pair[twice[0]]]} in row {rows[pair[twice[0]]]}",
             )
         found.append((rows[pair], rank, begin + pair))

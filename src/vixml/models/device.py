@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether this processor multiplies bfloat16 natively."""
+    """Return whether this processor multiplies bfloat16 natively."""
     import torch
 
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
@@ -55,7 +55,7 @@ def full_memory_says(remedy: str) -> Iterator[None]:
 
 
 def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return a tensor of `array` on `device`; a GPU takes it from pinned memory, and nobody waits for the copy."""
+    """Return a tensor of `array` on `device`; a GPU copies it asynchronously from pinned memory."""
     import torch
 
     tensor = torch.from_numpy(array)

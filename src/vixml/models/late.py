@@ -12,7 +12,7 @@ class LateFusion(nn.Module):
     MUFIN embeds an item as the bag of its descriptors (one of the text, one an image), lets them attend to each other,
     and pools. That block is here, with one transformer layer. Left out is what MUFIN has beside it: the cross
     attention between query and label that its ranker scores pairs with (it cannot be searched by inner product), and
-    the classifier of every label; the prototypes of PRIME stand in for that one, as with early fusion.
+    the classifier of every label; PRIME's prototypes replace it, as with early fusion.
 
     Args:
         dim: Width d of text embeddings and projected images.

@@ -11,7 +11,7 @@ from vixml.models.dual import DualModel
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:
-    """Tell whether matrix products run in bfloat16.
+    """Return whether matrix products run in bfloat16.
 
     `auto` chooses it where the hardware multiplies it natively: a GPU, or a processor with AVX-512 BF16 or AMX. There
     it is several times faster than float32; elsewhere it would be emulated and slower.
@@ -26,7 +26,7 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
 def to_device(model: DualModel, device: torch.device, precision: str) -> DualModel:
     """Return the model on its device; frozen weights go to a GPU in half precision where its products are.
 
-    Autocast would cast them anew in every forward pass, and LoRA's frozen base would take twice the memory.
+    Autocast would cast them again in every forward pass, and LoRA's frozen base would take twice the memory.
     """
     if device.type == "cuda" and uses_bf16(precision, device):
         store_frozen_in_half(model)

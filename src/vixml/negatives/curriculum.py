@@ -11,12 +11,12 @@ def cluster_size_at(epoch: int, params: BatchingParams) -> int:
 
 
 def is_clustered(epoch: int, params: BatchingParams) -> bool:
-    """Tell whether `epoch` draws its batches from clusters."""
+    """Return whether `epoch` draws its batches from clusters."""
     return epoch >= params.start_epoch
 
 
 def is_reclustered(epoch: int, params: BatchingParams) -> bool:
-    """Tell whether the clusters are made anew from the stale bank right before `epoch`.
+    """Return whether the clusters are renewed from the stale bank right before `epoch`.
 
     The very first clustering (at `start_epoch`) is the exact one of the refresh stage.
     """
@@ -30,5 +30,5 @@ def refresh_number(epoch: int, params: BatchingParams) -> int:
 
 
 def is_due(number: int, every: int) -> bool:
-    """Tell whether something that is done at every n-th refresh (0: never) is done at refresh `number`."""
+    """Return whether something that is done at every n-th refresh (0: never) is done at refresh `number`."""
     return every > 0 and number > 0 and number % every == 0

@@ -64,7 +64,7 @@ class MinedTable:
         """
         if not (folder / _OFFSETS).exists():
             raise StateError(
-                "these mined labels do not say what was left out as nearly the same",
+                "these mined labels lack the record of near-duplicates that were left out",
                 file=folder / _OFFSETS,
                 found="nothing: an earlier version wrote them, or a run without batching.mined_per_query",
                 remedy=remedy,

@@ -36,8 +36,8 @@ class AugmentationParams(Params):
             return values
         if values.get("mode") == "fused":
             raise ValueError(
-                "the ranking `fused`, with weights in `fusion`, is gone: `mode: evidence` takes in what it did and "
-                "more, and fits its weights itself"
+                "the ranking `fused`, with weights in `fusion`, was removed: `mode: evidence` includes it and more, "
+                "and fits its weights itself"
             )
         return {name: value for name, value in values.items() if name != "fusion"}  # of a model of an earlier version
 

@@ -34,7 +34,7 @@ class VariantParams(Params):
     def _stages_in_order(self) -> VariantParams:
         if self.batching.start_epoch > self.training.epochs:
             raise ValueError(
-                f"batching.start_epoch {self.batching.start_epoch} lies behind the last of training.epochs "
+                f"batching.start_epoch {self.batching.start_epoch} is after the last of training.epochs "
                 f"{self.training.epochs}"
             )
         return self

@@ -46,7 +46,7 @@ _FEW = DEPTH // 2
 
 @dataclass(frozen=True)
 class LabelSide:
-    """What is known of the labels, a row each; a label added after training has what its text tells.
+    """What is known of the labels, a row each; a label added after training has only its text.
 
     Args:
         terms: Sparse feature spaces of the labels' texts, CSR [L, terms].
@@ -148,7 +148,7 @@ class EvidenceRanker:
                 without text and images.
             k: Labels wanted.
             exclude: Pairs left out, CSR [n, L]; the scores of the others are what they are without any.
-            imageless: Not looked at: a query tells by itself whether it has an image.
+            imageless: Not used: the query's own images decide.
         """
         if isinstance(queries, np.ndarray):
             queries = Described([""] * len(queries), queries)

@@ -198,7 +198,7 @@ def require_no_regression(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the regression check of a comparison report.
 
     Raises:
-        StateError: A run lies too far below its baseline.
+        StateError: A run is too far below its baseline.
     """
     found: dict[str, Any] = report["regression"]
     if not found["ok"]:

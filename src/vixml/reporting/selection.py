@@ -23,7 +23,7 @@ class ChosenRun:
     """A run of a comparison.
 
     Args:
-        label: How it is called in tables: its variant, and what tells it from other runs of the same one.
+        label: Its name in tables: its variant, and what distinguishes it from other runs of that variant.
         variant: Its variant.
         run: The stored run.
     """

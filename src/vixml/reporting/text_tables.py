@@ -37,7 +37,7 @@ def latex_table(table: pd.DataFrame, report: Mapping[str, Any]) -> str:
     """Return the table as a LaTeX `tabular` (package booktabs)."""
     names = numeric_columns(table)
     lines = [
-        f"% {report['dataset']}: metrics in percent, half of the {100 * report['confidence']:g} % interval behind them",
+        f"% {report['dataset']}: metrics in percent, half of the {100 * report['confidence']:g} % interval after each",
         r"\begin{tabular}{l" + "r" * len(names) + "}",
         r"\toprule",
         "model & " + " & ".join(_latex(name) for name in names) + r" \\",

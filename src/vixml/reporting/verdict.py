@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_MORE = "train longer (training.epochs), give queries more text, or take a larger backbone"
+_MORE = "train longer (training.epochs), give queries more text, or use a larger backbone"
 
 
 def verdicts(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ _GRAM = 256  # most points of a node that is split through its Gram matrix
 _CHUNK = 1 << 22  # most numbers of a chunk of nodes: 8 MB in half precision
 _CACHED = 16_384  # most points of a node that 2-means reads again and again; on a GPU, where launches cost, more
 _CACHED_GPU = 131_072
-_MIDDLE = 512  # so many members tell where the middle of a larger node is, until the last split
+_MIDDLE = 512  # this many members determine the middle of a larger node, until the last split
 _SAMPLE, _PASSES = 8192, 6  # members that find a large node's direction; passes over all of them that refine it
 
 
@@ -309,7 +309,7 @@ class _Half:
 
     Args:
         real: Which members exist [nodes, m]; nodes differ by at most one member.
-        generator: Draws the members that tell where the middle is.
+        generator: Draws the members that determine the middle.
     """
 
     def __init__(self, real: Tensor, generator: torch.Generator) -> None:

@@ -142,7 +142,7 @@ class FaissIndex:
             depth = min(k + extra, self.size)
             found, ids = self.index.search(block, depth, **self._effort(depth))
             if ids.size and int(ids.max()) >= self.size:
-                raise StateError("the index names labels that are not there", found=int(ids.max()))
+                raise StateError("the index refers to labels that do not exist", found=int(ids.max()))
             width = min(k, depth)
             part = slice(begin, begin + len(block))
             scores[part, :width], labels[part, :width] = remove_pairs(found, ids, removed, width)

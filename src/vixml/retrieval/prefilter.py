@@ -66,7 +66,7 @@ class Bfloat16Prefilter:
 
     @staticmethod
     def pays(labels: Any, num_queries: int, depth: int, device: torch.device) -> bool:
-        """Tell whether it is faster than the plain search: on a CPU with bfloat16, for many labels and queries."""
+        """Return whether it is faster than the plain search: on a CPU with bfloat16, for many labels and queries."""
         import torch
 
         if device.type != "cpu" or not isinstance(labels, np.ndarray | torch.Tensor):

@@ -1,4 +1,4 @@
-"""Kedro hooks that tell what a run does: a line for each stage, the results, and what to look at next."""
+"""Kedro hooks that print what a run does: a line per stage, the results, and what to look at next."""
 
 from __future__ import annotations
 

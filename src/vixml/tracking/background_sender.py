@@ -102,8 +102,8 @@ class BackgroundSender:
         if not self._warned:
             self._warned = True
             _log.warning(
-                "MLflow does not take this run's records; the run goes on without it, and its files hold everything "
-                "(%s). Once MLflow is back, `%s` with the same --params delivers them.",
+                "MLflow does not accept this run's records (%s). The run continues, and its files hold everything. "
+                "Once MLflow is back, deliver them by `%s` with the same --params.",
                 redact(reason)[:300],
                 SYNC,
             )

@@ -28,7 +28,7 @@ class PredictorModel(PythonModel):  # type: ignore[misc]
     """
 
     def load_context(self, context: Any) -> None:
-        """Open the predictor that lies in the model's folder."""
+        """Open the predictor in the model's folder."""
         from vixml import Predictor
 
         self._predictor = Predictor.open(context.artifacts[ARTEFACT])

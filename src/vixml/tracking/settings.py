@@ -80,9 +80,9 @@ def _check_addresses(project: Path, *addresses: str | None) -> None:
     odd = next((sign for sign in "?%" if sign in folder), None)
     if odd is not None and any(folder in (address or "") for address in addresses):
         raise ConfigError(
-            f"MLflow cannot keep its database inside this project: `{odd}` has a meaning of its own in its addresses",
+            f"MLflow cannot keep its database inside this project: `{odd}` has a special meaning in its addresses",
             file=folder,
-            remedy="rename the folder, or name places elsewhere in conf/local/mlflow.yml: server.mlflow_tracking_uri "
+            remedy="rename the folder, or set other locations in conf/local/mlflow.yml: server.mlflow_tracking_uri "
             "and tracking.experiment.create_experiment_kwargs.artifact_location.",
         )
 
@@ -102,7 +102,7 @@ def _export_credentials(context: KedroContext, name: str | None) -> None:
     entry = credentials.get(name)
     if not isinstance(entry, Mapping):
         raise ConfigError(
-            f"mlflow.yml names the credentials `{name}`, which are not there",
+            f"mlflow.yml names the credentials `{name}`, which do not exist",
             expected=f"an entry `{name}` in conf/local/credentials.yml, for instance MLFLOW_TRACKING_TOKEN",
         )
     os.environ.update({str(key): str(value) for key, value in entry.items()})

@@ -74,7 +74,7 @@ def process_tag(claims: Path) -> str:
 
 
 def _has_ended(tags: Mapping[str, str]) -> bool:
-    """Tell whether the process of a run is gone; one that is not named is of an earlier version, and long gone."""
+    """Return whether the process of a run is gone; one that is not named is of an earlier version, and long gone."""
     try:
         document = json.loads(tags[PROCESS])
         process = ProcessIdentity.of(document)
@@ -92,7 +92,7 @@ def _in_one_sentence(store: Store) -> Iterator[None]:
         if full is not None:
             raise full from err
         raise StateError(
-            "MLflow does not take the records",
+            "MLflow does not accept the records",
             found=redact(f"{store.uri}: {err}"),
             remedy="start the server, or name another one in conf/local/mlflow.yml; then run this again.",
         ) from err

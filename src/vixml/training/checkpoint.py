@@ -47,7 +47,7 @@ def write_state(state: TrainingState, folder: Path) -> Built:
             points=np.concatenate(state.clusters),
             sizes=np.array([len(cluster) for cluster in state.clusters]),
         )
-    # Labels mined at the exact refresh lie beside the clusters of that refresh; renewed ones are nowhere else.
+    # labels mined at the exact refresh are stored with its clusters; renewed ones are only here
     if state.mined is not None and state.mined_is_renewed:
         state.mined.save(folder)
     if state.monitored is not None:

@@ -27,7 +27,7 @@ _THREADS = "versions.threads"
 
 
 def trained_with(params: VariantParams) -> dict[str, Any]:
-    """Return the settings, by dotted names, that tell one trained model from another; those without effect left out."""
+    """Return the settings, by dotted names, that distinguish trained models, without ineffective ones."""
     settings = result_settings(params, {"backbone", "model", "objective"})
     backbone, model = settings["backbone"], settings["model"]
     del settings["objective"]["distillation"]  # has an effect with a teacher only
@@ -47,7 +47,7 @@ def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
     """Make sure that a run speaks of the model that it finds, as its results are recorded under the run's settings.
 
     Args:
-        model: Published model; one that does not tell what it was trained with passes.
+        model: Published model; one without a record of its settings passes.
         params: Settings of the run.
 
     Raises:

@@ -179,7 +179,7 @@ class Trainer:
             self._clock = self._saved_at = time.perf_counter()
             if stop.received:
                 log.warning(
-                    "Stopped by %s after step %d of %s; %s. The same command goes on from there (exit code %d).",
+                    "Stopped by %s after step %d of %s; %s. The same command continues from there (exit code %d).",
                     stop.received,
                     state.step,
                     desc,

@@ -1,1 +1,1 @@
-"""What stands between the project and files, servers and programs that nobody vouches for."""
+"""Checks on files, servers and programs from untrusted sources."""

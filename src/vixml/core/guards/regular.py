@@ -1,4 +1,4 @@
-"""Reading files that nobody vouches for: a name may lead to a pipe, a device, or more bytes than there is memory."""
+"""Reading untrusted files: a name may lead to a pipe, a device, or more bytes than there is memory."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def read_record(folder: Path, seal: str) -> tuple[dict[str, list[int]], bool]:
 
 
 def check_names(folder: Path, names: Iterable[str]) -> None:
-    """Make sure that files lie in the folder themselves: no `..`, no link on the way, nothing but regular files.
+    """Make sure that files are in the folder itself: no `..`, no link on the way, nothing but regular files.
 
     Raises:
         StateError: One does not; it is named. One that is missing is not looked at.

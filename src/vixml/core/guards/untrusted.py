@@ -33,7 +33,7 @@ _FINITE = 1 << 24  # numbers looked at together
 def opening(file: Path, what: str = "the file is missing or damaged") -> Iterator[None]:
     """Raise `StateError`, which names the file, for whatever reading it raises; errors of ours pass.
 
-    A library in Rust that panics raises what is no `Exception`, and a header that lies leads to a `MemoryError`.
+    A library in Rust that panics raises what is no `Exception`, and a false header leads to a `MemoryError`.
     """
     try:
         yield

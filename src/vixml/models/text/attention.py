@@ -138,5 +138,5 @@ def _attention_of_a_layer(
 
 
 def _in_half(values: Tensor) -> bool:
-    """Tell whether torch's kernel would work in bfloat16; autocast may still have the tensors in float32."""
+    """Return whether torch's kernel would work in bfloat16; autocast may still have the tensors in float32."""
     return values.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")

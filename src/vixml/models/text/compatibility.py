@@ -82,7 +82,7 @@ def _has_words(model: PreTrainedModel) -> bool:
 
 
 def is_causal(module: nn.Module) -> bool:
-    """Tell whether a module is an attention layer that looks back only."""
+    """Return whether a module is an attention layer that looks back only."""
     return getattr(module, "is_causal", False) is True
 
 

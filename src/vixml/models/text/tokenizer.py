@@ -111,7 +111,7 @@ def from_hub_or_folder(load: Any, name: str | Path, **options: Any) -> Any:
         raise ConfigError("the backbone's folder does not exist", file=folder, remedy="check the path.")
     if is_folder and not (folder / "config.json").is_file():
         raise ConfigError(
-            "the folder holds no transformers model",
+            "the folder contains no transformers model",
             file=folder,
             expected="config.json, the weights and the tokenizer files",
         )

@@ -103,7 +103,7 @@ def write_report(
 
 
 def check_regression(report: dict[str, Any], report_html: str) -> dict[str, Any]:
-    """Fail where a run lies too far below its baseline; takes the HTML report so that it is written before."""
+    """Fail if a run is too far below its baseline; takes the HTML report so that it is written first."""
     from vixml.reporting.compare import require_no_regression
 
     return require_no_regression(report)

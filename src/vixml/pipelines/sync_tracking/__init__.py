@@ -1,4 +1,4 @@
-"""MLflow catches up with what lies on disk."""
+"""Bring MLflow up to date with the files on disk."""
 
 from vixml.pipelines.sync_tracking.pipeline import create_pipeline
 
