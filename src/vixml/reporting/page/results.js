@@ -73,7 +73,7 @@ function regression() {
 
 function intervals() {
   const place = el("div"), matrix = el("div");
-  section("significance", "Differences", `First the interval of each run, then the difference of every two, row minus column in points: green or red where the ${level} interval of the difference leaves out 0 (each pair by itself).`,
+  section("significance", "Differences", `The interval of each run, and the difference of each pair (row minus column) in points: green or red if its ${level} interval excludes 0. Each pair is judged on its own.`,
     radios("Metric", D.metrics.map((name) => [name, name]), state.metric, setMetric), el("div", { class: D.runs.length > 4 ? "stack" : "two uneven" }, place, matrix));
   onMetric(() => {
     place.replaceChildren(forest());
@@ -120,7 +120,7 @@ function significance() {
 function depths() {
   const curve = (name) => lineChart({ title: `${name}@k`, unit: "percent", x: "k", zero: true, xticks: D.depths.k, digits: 1, label: `${name}@k of every run for k from 1 to ${D.depths.k.at(-1)}`,
     series: series((run) => ({ points: D.depths.k.map((k, at) => [k, 100 * D.depths[name][run.label][at]]) })) });
-  section("depth", "At every depth", "Precision, and propensity-scored precision, which counts rare labels for more. Dashed: without images.", legend(D.runs), el("div", { class: "two" }, curve("P"), curve("PSP")));
+  section("depth", "At every depth", "Precision, and propensity-scored precision, which gives rare labels more weight. Dashed: without images.", legend(D.runs), el("div", { class: "two" }, curve("P"), curve("PSP")));
 }
 
 function slices() {
@@ -138,7 +138,7 @@ function slices() {
   const texts = queries(`${metric} by length of the text`, ["short text", "medium text", "long text"], { "short text": `to\u00a0${short}\u00a0words, `, "medium text": `to ${medium}, `, "long text": "longer, " });
   const coverage = barChart({ title: "Labels found at least once in a top 5", unit: "percent of those to be found", groups: [""], series: series((run) => ({ values: [100 * S.coverage[run.label]] })) });
   const never = barChart({ title: "Labels in no top 5 at all", unit: "percent of all labels", groups: [""], series: series((run) => ({ values: [100 * S.never[run.label]] })) });
-  section("slices", "Where it works", "Head, torso and tail hold a third of the training points each: few frequent labels, many rare ones. Short, medium and long texts are a third of the queries each.",
+  section("slices", "Where it works", "Head, torso and tail each hold a third of the training points: few frequent labels, many rare ones. Short, medium and long texts are each a third of the queries.",
     legend(D.runs), el("div", { class: "three" }, groups, images, texts), el("div", { class: "two" }, coverage, never));
 }
 

@@ -66,7 +66,7 @@ function dataReport() {
   section("data", "Data", `${percent(tail.tail_share_of_labels)} % of the labels have ${tail.tail_points} training points or fewer; the most frequent 10 % hold ${percent(tail.top_10_percent_share_of_pairs)} % of all training pairs; ${count(tail.labels_without_training_point)} labels have none.`,
     table(head, rows, { class: "numbers", label: "What was ingested" }),
     repairs.length ? el("p", { class: "note" }, `Repaired or left out at ingestion: ${repairs.map(([name, times]) => `${name} ${count(times)}`).join(", ")}.`) : null,
-    D.ledger.length ? el("details", { id: "ledger" }, el("summary", {}, "The raw files: what each holds, what was taken, what was guessed"),
+    D.ledger.length ? el("details", { id: "ledger" }, el("summary", {}, "The raw files: content, what was taken, what was guessed"),
       table(["file", "what", "changed by"], D.ledger, { class: "texts", label: "Ledger of the raw files" })) : null);
 }
 
