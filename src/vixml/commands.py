@@ -1,4 +1,4 @@
-"""The command `vixml`: `run`, `init-data` and what else one types, each a thin shell over a library function.
+"""The command `vixml`: `run`, `init-data` and so on, each a thin shell over a library function.
 
 (Not `vixml/cli.py`: a module of that name extends Kedro's own command line.)
 """
@@ -58,7 +58,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     folder: Annotated[Path, typer.Argument(help="Folder of your CSV, TSV, Parquet or JSON lines tables.")],
     name: Annotated[str, typer.Option(help="Name of the environment: conf/NAME, and data/*/NAME.")] = "mine",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an environment of this name.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look and print.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the proposal, write nothing.")] = False,
     queries: File = None,
     test_queries: File = None,
     validation_queries: File = None,
@@ -70,7 +70,9 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     query_text: Columns = None,
     query_images: Columns = None,
     query_labels: Column = None,
-    label_separators: Annotated[str | None, typer.Option(metavar="SIGNS", help="'' if a cell is one label.")] = None,
+    label_separators: Annotated[
+        str | None, typer.Option(metavar="SIGNS", help="Signs between labels of a cell; '' for one label.")
+    ] = None,
     label_id: Column = None,
     label_text: Columns = None,
     label_images: Columns = None,
@@ -81,12 +83,12 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     split_column: Column = None,
     test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
     max_lost: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of a file that may be lost.")] = 0.01,
-    delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of all CSV.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of all CSV, for instance cp1252.")] = None,
-    quoting: Annotated[str | None, typer.Option(metavar="csv|none|single", help="What quote marks are.")] = None,
+    delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of every CSV.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of every CSV, for instance cp1252.")] = None,
+    quoting: Annotated[str | None, typer.Option(metavar="csv|none|single", help="Meaning of quote marks.")] = None,
     corrections: Annotated[Path | None, typer.Option(help="Ticked table of a label audit.")] = None,
 ) -> None:
-    """Look at your own tables, propose which column is what, check them, and write an environment for them.
+    """Read your own tables, propose a role for each column, check them, and write an environment.
 
     An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
     A benchmark as it is published is read as such, unless an option names a file or column.
@@ -121,7 +123,7 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         inside = root.is_relative_to(project.resolve())
         place = root.relative_to(project.resolve()) if inside else root
         write_environment(target, place.as_posix(), mapping, report, max_lost=max_lost, corrections=ticked)
-        typer.echo(f"Wrote conf/{name}/. Look it over, then:")
+        typer.echo(f"Wrote conf/{name}/. Check it, then run:")
         if report["repairs"].get("image_urls_not_downloaded") or (mapping is None and awaits_images(folder)):
             typer.echo(f"kedro run --env={name} --pipeline=image_download")
         typer.echo(f"kedro run --env={name} --pipeline=study")
@@ -130,8 +132,8 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
 @app.command("settings")
 def show_settings(
     variant: Annotated[str | None, typer.Argument(help="A variant, or another section; all by default.")] = None,
-    env: Annotated[str | None, typer.Option(help="Environment, as of `kedro run`.")] = None,
-    params: Annotated[str, typer.Option(help="Settings of the command line, as of `kedro run`.")] = "",
+    env: Annotated[str | None, typer.Option(help="Environment, as in `kedro run`.")] = None,
+    params: Annotated[str, typer.Option(help="Settings, as in `kedro run`.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print every setting in force, and where it comes from: default, recipe, file or command line."""
@@ -240,15 +242,17 @@ def find_project() -> Path | None:
 
 @app.command()
 def serve(
-    model: Annotated[list[Path], typer.Option(help="A variant's folder of models; several times for several.")],
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the whole network ask.")] = "127.0.0.1",
+    model: Annotated[list[Path], typer.Option(help="Model folder of a variant; repeat it for several.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the whole network.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     images: Annotated[
-        list[Path] | None, typer.Option(help="Folder of pictures to show for a model made elsewhere; may be repeated.")
+        list[Path] | None, typer.Option(help="Picture folder of a model from another machine; repeatable.")
     ] = None,
 ) -> None:
-    """Show trained models on a small web page: type a text, drop an image, see the labels."""
+    """Serve trained models on a small web page: type a text, drop an image, see the labels."""
     from vixml.serving.app import serve as serve_models
 
     with clear_errors():
@@ -258,7 +262,7 @@ def serve(
 
 @app.command()
 def export_mlflow(
-    model: Annotated[Path, typer.Option(help="A variant's folder of models.")],
+    model: Annotated[Path, typer.Option(help="Model folder of a variant.")],
     to: Annotated[Path, typer.Option(help="New folder of the MLflow model.")],
     register: Annotated[str | None, typer.Option(help="Also register it under this name.")] = None,
 ) -> None:
@@ -272,14 +276,14 @@ def export_mlflow(
 
 @app.command()
 def export(
-    model: Annotated[Path, typer.Option(help="A variant's folder of models.")],
+    model: Annotated[Path, typer.Option(help="Model folder of a variant.")],
     to: Annotated[Path, typer.Option(help="New folder.")],
     encoder: Annotated[bool, typer.Option(help="Write the text encoder for sentence-transformers.")] = True,
     indexes: Annotated[bool, typer.Option(help="Write faiss indexes of the label vectors.")] = True,
     onnx: Annotated[bool, typer.Option(help="Write the text encoder as ONNX too (extra `onnx`).")] = False,
     metrics: Annotated[Path | None, typer.Option(help="The variant's metrics.json, for the model card.")] = None,
 ) -> None:
-    """Write a model for other tools: sentence-transformers, vector databases, ONNX, with a model card."""
+    """Export a model to other tools: sentence-transformers, vector databases, ONNX, with a model card."""
     from vixml.export.export import export_predictor
 
     with clear_errors():

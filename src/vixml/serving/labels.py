@@ -51,10 +51,10 @@ class LabelChanges:
 
     Args:
         added: Label id -> (text, image files).
-        updated: Label id -> (text, image files) that replace what was there.
+        updated: Label id -> (text, image files) that replace the old ones.
         removed: Label ids.
-        image_root: Folder that image files are relative to; no path may leave it.
-        ledger: What the files hold.
+        image_root: Folder that image files are relative to and must be inside.
+        ledger: The ledger of the files.
     """
 
     added: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
@@ -84,10 +84,10 @@ class LabelChanges:
         return changes
 
     def check(self, present: Sequence[str]) -> None:
-        """Make sure that the changes fit the labels that are there.
+        """Make sure that the changes fit the existing labels.
 
         Raises:
-            DataError: An added label exists, another one does not, a label changes twice, or none would be left.
+            DataError: A label exists already, does not exist, changes twice, or none would be left.
         """
         known = set(present)
         existing = [uid for uid in self.added if uid in known]
@@ -103,16 +103,16 @@ class LabelChanges:
 def update_labels(
     bundle: PredictorBundle, changes: LabelChanges, params: LabelUpdateParams, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
-    """Build a bundle with other labels; the given one is not touched.
+    """Build a bundle with other labels; the given one is not changed.
 
     Args:
         bundle: A trained model with its labels.
         changes: What changes.
-        params: Where a new label's free vector and centroid come from.
+        params: How a new label gets its free vector and centroid.
         work: Work directory.
 
     Returns:
-        The bundle, kept labels first in their order and then the added ones, and a report of numbers.
+        The bundle, with kept labels first in their order and then the added ones, and a report of counts.
 
     Raises:
         DataError: The changes do not fit the labels, or an image cannot be read.
@@ -182,10 +182,10 @@ def label_prototypes_for(
     Args:
         model: The trained network.
         pooled: Their embeddings float32 [m, d] as pooled, at the model's own width.
-        trained_rows: Their rows in the model's label table int64 [m]; -1 for labels that training did not see.
-        known_texts: Embeddings of the trained labels that neighbours are looked for among float32 [K, d or fewer].
+        trained_rows: Their rows in the model's label table int64 [m]; -1 for labels unseen in training.
+        known_texts: Embeddings of the trained labels to search for neighbours, float32 [K, d or fewer].
         known_rows: Their rows in the model's label table int64 [K].
-        params: Where the free vector and centroid of an unseen label come from.
+        params: How an unseen label gets its free vector and centroid.
     """
     import torch
 
@@ -266,7 +266,7 @@ def pool_labels(
     """Return the pooled embeddings float32 [m, d], at the model's own width, of labels: id -> (text, image files).
 
     Raises:
-        DataError: An image lies outside its root or cannot be read.
+        DataError: An image is outside its root or cannot be read.
     """
     images = [[partial(read_bytes, image_root, name) for name in names] for _, names in labels.values()]
     return encoder.embed([text for text, _ in labels.values()], images, pooled=True)

@@ -63,12 +63,12 @@ class Predictor:
 
         Args:
             folder: For instance `data/06_models/demo/encoder_vision`.
-            device: `auto` (GPU where there is one), `cpu`, `cuda`, ...
-            precision: `fp32`; or `bf16`, `auto`: faster, and scores then depend a little on the batch.
+            device: `auto` (a GPU if there is one), `cpu`, `cuda`, ...
+            precision: `fp32`; `bf16` and `auto` are faster, but scores depend slightly on the batch.
             exact: Compare with every label instead of the approximate index that the model was evaluated with.
 
         Raises:
-            StateError: No complete predictor is there, or a file of it is malformed.
+            StateError: The folder has no complete predictor, or one of its files is malformed.
         """
         from vixml.models.device import resolve_device
 
@@ -84,7 +84,7 @@ class Predictor:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """The labels: a row each, columns uid, text, images (paths relative to the data's raw folder)."""
+        """The labels, one per row; columns uid, text, images (paths relative to the data's raw folder)."""
         return self.bundle.labels
 
     @property
@@ -94,26 +94,26 @@ class Predictor:
 
     @property
     def uses_images(self) -> bool:
-        """Whether the model looks at images; a text-only one passes them over."""
+        """Whether the model uses images; a text-only model ignores them."""
         return self._encoder.uses_images
 
     @property
     def images_used(self) -> int:
-        """Images of a query that the model looks at; later ones are passed over."""
+        """Number of images per query that the model uses; further ones are ignored."""
         return self._encoder.max_images if self.uses_images else 0
 
     @property
     def replaced(self) -> bool:
-        """Whether its folder holds another predictor by now; this one goes on answering as it was opened."""
+        """Whether its folder contains another predictor by now; this one keeps answering as it was opened."""
         return self.bundle.replaced
 
     def limit_decoding(self, seconds: float) -> None:
-        """Spend no more than `seconds` on an image of a query, as a server should."""
+        """Spend at most `seconds` on decoding each image of a query, as a server should."""
         self._encoder.decode_seconds = seconds
 
     @property
     def calibration(self) -> Calibrated:
-        """How scores become probabilities, or (`absent`) why there are none."""
+        """How scores are turned into probabilities, or (`absent`) why there are none."""
         return self.bundle.calibration
 
     @property
@@ -139,17 +139,17 @@ class Predictor:
         Args:
             texts: n texts; a single string is one query.
             images: For each query an image, a list of images, or None. An image is a file, bytes, or a PIL image.
-            k: Labels wanted, at least 1; fewer come back where the filters leave fewer.
+            k: Number of labels, at least 1; the filters may leave fewer.
             exclude: For each query ids of labels that it must not get; None for none.
-            allow: Ids of the only labels that any query may get.
-            deny: Ids of labels that no query may get.
+            allow: Ids of the only labels allowed for all queries.
+            deny: Ids of labels that are never predicted.
             min_probability: See `Selection`.
             min_precision: Likewise.
             max_labels: Likewise.
 
         Raises:
             DataError: An image cannot be read, the lists differ in length, or no label is left.
-            ConfigError: Probabilities are asked for, and the model has none or keeps no such precision.
+            ConfigError: The arguments need probabilities, and the model has none or cannot reach the precision.
         """
         selection = Selection(min_probability, min_precision, max_labels)
         texts, listed = as_lists(texts, images)
@@ -177,12 +177,12 @@ class Predictor:
 
         Args:
             texts: n texts.
-            images: The images of each query, or None for none at all.
+            images: The images of each query; None if no query has any.
             k: See `rank`.
             failures: See `embed`.
             exclude: See `rank`.
             among: See `rank`.
-            selection: Which of the ranked labels are given; None for all.
+            selection: Which of the ranked labels to return; None for all.
         """
         if odd := [text for text in texts if not isinstance(text, str)]:
             raise DataError("a text is none", found=f"{type(odd[0]).__name__}: {odd[0]}"[:100], expected="a str")
@@ -237,7 +237,7 @@ class Predictor:
         Args:
             texts: n texts; a single string is one query.
             images: As in `predict`.
-            failures: Takes (query, reason) of each unreadable image, which then counts as absent; None: raise.
+            failures: Called with (query, reason) for each unreadable image, which then counts as missing; None: raise.
 
         Raises:
             DataError: An image cannot be read, or the lists differ in length.
@@ -255,17 +255,17 @@ class Predictor:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Rank the labels of embedded queries; `search` embeds and ranks.
 
-        A ranking with all evidence takes them for queries without text and images.
+        A ranking with all evidence treats them as queries without text and images.
 
         Args:
             vectors: From `embed`, float32 [n, d].
-            k: Labels wanted.
-            exclude: Pairs left out, CSR [n, L].
-            among: Rows of the only labels that are searched (then exactly), increasing; None for all.
-            imageless: Queries that have no image [n]: `retrieval.imageless_prior` counts for them.
+            k: Number of labels.
+            exclude: Pairs to leave out, CSR [n, L].
+            among: Increasing rows of the only labels to search (then exactly); None for all.
+            imageless: Queries without images, bool [n], to which `retrieval.imageless_prior` applies.
 
         Returns:
-            Scores float32 [n, k], best first, and rows of `labels` int64 [n, k]; -inf and -1 where there are fewer.
+            Scores float32 [n, k], best first, and rows of `labels` int64 [n, k]; padded with -inf and -1.
 
         Raises:
             ConfigError: `k` is below 1.
@@ -302,7 +302,7 @@ class Predictor:
         return [self._prediction(*one) for one in zip(scores, rows, given, strict=True)]
 
     def explain(self, texts: str | Sequence[str], *, images: Images | None = None, k: int = 5) -> list[list[Neighbour]]:
-        """Return the training queries nearest to each query, with their labels: what a prediction rests on.
+        """Return the training queries nearest to each query, with their labels, as an explanation of predictions.
 
         Raises:
             StateError: The model was published without its training queries.
@@ -318,7 +318,7 @@ class Predictor:
         ]
 
     def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Return the rows of labels by their ids, int64 [n]; -1 for an id that no label has."""
+        """Return the rows of labels by their ids, int64 [n]; -1 for unknown ids."""
         import pandas as pd
 
         unique, first = self._label_index
