@@ -50,7 +50,8 @@ SIDES = {"train": {"items": 3000}, "validation": {"items": 0}, "test": {"items":
             "5 labels (2 added, 1 updated, 0 removed)",
         ),
         ({"baseline_metrics": {"a": {"P@1": 0.1}, "b": {"P@1": 0.3}}}, "2 baselines, best P@1 30.00 %"),
-        ({"label_frequency_plot": object()}, ""),
+        ({"label_frequency_plot": object()}, "plot of the label frequencies"),
+        ({"something_else": object()}, ""),
     ],
 )
 def test_what_is_said(outputs, words):

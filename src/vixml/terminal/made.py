@@ -11,7 +11,7 @@ _METRICS = ("P@1", "P@5", "PSP@5", "R@10")
 
 
 def describe(outputs: Mapping[str, Any]) -> str:
-    """Return what the outputs of a node are, empty where nothing more can be said than their names.
+    """Return a short description of a node's outputs, empty if there is none.
 
     Args:
         outputs: Name of the data set (its namespace does not matter) -> what the node returned for it.
@@ -93,6 +93,14 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "label_audit_report": _audit,
     "label_update_report": _labels,
     "download_report": _download,
-    "sync_report": lambda runs: f"{len(runs)} runs looked at",
+    "sync_report": lambda runs: f"{len(runs)} runs checked",
+    "picture_sheet": lambda _: "examples of the pictures",
+    "label_frequency_plot": lambda _: "plot of the label frequencies",
+    "data_summary": lambda _: "table of sizes",
+    "comparison_plot": lambda _: "plot of the comparison",
+    "index_plot": lambda _: "plot of recall against speed",
+    "report_html": lambda _: "the report, one page",
+    "label_audit_html": lambda _: "the strongest proposals, one page",
+    "regression_check": lambda _: "regression check",
 }
-"""Data set -> its words. Of a node with several outputs the first one that is listed speaks."""
+"""Data set -> its description. For a node with several outputs, the first one listed here is described."""
