@@ -66,7 +66,7 @@ class TestHostile:
     def test_nothing_runs(self, tmp_path, name, protocol):
         sentinel = tmp_path / "it_ran"
         payload = pickle.dumps(objects([HOSTILE[name](sentinel)]), protocol=protocol)
-        with pytest.raises(DataError, match=r"Nothing that the file holds was run") as caught:
+        with pytest.raises(DataError, match=r"Nothing in the file was run") as caught:
             read(tmp_path, written(payload))
         assert caught.value.file == tmp_path / "train_imgs_384_3_map.npy"
         assert not list(tmp_path.glob("it_ran*"))

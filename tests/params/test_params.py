@@ -80,7 +80,7 @@ def test_depths_are_sorted_and_unique() -> None:
 
 
 def test_the_former_ranking_is_named_with_what_took_its_place() -> None:
-    with pytest.raises(ValueError, match="`mode: evidence` takes in what it did"):
+    with pytest.raises(ValueError, match="`mode: evidence` includes it"):
         VariantParams.model_validate({"retrieval": {"augmentation": {"mode": "fused"}}})
     stored = {"mode": "split", "fusion": {"text": 0.5}}
     kept = VariantParams.model_validate({"retrieval": {"augmentation": stored}}).retrieval.augmentation

@@ -134,7 +134,7 @@ def test_whatever_is_asked_is_answered_with_a_sentence(client, body):
     ("error", "status", "words"),
     [
         (MemoryError(), 503, "out of memory"),
-        (StateError("the index names labels that are not there"), 503, "not there"),
+        (StateError("the index refers to labels that do not exist"), 503, "do not exist"),
         (DataError("the query is odd"), 422, "odd"),
     ],
 )

@@ -156,7 +156,7 @@ def test_eight_steps_are_some_steps_a_signal_and_the_rest(
     if code == EXIT_STOPPED:
         said = " ".join((ended.stdout + ended.stderr).split())  # Kedro's handler wraps lines to the terminal's width
         assert f"Stopped by {name} after step {done} of {STAGE}" in said
-        assert "same command goes on" in said
+        assert "same command continues" in said
     second = resumed(tiny, tmp_path / "parts", every_step(tiny.params))
     after = record(second)
     second.fit(2, desc=STAGE)
