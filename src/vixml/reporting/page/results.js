@@ -138,7 +138,7 @@ function slices() {
   const texts = queries(`${metric} by length of the text`, ["short text", "medium text", "long text"], { "short text": `to\u00a0${short}\u00a0words, `, "medium text": `to ${medium}, `, "long text": "longer, " });
   const coverage = barChart({ title: "Labels found at least once in a top 5", unit: "percent of those to be found", groups: [""], series: series((run) => ({ values: [100 * S.coverage[run.label]] })) });
   const never = barChart({ title: "Labels in no top 5 at all", unit: "percent of all labels", groups: [""], series: series((run) => ({ values: [100 * S.never[run.label]] })) });
-  section("slices", "Where it works", "Head, torso and tail each hold a third of the training points: few frequent labels, many rare ones. Short, medium and long texts are each a third of the queries.",
+  section("slices", "Where it works", "Head, torso and tail each hold a third of the training points: few frequent labels, many rare ones. Texts are divided into short, medium and long at the thirds of their lengths.",
     legend(D.runs), el("div", { class: "three" }, groups, images, texts), el("div", { class: "two" }, coverage, never));
 }
 
