@@ -34,7 +34,12 @@ def _report(
 @pytest.mark.parametrize(
     ("baseline", "other", "state", "said"),
     [
-        (0.50, 0.4, "ahead", "leads at P@1 with 60.00 % (57.0 to 63.0); +10.00 points against the best baseline, text kNN"),
+        (
+            0.50,
+            0.4,
+            "ahead",
+            "leads at P@1 with 60.00 % (57.0 to 63.0); +10.00 points against the best baseline, text kNN",
+        ),
         (0.58, 0.4, "level", "level with the best baseline at P@1: 60.00 % (57.0 to 63.0), text kNN 58.00 %, +2.00"),
         (0.62, 0.4, "level", "-2.00 points, within the interval"),
         (0.70, 0.4, "below", "BELOW the best baseline at P@1: 60.00 % (57.0 to 63.0), text kNN 70.00 %, -10.00 points"),

@@ -82,7 +82,7 @@ def test_texts_are_cut_and_repaired_as_ingestion_does(predictor, tmp_path, caplo
     assert found["query_id"].tolist() == ["a", "b\\ud800"]
     expected = predictor.predict(["red " + "x" * (MOST_CHARACTERS - 4), "red ? vase"], k=1)
     np.testing.assert_allclose(found["score"], [one.scores[0] for one in expected], atol=1e-6)
-    with pytest.raises(DataError, match="a text is none"):
+    with pytest.raises(DataError, match="not a text"):
         predictor.predict(["a", None])
 
 

@@ -38,7 +38,7 @@ def test_an_id_may_be_of_any_type_that_a_file_could_give():
 
 @pytest.mark.parametrize("uid", [None, float("nan"), "", " ", ["L7"], ("L7",), {"id": "L7"}, b"\xff", object()])
 def test_what_is_no_id_is_named(uid):
-    with pytest.raises(DataError, match=r"a label's id is none.*such as"):
+    with pytest.raises(DataError, match=r"not a label id.*such as"):
         label_ids(["L7", uid])
 
 

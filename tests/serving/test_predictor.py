@@ -113,7 +113,7 @@ def test_texts_that_are_not_one_a_query_are_named(predictor, texts):
 
 @pytest.mark.parametrize("text", [None, float("nan"), 5, b"red", ["red", "vase"]])
 def test_a_text_that_is_none_is_named(predictor, text):
-    with pytest.raises(DataError, match="a text is none"):
+    with pytest.raises(DataError, match="not a text"):
         predictor.predict(["red vase", text])
 
 
@@ -129,7 +129,7 @@ def test_texts_of_other_kinds_of_lists_are_the_same(predictor):
     "image", [5, float("nan"), {"bytes": b"", "path": "a.png"}, [["a.png"]], np.zeros((4, 4, 3), np.uint8), object()]
 )
 def test_an_image_that_is_none_is_named(predictor, image):
-    with pytest.raises(DataError, match=r"an image is none.*PIL image"):
+    with pytest.raises(DataError, match=r"not an image.*PIL image"):
         predictor.predict(["red vase"], images=[image])
 
 

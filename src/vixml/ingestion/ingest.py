@@ -116,7 +116,7 @@ def ingest(raw: Path, params: DataParams, seed: int) -> Ingested:
 
 def _warn_of_missing_images(repairs: Mapping[str, int]) -> None:
     if number := repairs.get("image_files_missing"):
-        _log.warning("%s image files that items name are not there; these items count as without them.", f"{number:,}")
+        _log.warning("%s image files that items name do not exist; the items are read without them.", f"{number:,}")
 
 
 def _warn_of_nothing_to_measure(ingested: Ingested) -> None:

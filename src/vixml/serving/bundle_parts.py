@@ -71,7 +71,7 @@ def bundle_settings(
     facts = image_bank.meta
     if "vision" not in facts:
         raise StateError(
-            "the image bank does not tell how it was made",
+            "the image bank lacks the record of how it was made",
             file=image_bank.path,
             remedy="run `kedro run --pipeline=image_embedding` again.",
         )

@@ -283,8 +283,8 @@ def _image(given: Any) -> ImageLike:
     if isinstance(given, str | Path | bytes) or callable(given) or hasattr(given, "getexif"):
         return given  # type: ignore[no-any-return]
     raise DataError(
-        "an image is none",
+        "not an image",
         found=type(given).__name__,
         expected="a file, bytes, or a PIL image",
-        remedy="make one of an array by `PIL.Image.fromarray`.",
+        remedy="convert an array with `PIL.Image.fromarray`.",
     )

@@ -72,7 +72,7 @@ def label_ids(ids: Iterable[Any] | None) -> list[str]:
         except CellError:
             text = ""
         if not isinstance(text, str) or not text.strip():
-            raise DataError("a label's id is none", found=repr(uid)[:100], expected="ids of labels, such as `L7` or 7")
+            raise DataError("not a label id", found=repr(uid)[:100], expected="ids of labels, such as `L7` or 7")
         found.append(text)
     return found
 

@@ -324,7 +324,7 @@ def _read_ids(file: Path, ledger: Ledger) -> list[str]:
 def _unique(file: Path, ids: list[str]) -> list[str]:
     repeated = [uid for uid, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise DataError("a label stands in the file twice", file=file, found=", ".join(repeated[:5]))
+        raise DataError("a label occurs twice in the file", file=file, found=", ".join(repeated[:5]))
     return ids
 
 

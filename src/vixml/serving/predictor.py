@@ -185,11 +185,13 @@ class Predictor:
             selection: Which of the ranked labels to return; None for all.
         """
         if odd := [text for text in texts if not isinstance(text, str)]:
-            raise DataError("a text is none", found=f"{type(odd[0]).__name__}: {odd[0]}"[:100], expected="a str")
+            raise DataError("not a text", found=f"{type(odd[0]).__name__}: {odd[0]}"[:100], expected="a str")
         texts = [clean_text(text) for text in texts]
         if not self._told and self.replaced:
             self._told = True
-            _log.warning("%s was replaced: answers are of the predictor as it was opened.", self.bundle.folder)
+            _log.warning(
+                "%s was replaced on disk; answers still come from the version that was opened.", self.bundle.folder
+            )
         found = [] if failures is None else failures
         before = len(found)
         seen: list[ImageRows] = []

@@ -94,6 +94,6 @@ def _missing(root: Path, expected: str) -> Path:
         "a raw file is missing",
         file=root,
         expected=f"{expected}. Layouts known: {KNOWN}",
-        remedy="check the data root; for tables of your own run `vixml init-data FOLDER`, for the demo "
+        remedy="check the data root; for your own tables run `vixml init-data FOLDER`, for the demo "
         "`kedro run --pipelines=fabrication`.",
     )

@@ -9,7 +9,7 @@ from vixml.ingestion.tables.cells import Cell
 from vixml.ingestion.tables.table import Table
 
 _SAMPLE = 2000
-_QUOTING = {"csv": "marks are CSV's", "none": "marks are part of the text", "single": "cells stand in apostrophes"}
+_QUOTING = {"csv": "marks are CSV's", "none": "marks are part of the text", "single": "cells are quoted by apostrophes"}
 _SETTING = "--{name}, or `{name}`"
 
 

@@ -87,7 +87,7 @@ def _refuse_indicators(queries: Mapping[str, Any], profile: Profile) -> None:
     others = [c.name for c in profile.columns.values() if c is not column and c.values and c.values <= _BINARY]
     if others:
         raise DataError(
-            "each label seems to have a column of its own, with 0 and 1",
+            "each label seems to have its own column of 0 and 1",
             file=profile.name,
             found=", ".join([column.name, *others[:8]]),
             expected="one column that lists the labels of a row",

@@ -55,7 +55,7 @@ def findings(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             rows.append((f"{side} items", f"{facts['items']:,}, {facts['with_image']:,} naming an image"))
     for side, labels in report["labels_per_point"].items():
         if labels["max"]:
-            rows.append((f"labels a query, {side}", f"{labels['mean']:.2f} (at most {labels['max']:.0f})"))
+            rows.append((f"labels per query, {side}", f"{labels['mean']:.2f} (at most {labels['max']:.0f})"))
     rows += [(f"{side} queries without a label", f"{n:,}") for side, n in report["points_without_labels"].items() if n]
     rows += [(name.replace("_", " "), f"{number:,}") for name, number in report["repairs"].items() if number]
     tables = report.get("tables", {})  # a benchmark has none

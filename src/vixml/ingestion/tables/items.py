@@ -91,7 +91,7 @@ class Images:
         """Write into the entry how many files of its images are not there, and forget them."""
         if self._absent:
             number, example = len(self._absent), shorten(min(self._absent))
-            self.entry.notes.append(f"{number:,} of these files are not there, such as {example}")
+            self.entry.notes.append(f"{number:,} of these files do not exist, such as {example}")
         self._absent = set()
 
 
