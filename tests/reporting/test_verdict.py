@@ -38,7 +38,7 @@ def _report(
             0.50,
             0.4,
             "ahead",
-            "leads at P@1 with 60.00 % (57.0 to 63.0); +10.00 points against the best baseline, text kNN",
+            "leads at P@1 with 60.00 % (57.0 to 63.0); +10.00 points over the best baseline, text kNN",
         ),
         (0.58, 0.4, "level", "level with the best baseline at P@1: 60.00 % (57.0 to 63.0), text kNN 58.00 %, +2.00"),
         (0.62, 0.4, "level", "-2.00 points, within the interval"),

@@ -59,7 +59,7 @@ def _verdict(metric: str, report: Mapping[str, Any]) -> dict[str, Any]:
     text = f" leads at {metric} with {own}"
     if equals:
         text = f" is level with {' and '.join(equals)} at {metric}: {own}"
-    text += f"; {gap:+.2f} points against the best baseline, {beside}."
+    text += f"; {gap:+.2f} points over the best baseline, {beside}."
     return {"run": run, "state": "level" if equals else "ahead", "gap": gap, "text": text}
 
 

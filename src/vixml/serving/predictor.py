@@ -189,9 +189,7 @@ class Predictor:
         texts = [clean_text(text) for text in texts]
         if not self._told and self.replaced:
             self._told = True
-            _log.warning(
-                "%s was replaced on disk; answers still come from the version that was opened.", self.bundle.folder
-            )
+            _log.warning("%s was replaced on disk; answers still use the opened version.", self.bundle.folder)
         found = [] if failures is None else failures
         before = len(found)
         seen: list[ImageRows] = []
