@@ -102,7 +102,7 @@ def write_environment(
     """
     _write(
         folder / "globals.yml",
-        "# str: name of the results' folder, data/*/<dataset>\n"
+        "# str: folder name of the results, data/*/<dataset>\n"
         f"dataset: {_scalar(folder.name)}\n"
         "# str: folder of the tables and images\n"
         f"data_root: {_scalar(data_root)}\n",
@@ -112,7 +112,7 @@ def write_environment(
     data += "" if corrections is None else f"  corrections: {_scalar(corrections)}\n"
     what = "A benchmark as it is published, read as with `--params data_root=FOLDER`:"
     if mapping is not None:
-        what = "Your own tables, as `vixml init-data` found them; correct what is wrong, then"
+        what = "Your own tables, as `vixml init-data` read them; correct what is wrong, then run"
         data += "  mapping:\n" + "".join(f"    {line}\n" for line in _lines(mapping))
     named = _benchmark_columns(report) if mapping is None else _columns(mapping, data_root)
     columns = "".join(f"  {name}: {_scalar(value)}\n" for name, value in named)
@@ -120,7 +120,7 @@ def write_environment(
         folder / "parameters.yml",
         f"# {what}\n"
         f"#   kedro run --env={folder.name} --pipeline=study\n"
-        f"# Found:\n{found}"
+        f"# Read:\n{found}"
         + (f"data:\n{data}\n" if data else "\n")
         + "# New queries with the same columns:\n"
         + f"#   kedro run --env={folder.name} --pipeline=prediction --params prediction.queries=FILE\n"
@@ -136,8 +136,8 @@ def _recipes(num_queries: int) -> str:
         f"# Chosen for {num_queries:,} training queries and {'a' if facts.gpu else 'no'} GPU; `auto` chooses again in",
         "# every run. conf/README.md lists the recipes, `vixml settings --env=NAME` prints what is in force.",
         *(f"{family}_recipe: {choose_recipe(family, None, facts, packaged_recipes())}" for family in FAMILIES),
-        "# The networks are small pretrained ones from the Hugging Face hub. Others: a hub name or a local folder; or",
-        "# `tiny`, the project's random networks, to train from nothing (then with the recipe `tiny`).",
+        "# Default networks: small pretrained ones from the Hugging Face hub. To change one, remove the `#` and give",
+        "# a hub name, a local folder, or `tiny`: a small random network that needs no download (recipe `tiny`).",
         *(f"# {family}_backbone: {PROJECT_DEFAULTS[family]['backbone']['name']}" for family in FAMILIES),
         f"# vision_backbone: {PROJECT_DEFAULTS['vision']['model']}",
     ]
