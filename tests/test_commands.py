@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,22 @@ def test_a_current_folder_that_was_removed_is_a_sentence(tmp_path):
     ended = run_command("python", "-c", body, folder=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr == "vixml: the current folder was removed; change to another one.\n"
+
+
+def test_kedro_too_says_that_the_current_folder_was_removed(tmp_path, repository):
+    """Kedro looks for the project in the current folder before it reads any of it, but calls `kedro.init` first."""
+    declared = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["entry-points"]["kedro.init"]
+    metadata = tmp_path / "installed" / "probe-0.1.dist-info"  # the package may be installed from before
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: probe\nVersion: 0.1\n")
+    lines = [f"{name} = {place}" for name, place in declared.items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[kedro.init]", *lines, ""]))
+    body = (
+        f"import os, sys; sys.path.insert(0, {str(metadata.parent)!r}); os.mkdir('gone'); os.chdir('gone'); "
+        "os.rmdir('../gone'); sys.argv[:] = ['kedro', 'run']; from kedro.framework.cli import main; main()"
+    )
+    words = [sys.executable, "-c", body]  # a process that was forked knows the installed packages already
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "vixml: the current folder was removed; change to another one."
+    assert "Traceback" not in ended.stderr

@@ -232,11 +232,9 @@ def find_project() -> Path | None:
     """
     from kedro.utils import find_kedro_project
 
-    try:
-        folder = Path.cwd()
-    except FileNotFoundError:
-        sys.exit("vixml: the current folder was removed; change to another one.")
-    project = find_kedro_project(folder)
+    from vixml.core.files import current_folder
+
+    project = find_kedro_project(current_folder())
     return None if project is None else Path(project)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,3 +105,15 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def current_folder() -> Path:
+    """Return the current folder; `kedro` calls this first (see `kedro.init` in pyproject.toml), `vixml` as well.
+
+    Raises:
+        SystemExit: It was removed.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        sys.exit("vixml: the current folder was removed; change to another one.")
