@@ -42,7 +42,7 @@ def audit_labels(
         mined: Hard negatives of the variants; those whose batches draw from no mined label are left out.
         work: Work directory.
         image_bank: Frozen vectors of the images, where there are any.
-        max_images: Images of a query that are looked at.
+        max_images: Images used per query.
 
     Returns:
         The proposals with an empty column `accept`, and a report.

@@ -68,7 +68,7 @@ def training_scores(
         work: Work directory; finished folds of other settings or data are removed from it.
         image_bank: Frozen vectors of the images, where there are any.
         embeddings: Of a trained variant, whose embeddings of the training queries are one more space; None: none are.
-        max_images: Images of a query that are looked at.
+        max_images: Images used per query.
         max_queries: Queries that are ranked, spread evenly over all; None for all.
 
     Returns:
@@ -123,7 +123,7 @@ def unseen_scores(
     work: Path,
     max_queries: int | None = None,
 ) -> tuple[UnseenScores, dict[str, Any]]:
-    """Rank the labels of the audited queries fold by fold; a killed run goes on at its fold.
+    """Rank the labels of the audited queries fold by fold; a killed run continues at its fold.
 
     Args:
         train: All training queries.

@@ -126,7 +126,7 @@ class PrecisionCurve(Params):
         """Return the lowest threshold whose interval lies at or above a precision.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: It does not exist.
         """
         every = [self.at(place) for place in range(len(self.probability))]
         kept = [one for one in every if one.low >= precision]

@@ -53,7 +53,7 @@ class LabelTree:
     Args:
         levels: From the root's children down to the labels.
         labels: Row of each node of the last level int64; labels without a training query have none.
-        beam: Nodes of a level whose children are looked at.
+        beam: Nodes of a level whose children are searched.
     """
 
     levels: tuple[Level, ...]

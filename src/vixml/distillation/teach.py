@@ -39,9 +39,9 @@ def teach(
         evaluation: Propensity model.
         dataset: The ingested data set.
         embeddings: Variant -> its embeddings, None where it has none.
-        work: Work directory; a killed run goes on at its fold.
+        work: Work directory; a killed run continues at its fold.
         image_bank: Frozen vectors of the images, where there are any.
-        max_images: Images of a query that are looked at.
+        max_images: Images used per query.
 
     Returns:
         A folder with the probabilities, CSR [N, L], and how the teacher was fitted.

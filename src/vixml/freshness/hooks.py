@@ -151,7 +151,7 @@ def _own_reason(node: Node, catalog: CatalogProtocol) -> str | None:
 
 
 def go_on_message(node: str, done: list[str], total: int, run_params: Mapping[str, Any]) -> str:
-    """Return where a run stopped, what is complete, and the command that goes on."""
+    """Return where a run stopped, what is complete, and the command that continues it."""
     listed = f" ({', '.join(done)})" if done else ""
     return (
         f"\nStopped in {node}. Complete in this run: {len(done)} of {total} nodes{listed}.\n"

@@ -52,7 +52,7 @@ class ImageBank:
         """Open the bank in folder `path`.
 
         Raises:
-            StateError: There is none.
+            StateError: It does not exist.
         """
         return cls(path, _load(path / "vectors.npy", mmap=True))
 

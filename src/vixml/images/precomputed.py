@@ -90,7 +90,7 @@ def open_embeddings(file: Path) -> NDArray[Any]:
     """Return an array of embeddings as a memory map, float32 or float16 [rows, width].
 
     Raises:
-        DataError: It is none.
+        DataError: It is not valid.
     """
     try:
         array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)

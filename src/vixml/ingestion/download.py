@@ -174,7 +174,7 @@ def _fetch_one(fetcher: Fetcher, url: str, file: Path, params: DownloadParams) -
     """Fetch, check, scale and write one image.
 
     Raises:
-        FetchError: There is none.
+        FetchError: It does not exist.
     """
     content = fetcher.fetch(url)
     try:

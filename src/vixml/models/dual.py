@@ -1,4 +1,4 @@
-"""The dual model: one network for queries and labels, and what stands for a label."""
+"""The dual model: one network for queries and labels, and the representation of labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands for a label: its text embedding, alone or combined with vectors of its own.
+"""How a label is represented: its text embedding, alone or combined with vectors of its own.
 
 The vector that queries are compared with is called the label's prototype throughout, whatever it is made of. The
 objective decides which kind a model has (`ObjectiveParams.label_side`); nothing else in the system asks for it.

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from vixml.params.base import Params
 
 LabelSideKind = Literal["prototype", "auxiliary", "text"]
-"""What stands for a label: see `vixml.models.label_side`."""
+"""How a label is represented: see `vixml.models.label_side`."""
 
 ObjectiveName = Literal["prime", "dexa", "ngame", "decoupled_softmax", "infonce"]
 
@@ -20,7 +20,7 @@ OBJECTIVES: dict[ObjectiveName, LabelSideKind] = {
     "decoupled_softmax": "text",
     "infonce": "text",
 }
-"""Objective -> what stands for a label in it, in the order of the ablation's tables."""
+"""Objective -> how it represents a label, in the order of the ablation's tables."""
 
 
 class StudentParams(Params):

@@ -88,7 +88,7 @@ def blend(parts: Mapping[str, Evidence], params: BlendParams, inverse_propensity
     """Return the blended scores CSR float32 [n, L]; a label that no part names is absent.
 
     Args:
-        parts: Evidence of every part that has a weight; others are passed over.
+        parts: Evidence of every part that has a weight; others are skipped.
         params: Weights, as fitted.
         inverse_propensity: Weight of each label float64 [L].
 

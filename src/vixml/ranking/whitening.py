@@ -32,7 +32,7 @@ class Whitening:
         """Learn from training vectors, never from test ones.
 
         Args:
-            vectors: [n, D]; rows of zeros (no image) are passed over, and at most 50,000 evenly spread ones are read.
+            vectors: [n, D]; rows of zeros (no image) are skipped, and at most 50,000 evenly spread ones are read.
             dims: Most directions kept, the strongest ones.
             floor: Added to every variance, as a fraction of the largest: directions in which the sample hardly varies
                 stay small, because they would only amplify noise.

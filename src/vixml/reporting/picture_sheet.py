@@ -54,7 +54,7 @@ def picture_sheet(sides: dict[str, pd.DataFrame], *, root: Path, seed: int) -> b
 
 
 def _pictures(items: pd.DataFrame, root: Path, seed: int, heading: str) -> Iterator[tuple[Image, str]]:
-    """Yield the first picture and text of random items, at most a sheet's; one that cannot be read is passed over."""
+    """Yield the first picture and text of random items, at most a sheet's; one that cannot be read is skipped."""
     rows = np.flatnonzero(items["images"].map(len).to_numpy())
     left = _COLUMNS * _ROWS
     for row in numpy_generator(seed, "picture_sheet", heading).permutation(rows)[: 2 * left]:

@@ -314,7 +314,7 @@ def thumbnail(predictor: Predictor, roots: Roots, side: str, row: int) -> bytes:
         row: Row of the label or training query.
 
     Raises:
-        PictureError: There is none.
+        PictureError: It does not exist.
     """
     if side != "label" and not predictor.explains:
         raise PictureError("missing")

@@ -24,7 +24,7 @@ def check_complete(sealed: SealedDirectory) -> None:
     """Make sure that the folder holds no file besides those that were sealed: a library might open one of them.
 
     Raises:
-        StateError: There is one; it is named. Hidden files are passed over.
+        StateError: There is one; it is named. Hidden files are skipped.
     """
     for path in sealed.path.rglob("*"):
         name = path.relative_to(sealed.path)

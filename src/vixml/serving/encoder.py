@@ -274,7 +274,7 @@ def _image(given: Any) -> ImageLike:
     """Return an image as one of those that `ImageLike` names.
 
     Raises:
-        DataError: It is none.
+        DataError: It is not valid.
     """
     if isinstance(given, bytearray | memoryview):
         return bytes(given)

@@ -78,7 +78,7 @@ def label_ids(ids: Iterable[Any] | None) -> list[str]:
 
 
 def excluded_pairs(ids: Sequence[Iterable[str] | None], num_labels: int, rows_of: RowsOf) -> sp.csr_matrix:
-    """Return the excluded labels of n queries as CSR [n, num_labels]; ids that no label has are passed over."""
+    """Return the excluded labels of n queries as CSR [n, num_labels]; ids that no label has are skipped."""
     found = [rows_of(label_ids(row)) for row in ids]
     kept = [np.unique(row[row >= 0]) for row in found]
     return _matrix(np.concatenate([*kept, np.zeros(0, np.int64)]), np.array([len(row) for row in kept]), num_labels)

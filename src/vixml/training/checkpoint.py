@@ -153,7 +153,7 @@ def save_checkpoint(state: TrainingState, folder: Path, *, keep: int) -> None:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint under `folder`, or None; a torn or edited one is passed over."""
+    """Return the newest complete checkpoint under `folder`, or None; a torn or edited one is skipped."""
     for candidate in sorted(folder.glob("step-*"), reverse=True):
         try:
             open_sealed(candidate, kind=KIND).verify()

@@ -45,7 +45,7 @@ def find_raw_file(root: Path, side: Side) -> Path:
     """Return the JSON lines of a side.
 
     Raises:
-        DataError: There are none.
+        DataError: It does not exist.
     """
     return find_json(root, side) or _missing(root, f"{SHORT_NAMES[side]}.json.gz or {SHORT_NAMES[side]}.json")
 
@@ -54,7 +54,7 @@ def find_text_lines(root: Path, side: Side) -> Path:
     """Return the text lines of a side.
 
     Raises:
-        DataError: There are none.
+        DataError: It does not exist.
     """
     return find_texts(root, side) or _missing(root, f"{SHORT_NAMES[side]}.raw.txt, or raw_data/{side}.raw.txt")
 
@@ -63,7 +63,7 @@ def find_matrix(root: Path, side: Side) -> Path:
     """Return the relevance matrix of training or test.
 
     Raises:
-        DataError: There is none.
+        DataError: It does not exist.
     """
     name = f"{SHORT_NAMES[side]}_X_Y.txt"
     return find_file(root, [name]) or _missing(root, f"{name} beside the texts")
