@@ -51,6 +51,25 @@ def test_rows_columns_and_files_that_are_not_taken_are_named(tmp_path):
     assert json.loads(json.dumps(found)) == found
 
 
+def test_folders_that_are_too_deep_to_be_looked_at_are_named(tmp_path):
+    for name in (
+        "products/split=train/data.csv",
+        "images/384/ab/x.jpg",
+        "images/other/y.jpg",
+        "images/.cache/z",
+        "used/a/b.npy",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("x")
+    ledger = Ledger(tmp_path)
+    ledger.use(tmp_path / "used" / "a" / "b.npy")
+    ledger.name_pictures(["images/384/ab/x.jpg"])
+    assert ledger.unused_files() == [
+        "images/other/ (not looked at: too deep)",
+        "products/split=train/ (not looked at: too deep)",
+    ]
+
+
 def test_every_guess_comes_with_an_example_and_an_option(tmp_path):
     rows = [f'p{i};"Größe; {i}";Clothing, Shoes & Jewelry' for i in range(9)]
     (tmp_path / "q.csv").write_bytes("\n".join(["id;title;tags", *rows]).encode("cp1252"))

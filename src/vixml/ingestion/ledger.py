@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vixml.core.directories import MANIFEST
@@ -164,14 +164,21 @@ class Ledger:
                 )
 
     def unused_files(self) -> list[str]:
-        """Return the files of the raw folder, two levels deep, that nothing was read from; of pictures the number."""
+        """Return the files of the raw folder, two levels deep, that nothing was read from; of pictures the number.
+
+        Of folders that are deeper only the name, where nothing of them is used.
+        """
         if self._root is None or not self._root.is_dir():
             return []
         used = {os.path.realpath(file) for file in (*self._used, self._root / MANIFEST)}
+        within = (file.relative_to(self._root) for file in self._used if file.is_relative_to(self._root))
+        known = {"/".join(PurePosixPath(name).parts[:2]) for name in (*(self._pictures or ()), *map(str, within))}
         found, pictures = [], Counter[str]()
         for folder, folders, names in os.walk(self._root):
             is_top = Path(folder) == self._root
             if not is_top:
+                deeper = (Path(folder, name).relative_to(self._root).as_posix() for name in folders if name[:1] != ".")
+                found += [f"{shown(name)}/ (not looked at: too deep)" for name in deeper if name not in known]
                 folders.clear()
             for name in sorted(names):
                 file = Path(folder) / name
