@@ -1,4 +1,4 @@
-"""None"""
+"""The hooks of a run: start-up checks, tracking, work folders, and what a stopped or failed run says."""
 
 import importlib.util
 import json
