@@ -47,7 +47,7 @@ def _count_tables(raw: Path, mapping: MappingParams) -> int:
 @cache
 def _count_items(file: Path, column: str | None, how: tuple[Any, Any, Any], stamp: int) -> int:
     """Return the number of distinct ids of a small table, of rows of a large one; `column` has the ids."""
-    from vixml.ingestion.tables.files import read_table, suffix_of
+    from vixml.ingestion.tables.files import ARROW_SUFFIXES, read_blocks, read_table, suffix_of
 
     if file.stat().st_size <= _READ_WHOLE:
         table = read_table(file, delimiter=how[0], encoding=how[1], quoting=how[2])
@@ -56,6 +56,8 @@ def _count_items(file: Path, column: str | None, how: tuple[Any, Any, Any], stam
         from pyarrow import parquet
 
         return int(parquet.read_metadata(file).num_rows)
+    if suffix_of(file) in ARROW_SUFFIXES:  # their batches are mapped and not read
+        return sum(map(len, read_blocks(file, _READ_WHOLE)))
     return _count_lines(file, stamp)
 
 

@@ -132,7 +132,7 @@ def test_ids_in_two_columns_that_differ_are_named(tmp_path, caplog):
     assert "id of products.csv is the name of several columns" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["links.xlsx", "links.csv.zip", "links.csv.bz2", "links.feather"])
+@pytest.mark.parametrize("name", ["links.xlsx", "links.csv.zip", "links.csv.bz2", "links.orc"])
 def test_a_format_that_is_not_read_is_named(tmp_path, caplog, name):
     three_tables(tmp_path)
     (tmp_path / "links.csv").rename(tmp_path / name)

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 from tests.ingestion.tables.test_cases import WRITERS, size, taken
 
+from vixml.core.errors import DataError
 from vixml.ingestion.ingest import Ingested, ingest
+from vixml.ingestion.tables.files import read_blocks, read_table
 from vixml.ingestion.tables.infer import propose
 from vixml.params.data.ingestion import DataParams
 
@@ -174,3 +177,59 @@ def test_ids_of_labels_that_are_ids_of_queries_too_and_a_few_pairs_of_nobody(tmp
     assert (mapping.queries.file, mapping.labels.file, mapping.pairs.file) == ("a.csv", "b.csv", "c.csv")
     assert (mapping.pairs.query, mapping.pairs.label) == ("x", "y")
     assert size(taken(tmp_path)) == (300, 3, 300)
+
+
+def save_to_disk(folder: Path, table: pa.Table, parts: int) -> None:
+    """Write a table as `datasets.Dataset.save_to_disk` does."""
+    folder.mkdir()
+    rows = -(-len(table) // parts)
+    for part in range(parts):
+        with pa.ipc.new_stream(folder / f"data-{part:05d}-of-{parts:05d}.arrow", table.schema) as stream:
+            stream.write_table(table.slice(part * rows, rows), max_chunksize=7)
+    (folder / "state.json").write_text(json.dumps({"_data_files": [], "_fingerprint": "abc"}))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": {}}))
+
+
+def test_data_sets_that_were_saved_to_the_disk(tmp_path):
+    features = {"text": {"_type": "Value"}, "label": {"names": NAMES, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    numbers = range(COUNT)
+    table = pa.table({"text": [f"a thing, no. {i}" for i in numbers], "label": [i % 5 for i in numbers]})
+    table = table.replace_schema_metadata(metadata)
+    save_to_disk(tmp_path / "train", table.slice(0, 30), 3)
+    save_to_disk(tmp_path / "test", table.slice(30), 1)
+    (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    found = as_proposed(tmp_path)
+    assert sides(found) == (30, 0, 10)
+    assert sorted(found.items_label["text"]) == sorted(NAMES)
+    assert found.items_train["text"].tolist() == [f"a thing, no. {i}" for i in range(30)]
+
+
+@pytest.mark.parametrize("size", [None, 3, 7, 100])
+@pytest.mark.parametrize("name", ["t.feather", "t.arrow"])
+def test_arrow_is_read_in_blocks(tmp_path, name, size):
+    from pyarrow import feather
+
+    table = pa.table({"id": list(range(20)), "tags": [["a", "b"]] * 20})
+    if name == "t.feather":
+        feather.write_feather(table, tmp_path / name, chunksize=7)
+    else:
+        with pa.ipc.new_stream(tmp_path / name, table.schema) as stream:
+            stream.write_table(table, max_chunksize=7)
+    blocks = list(read_blocks(tmp_path / name, size))
+    assert [uid for block in blocks for uid in block.columns["id"]] == [str(i) for i in range(20)]
+    assert all(cell == ["a", "b"] for block in blocks for cell in block.columns["tags"])
+    assert max(map(len, blocks)) <= (size or 20)
+
+
+@pytest.mark.parametrize("name", ["t.feather", "t.arrow"])
+def test_arrow_that_was_cut_anywhere_is_an_error(tmp_path, name):
+    with (pa.ipc.new_file if name == "t.feather" else pa.ipc.new_stream)(
+        tmp_path / name, pa.schema({"id": pa.int64()})
+    ) as stream:
+        stream.write_table(pa.table({"id": list(range(30))}), max_chunksize=10)
+    content = (tmp_path / name).read_bytes()
+    for length in {*range(1, len(content), 37), len(content) - 1, len(content) - 8}:
+        (tmp_path / name).write_bytes(content[:length])
+        with pytest.raises(DataError, match="cannot be read"):
+            read_table(tmp_path / name)

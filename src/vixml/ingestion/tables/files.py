@@ -27,14 +27,19 @@ from vixml.ingestion.tables.table import Columns, Table
 
 CSV_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES, ".parquet", ".pq")
+ARROW_SUFFIXES = (".arrow", ".feather")
+SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES, ".parquet", ".pq", *ARROW_SUFFIXES)
 """Endings of the files that are read as tables, with or without `.gz` after them."""
 
-_FORMATS = "CSV (.csv, .tsv, .tab, .txt), JSON (.jsonl, .ndjson, .json), either also as .gz, or Parquet (.parquet, .pq)"
+_FORMATS = (
+    "CSV (.csv, .tsv, .tab, .txt), JSON (.jsonl, .ndjson, .json), either also as .gz, Parquet (.parquet, .pq) or "
+    "Arrow (.arrow, .feather)"
+)
 _UNREADABLE = (  # what readers of damaged files raise
     *(ValueError, OSError, EOFError, LookupError, RecursionError, NotImplementedError),
     *(zlib.error, csv.Error),
 )
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _SHARD = re.compile(r"(\d+)-of-(\d+)")
 
 
@@ -165,6 +170,8 @@ def read_blocks(
         try:
             if suffix in (".parquet", ".pq"):
                 yield from _parquet(part, size)
+            elif suffix in ARROW_SUFFIXES:
+                yield from _arrow(part, size)
             elif suffix in JSON_SUFFIXES:
                 yield from _json(part, size)
             else:
@@ -237,16 +244,44 @@ def _parquet(file: Path, size: int | None) -> Iterator[Table]:
     with ParquetFile(file) as parquet:
         names_of = class_names((parquet.schema_arrow.metadata or {}).get(b"huggingface"))
         for batch in [parquet.read()] if size is None else parquet.iter_batches(batch_size=size):
-            named = [
-                (str(name), named_classes(column.to_pylist(), names_of.get(name)))
-                for name, column in zip(batch.schema.names, batch.columns, strict=True)
-            ]
-            yield _table(file, _as_written(named), places=((-first, file, ()),))
+            yield _arrow_table(file, batch, first, names_of)
             first += batch.num_rows
         if first != parquet.metadata.num_rows:
             raise DataError(
                 "rows of the file were not read", file=file, found=f"{first} of {parquet.metadata.num_rows} rows"
             )
+
+
+def _arrow(file: Path, size: int | None) -> Iterator[Table]:
+    """Yield the rows of an Arrow file (Feather is one) or of a stream, as Hugging Face `datasets` save to disk."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(file)) as source:
+        try:
+            reader = pa.ipc.open_file(source)
+            batches = map(reader.get_batch, range(reader.num_record_batches))
+        except pa.ArrowInvalid:
+            source.seek(max(0, source.size() - len(_END_OF_STREAM)))
+            if source.read() != _END_OF_STREAM:  # one that is cut between two batches would be read without a word
+                raise
+            source.seek(0)
+            batches = reader = pa.ipc.open_stream(source)
+        names_of, first = class_names((reader.schema.metadata or {}).get(b"huggingface")), 0
+        whole = [reader.read_all()] if size is None else batches
+        for batch in whole:
+            for start in range(0, batch.num_rows, size or max(1, batch.num_rows)):
+                part = batch.slice(start, size)
+                yield _arrow_table(file, part, first, names_of)
+                first += part.num_rows
+
+
+def _arrow_table(file: Path, batch: Any, first: int, names_of: Any) -> Table:
+    """Return rows of Parquet or Arrow as a table; `first` is the number of the first one in the file."""
+    named = [
+        (str(name), named_classes(column.to_pylist(), names_of.get(name)))
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return _table(file, _as_written(named), places=((-first, file, ()),))
 
 
 def _as_written(named: list[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:

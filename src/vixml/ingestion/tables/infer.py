@@ -47,7 +47,7 @@ _ENOUGH = 0.5  # share of a column's entries that must be keys of the other tabl
 _NOT_A_USERS = (".", "__MACOSX", "~$", "Thumbs.db")
 """Beginnings of the names of what systems and programs leave among a user's files."""
 _NOT_READ = (
-    *(".xlsx", ".xls", ".ods", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".arrow", ".feather", ".orc"),
+    *(".xlsx", ".xls", ".ods", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".orc"),
     *(".avro", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".npz", ".sqlite", ".db", ".xml", ".yaml", ".yml", ".sql"),
 )
 """Endings of formats that often hold tables and are not read."""
