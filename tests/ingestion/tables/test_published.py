@@ -160,7 +160,7 @@ def test_pictures_that_no_table_names_and_files_that_are_not_there_are_said(tmp_
     assert found.report["ledger"]["files_not_used"] == ["images (pictures that no item names: 2)"]
     notes = [note for entry in found.report["ledger"]["files"] for note in entry["notes"]]
     assert notes == ["10 of these files do not exist, such as p30.jpg"]
-    assert "10 image files that items name are not there" in caplog.text
+    assert "10 image files that items name do not exist" in caplog.text
     frame.drop(columns="image").to_csv(tmp_path / "products.csv", index=False)
     assert taken(tmp_path).report["ledger"]["files_not_used"] == ["images (pictures that no item names: 32)"]
 
