@@ -63,6 +63,10 @@ def _download(report: Mapping[str, Any]) -> str:
     return f"{report['images']:,} images, {report['fetched_now']:,} of them fetched now{failed}"
 
 
+def _soft_labels(meta: Mapping[str, Any]) -> str:
+    return f"{meta['labels_per_query']:.0f} soft labels per query by {meta['teacher']}"
+
+
 def _labels(report: Mapping[str, Any]) -> str:
     changes = ", ".join(f"{report[what]:,} {what}" for what in ("added", "updated", "removed"))
     return f"{report['labels']:,} labels ({changes})"
@@ -78,6 +82,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "data_report": _data,
     "image_report": _images,
     "tokens": _tokens,
+    "soft_labels": _soft_labels,
     "warmup": lambda meta: f"trained to epoch {meta['epoch']}, step {meta['step']:,}",
     "hard_negatives": lambda meta: f"{meta['clusters']:,.0f} clusters of similar queries",
     "model": _model,
