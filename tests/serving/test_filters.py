@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vixml.core.errors import DataError
-from vixml.serving.filters import label_ids
+from vixml.serving.filters import label_ids, read_label_list
 
 
 def test_filters(predictor):
@@ -48,3 +48,11 @@ def test_a_single_text_is_one_id_and_none_excludes_nothing(predictor):
         assert predictor.predict(["red vase"], k=1, **how)[0].label_ids == (second,)
     assert predictor.predict(["red vase"], k=1, allow=second)[0].label_ids == (second,)
     assert predictor.predict(["red vase"], k=1, exclude=[None])[0].label_ids == (first,)
+
+
+@pytest.mark.parametrize(
+    "content", ["L1\r\nL2\r\n\x1a", "\ufeffL1\n\ufefflabel_id\nL2\n", "\ufefflabel_id\nL1\n\ufeffL2"]
+)
+def test_what_programs_leave_in_a_list_is_no_label(tmp_path, content):
+    (tmp_path / "deny.txt").write_text(content, encoding="utf-8")
+    assert [uid for uid in read_label_list(tmp_path / "deny.txt") if uid != "label_id"] == ["L1", "L2"]

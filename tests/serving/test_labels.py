@@ -188,6 +188,18 @@ def test_impossible_changes_are_refused(bundle, tmp_path):
             apply(bundle, tmp_path, changes)
 
 
+def test_an_id_of_a_file_means_the_label_that_is_there_however_it_is_written(bundle, tmp_path):
+    numbered, _ = apply(bundle, tmp_path, LabelChanges(added={"7": ("a mug", []), "8": ("a hat", [])}))
+    with pytest.raises(DataError, match="exists already"):
+        apply(numbered, tmp_path / "again", LabelChanges(added={"7.0": ("x", [])}))
+    changes = LabelChanges(updated={"7.0": ("a lamp", [])}, removed=[" 8", "L001\u200b"])
+    updated, report = apply(numbered, tmp_path / "changed", changes)
+    texts = dict(zip(updated.labels["uid"], updated.labels["text"], strict=True))
+    assert texts["7"] == "a lamp"
+    assert not {"8", "7.0", "L001"} & set(texts)
+    assert (report["updated"], report["removed"]) == (1, 2)
+
+
 def test_files_of_labels(bundle, root, tmp_path):
     shutil.copytree(root / "images", tmp_path / "images")
     lines = [{"id": "n1", "text": "mug", "images": ["images/q1.png"]}, {"id": 7, "text": "clock"}]
@@ -209,6 +221,9 @@ def test_bad_files_of_labels_are_named(bundle, root, tmp_path):
     file = tmp_path / "add.csv"
     file.write_text("id,text\na,x\na,y\n", encoding="utf-8")
     with pytest.raises(DataError, match="twice"):
+        LabelChanges.read(LabelUpdateParams(add=str(file)))
+    file.write_text("id,text\n7,x\n7.0,y\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"twice.*7, 7\.0"):
         LabelChanges.read(LabelUpdateParams(add=str(file)))
     for image in ("../secret.png", "images/none.png"):
         with pytest.raises(DataError, match="gives no picture"):

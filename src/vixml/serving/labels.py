@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vixml.calibration.calibration import save_calibration
 from vixml.core.directories import Built, WorkDirectory, link
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.data.ids import IdIndex, canonical_id
 from vixml.data.items import clean_text
 from vixml.images.decode import read_bytes
 from vixml.images.names import find_image
@@ -83,6 +84,17 @@ class LabelChanges:
         ledger.balance()
         return changes
 
+    def spelled(self, present: Sequence[str]) -> LabelChanges:
+        """Return the changes with the ids as the labels that are there have them: `7.0` may mean `7`."""
+        index = IdIndex({uid: row for row, uid in enumerate(present)})
+
+        def own(uid: str) -> str:
+            row = index.find(uid)
+            return uid if row is None else present[row]
+
+        changes = [{own(uid): given for uid, given in labels.items()} for labels in (self.added, self.updated)]
+        return replace(self, added=changes[0], updated=changes[1], removed=list(map(own, self.removed)))
+
     def check(self, present: Sequence[str]) -> None:
         """Make sure that the changes fit the existing labels.
 
@@ -118,6 +130,7 @@ def update_labels(
         DataError: The changes do not fit the labels, or an image cannot be read.
     """
     old = bundle.labels
+    changes = changes.spelled(old["uid"].tolist())
     changes.check(old["uid"].tolist())
     kept = np.flatnonzero(~old["uid"].isin(changes.removed))
     labels, changed = _new_table(old.iloc[kept], changes)
@@ -322,7 +335,9 @@ def _read_ids(file: Path, ledger: Ledger) -> list[str]:
 
 
 def _unique(file: Path, ids: list[str]) -> list[str]:
-    repeated = [uid for uid, count in Counter(ids).items() if count > 1]
+    meaning = list(map(canonical_id, ids))
+    count = Counter(meaning)
+    repeated = [uid for uid, meant in zip(ids, meaning, strict=True) if count[meant] > 1]
     if repeated:
         raise DataError("a label occurs twice in the file", file=file, found=", ".join(repeated[:5]))
     return ids

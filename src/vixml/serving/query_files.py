@@ -133,7 +133,7 @@ def read_ids(file: Path, names: Sequence[str], entry: Entry | None = None) -> li
     entry = entry or Entry(file.name)
     if suffix_of(file) == ".txt":
         with survey(file).open(file) as text:
-            lines = [line.strip() for line in text]
+            lines = [line.strip("\x1a\ufeff").strip() for line in text]  # of old programs, of files put together
         is_header = bool(lines) and lines[0] in names
         ids = [line for line in lines[is_header:] if line]
         entry.unit, entry.held, entry.taken = "lines", len(lines), len(ids)
