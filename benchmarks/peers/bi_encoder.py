@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.losses import MultipleNegativesRankingLoss
-from sentence_transformers.training_args import BatchSamplers
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from sentence_transformers.util import mine_hard_negatives
 
 from datasets import Dataset
@@ -31,12 +32,13 @@ def main(folder: Path) -> None:
     with np.load(folder / "train.npz", allow_pickle=False) as arrays:
         indptr, indices = arrays["indptr"], arrays["indices"]
     torch.set_num_threads(settings["threads"])
-    model = SentenceTransformer(settings["model"], device=settings["device"])
-    model.max_seq_length = settings["max_length"]
+    network = Transformer(settings["model"], max_seq_length=settings["max_length"])
+    pooling = Pooling(network.get_embedding_dimension(), "mean")  # a folder need not say how its network pools
+    model = SentenceTransformer(modules=[network, pooling, Normalize()], device=settings["device"])
     started = time.perf_counter()
     query = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     pairs = Dataset.from_dict(
-        {"query": [texts["train"][row] for row in query], "label": [texts["label"][one] for one in indices]}
+        {"anchor": [texts["train"][row] for row in query], "positive": [texts["label"][one] for one in indices]}
     )
     mined = mine_hard_negatives(
         pairs,

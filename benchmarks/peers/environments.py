@@ -10,7 +10,7 @@ from pathlib import Path
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "xr_linear": ("numpy<2", "scipy<1.14", "scikit-learn<1.6", "setuptools<81"),
-    "bi_encoder": ("sentence-transformers>=5,<7", "datasets", "accelerate"),
+    "bi_encoder": ("sentence-transformers>=6,<7", "datasets", "accelerate"),
 }
 """Peer -> what is installed for it, with all that it depends on."""
 
