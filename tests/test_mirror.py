@@ -47,6 +47,8 @@ ELSEWHERE = {
     "core/guards/seal.py": ("serving/test_malformed.py", "seals of such folders"),
     "serving/encoder.py": ("serving/test_predictor.py", "how a predictor embeds"),
     "serving/restricted.py": ("serving/test_filters.py", "searches some labels only"),
+    "serving/web/pictures.py": ("serving/web/test_app.py", "pictures of questions and of the page"),
+    "serving/web/question.py": ("serving/web/test_app.py", "questions and their answers"),
     "tracking/pyfunc_model.py": (
         "serving/test_same_everywhere.py",
         "what every other way says",

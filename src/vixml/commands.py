@@ -15,6 +15,7 @@ import typer
 
 from vixml.core.errors import ConfigError, user_error
 from vixml.core.redact import HIDDEN, is_secret, redact
+from vixml.serving.web.logs import LogFormat
 
 if TYPE_CHECKING:
     from vixml.configuration.origins import Setting
@@ -249,13 +250,32 @@ def serve(
     images: Annotated[
         list[Path] | None, typer.Option(help="Picture folder of a model from another machine; repeatable.")
     ] = None,
+    follow: Annotated[bool, typer.Option(help="Answer with a newer model once its folder is replaced.")] = True,
+    at_work: Annotated[int, typer.Option(help="Questions answered side by side.", min=1)] = 4,
+    waiting: Annotated[int, typer.Option(help="Questions that may wait; more get 503.", min=0)] = 32,
+    queue_mib: Annotated[int, typer.Option(help="MiB of all these questions together.", min=50)] = 512,
+    grace: Annotated[int, typer.Option(help="Seconds for what was begun, when asked to end.", min=1)] = 25,
+    logs: Annotated[LogFormat, typer.Option(help="json: one object a line, requests too.")] = LogFormat.TEXT,
 ) -> None:
     """Serve trained models on a small web page: type a text, drop an image, see the labels."""
-    from vixml.serving.app import serve as serve_models
+    from vixml.serving.web.server import serve as serve_models
 
     with clear_errors():
         typer.echo(f"Opening {', '.join(map(str, model))} ...")
-        serve_models(model, host=host, port=port, device=device, image_roots=images or [], say=typer.echo)
+        serve_models(
+            model,
+            host=host,
+            port=port,
+            device=device,
+            image_roots=images or [],
+            follow=follow,
+            at_work=at_work,
+            waiting=waiting,
+            megabytes=queue_mib,
+            grace=grace,
+            logs=logs,
+            say=typer.echo,
+        )
 
 
 @app.command()

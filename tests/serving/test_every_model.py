@@ -13,9 +13,9 @@ from vixml.core.directories import WorkDirectory, publish
 from vixml.params.model import BackboneParams
 from vixml.params.prediction import PredictionParams
 from vixml.params.retrieval import LabelUpdateParams, RetrievalParams
-from vixml.serving.app import Question, answer
 from vixml.serving.batch import predict_file
 from vixml.serving.labels import LabelChanges, update_labels
+from vixml.serving.web.app import Question, answer
 
 DECODER = BackboneParams(
     family="decoder",

@@ -14,10 +14,10 @@ from vixml.params.classifier import ClassifierParams
 from vixml.params.prediction import PredictionParams
 from vixml.params.ranking import BlendFitParams, CalibrationParams, EvidenceParams, SpaceFitParams
 from vixml.params.retrieval import AugmentationParams, LabelUpdateParams, RetrievalParams
-from vixml.serving.app import create_app
 from vixml.serving.batch import predict_file
 from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, update_labels
+from vixml.serving.web.app import create_app
 
 QUICK = EvidenceParams(
     classifier=ClassifierParams(sketch_dim=64),

@@ -66,7 +66,7 @@ def test_prediction_of_a_file(predictor, expected, root, tmp_path):
 def test_web_service(predictor, expected, encoded):
     from starlette.testclient import TestClient
 
-    from vixml.serving.app import create_app
+    from vixml.serving.web.app import create_app
 
     client = TestClient(create_app({"m": predictor}))
     answers = [

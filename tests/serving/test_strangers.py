@@ -20,9 +20,9 @@ from vixml.images.vision import load_vision
 from vixml.models.saved import drop_foreign_attention, read_config
 from vixml.params.data.vision import VisionParams
 from vixml.params.retrieval import LabelUpdateParams
-from vixml.serving.app import create_app
 from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, update_labels
+from vixml.serving.web.app import create_app
 
 __all__ = ["stranger"]
 

@@ -151,6 +151,11 @@ def _decode(content: bytes, max_pixels: int, seconds: float | None, held: ExitSt
         raise PictureError("corrupt") from None
 
 
+def pixels_in_flight() -> int:
+    """Return the pixels that are being decoded by all threads together."""
+    return _IN_FLIGHT.used
+
+
 def upright(image: Image, max_pixels: int) -> Image:
     """Return an image that somebody else opened as a file of the same content would be: upright RGB, within the limits.
 

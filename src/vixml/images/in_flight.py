@@ -25,6 +25,11 @@ class PixelBudget:
         self._most, self._used = most, 0
         self._line, self._free = threading.Lock(), threading.Condition()
 
+    @property
+    def used(self) -> int:
+        """Pixels that are taken now."""
+        return self._used
+
     @contextmanager
     def taking(self, pixels: int) -> Iterator[None]:
         """Wait until there is room for an image of `pixels`, and keep it while the block runs."""

@@ -2,7 +2,7 @@
 // All text goes in by textContent: nothing that a file, a label or the server says can become markup.
 
 const byId = (id) => document.getElementById(id);
-const state = { models: [], images: [], asked: 0 };
+const state = { models: [], images: [], asked: 0, of: "" };
 
 function element(tag, className, text) {
   const made = document.createElement(tag);
@@ -64,7 +64,7 @@ function picture(side, entry, any) {
   const image = element("img", "picture");
   image.alt = "";
   image.loading = "lazy";
-  image.src = `/api/picture/${encodeURIComponent(model().name)}/${side}/${entry.row}`;
+  image.src = `/api/picture/${encodeURIComponent(model().name)}/${side}/${entry.row}?of=${state.of}`;  // rows of another model are other labels
   image.addEventListener("error", () => image.replaceWith(blank()));
   return image;
 }
@@ -118,6 +118,7 @@ async function submit(event) {
     const beside = seen && text;
     const [first, second] = await Promise.all([predict(images, 5), beside ? predict([], 0) : null]);
     if (asked !== state.asked) return;
+    state.of = first.fingerprint;
     // One scale for both lists, so that bars can be compared; but a prior lifts the scores of the list without an image.
     const lists = [first.labels, second ? second.labels : []];
     const [scale, other] = model().prior ? lists.map((list) => scaleOf(list)) : Array(2).fill(scaleOf(lists.flat()));

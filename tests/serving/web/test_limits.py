@@ -13,9 +13,9 @@ import pytest
 import uvicorn
 
 from vixml import Predictor
-from vixml.serving import app as web
-from vixml.serving import limits
-from vixml.serving.limits import timed_protocol
+from vixml.serving.web import app as web
+from vixml.serving.web import limits
+from vixml.serving.web.limits import timed_protocol
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from vixml.core.directories import WorkDirectory, publish
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.images import decode as decode_module
 from vixml.params.retrieval import LabelUpdateParams
-from vixml.serving import app as web
 from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, update_labels
+from vixml.serving.web import app as web
+from vixml.serving.web import limits
+from vixml.serving.web.server import LOOPBACK
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +175,9 @@ def test_an_image_of_thousands_of_scans_is_refused(client):
 
 
 def test_uploads_are_limited(client, monkeypatch):
-    large = base64.b64encode(bytes(web.MAX_IMAGE_BYTES + 1)).decode()
+    large = base64.b64encode(bytes(limits.MAX_IMAGE_BYTES + 1)).decode()
     assert "too large" in ask(client, text="a", images=[large]).json()["detail"]
-    assert client.post("/api/predict", content=b"x" * (web._MAX_BODY + 1)).status_code == 413
+    assert client.post("/api/predict", content=b"x" * (limits.MAX_BODY + 1)).status_code == 413
     buffer = io.BytesIO()
     Image.new("1", (9000, 9000)).save(buffer, "PNG")  # few bytes, 81 million pixels
     bomb = ask(client, text="a", images=[base64.b64encode(buffer.getvalue()).decode()])
@@ -196,7 +198,7 @@ def test_the_page_loads_nothing_from_elsewhere(client):
 
 
 def test_other_host_names_are_refused_on_the_own_machine(models):
-    app = web.create_app({"m": Predictor.open(models / "encoder_text")}, hosts=web._LOOPBACK)
+    app = web.create_app({"m": Predictor.open(models / "encoder_text")}, hosts=LOOPBACK)
     assert TestClient(app, base_url="http://127.0.0.1:8000").get("/health").status_code == 200
     assert TestClient(app, base_url="http://evil.example").get("/health").status_code == 400
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vixml import Predictor
-from vixml.serving.app import create_app
+from vixml.serving.web.app import create_app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from vixml.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,61 +18,119 @@ T = TypeVar("T")
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 60.0
+MAX_IMAGES = 4
+MAX_IMAGE_BYTES = 8 * 1024 * 1024
+MAX_BODY = MAX_IMAGES * MAX_IMAGE_BYTES * 4 // 3 + 100_000
+"""Bytes of a question: its images in base64, and the rest of the request."""
 DECODE_SECONDS = 10.0
 """Longest time for one image of a question."""
 _AT_WORK = 4  # questions answered side by side
-_WAITING = 32  # questions that wait for their turn; each may hold a body of 40 MB
+_WAITING = 32  # questions that wait for their turn
+_MOST_BYTES = 512 << 20  # of all of them together
+LATER = {"Retry-After": "1"}
+"""Header of a refusal that does not last."""
 _CONNECTIONS = 1000
 _SHOWN = 5
 _CUT = 100
 
 
-class Turns:
-    """Answers questions in a few threads of their own, so that those of health, page and pictures stay free.
+class Admission:
+    """Which questions are let in: so many at work and waiting, and so many bytes together.
 
     Args:
         at_work: Questions answered side by side.
+        waiting: Questions that wait for their turn.
+        most_bytes: Bytes of all of them; a question whose length is not known counts as the longest.
+
+    Raises:
+        ConfigError: No question could ever be answered.
     """
 
-    def __init__(self, at_work: int = _AT_WORK) -> None:
+    def __init__(self, at_work: int | None = None, waiting: int | None = None, most_bytes: int | None = None) -> None:
+        at_work, waiting = _AT_WORK if at_work is None else at_work, _WAITING if waiting is None else waiting
+        self.most_bytes = _MOST_BYTES if most_bytes is None else most_bytes
+        if at_work < 1 or waiting < 0 or self.most_bytes < MAX_BODY:
+            raise ConfigError(
+                "a server must let questions in",
+                found=f"{at_work} at work, {waiting} waiting, {self.most_bytes} bytes",
+                expected=f"at least 1, 0, and {MAX_BODY} bytes, the longest question",
+            )
+        self.most = at_work + waiting
+        self.taken = self.bytes = self.at_work = 0
         self._pool = ThreadPoolExecutor(at_work, "questions")
+        self._lock = threading.Lock()
 
-    async def take(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, in its turn."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    @property
+    def waiting(self) -> int:
+        """Questions let in that are not at work."""
+        return max(0, self.taken - self.at_work)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next question is refused, however short it is."""
+        return self.taken >= self.most
+
+    @contextmanager
+    def letting_in(self, size: int) -> Iterator[bool]:
+        """Tell whether a question of `size` bytes is let in, and count it while the block runs."""
+        let_in = not self.full and self.bytes + size <= self.most_bytes
+        self.taken += let_in
+        self.bytes += let_in * size
+        try:
+            yield let_in
+        finally:
+            self.taken -= let_in
+            self.bytes -= let_in * size
+
+    async def take_turn(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, in its turn, in a thread of the questions' own.
+
+        Those of health, page and pictures so stay free.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._counted, work)
+
+    def close(self) -> None:
+        """Begin no question any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _counted(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            self.at_work += 1
+        try:
+            return work()
+        finally:
+            with self._lock:
+                self.at_work -= 1
 
 
 class BodyLimits:
-    """ASGI middleware: a request's body must arrive in time, and no more questions are taken than can wait.
+    """ASGI middleware: a request's body must arrive in time, and no more questions are taken than are let in.
 
     Args:
         app: The application.
         path: Path of the questions.
-        most: Questions at work and waiting; the next one gets status 503.
+        admission: Which are let in; the others get status 503.
         seconds: From the end of the head to the end of the body; then status 408.
     """
 
-    def __init__(self, app: Any, *, path: str, most: int = _AT_WORK + _WAITING, seconds: float = BODY_SECONDS) -> None:
-        self._app, self._path, self._most, self._seconds = app, path, most, seconds
-        self._taken = 0
+    def __init__(self, app: Any, *, path: str, admission: Admission, seconds: float = BODY_SECONDS) -> None:
+        self._app, self._path, self._admission, self._seconds = app, path, admission, seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        asks = scope["path"] == self._path
-        if asks and self._taken >= self._most:
+        elif scope["path"] != self._path:
+            await self._app(scope, self._in_time(receive), send)
+        else:
+            with self._admission.letting_in(_size(scope)) as let_in:
+                if let_in:
+                    await self._app(scope, self._in_time(receive), send)
+                    return
             from starlette.responses import JSONResponse
 
             busy = {"detail": "The server is busy. Try again in a moment."}
-            await JSONResponse(busy, 503, {"Retry-After": "1", "Connection": "close"})(scope, receive, send)
-            return
-        self._taken += asks
-        try:
-            await self._app(scope, self._in_time(receive), send)
-        finally:
-            self._taken -= asks
+            await JSONResponse(busy, 503, {**LATER, "Connection": "close"})(scope, receive, send)
 
     def _in_time(self, receive: Any) -> Any:
         from starlette.exceptions import HTTPException
@@ -143,6 +205,14 @@ def timed_protocol(*, head_seconds: float = HEAD_SECONDS, most: int | None = Non
             self.transport.abort()
 
     return TimedProtocol
+
+
+def _size(scope: Any) -> int:
+    """Return the bytes that a question may have: as it says, or the most that are read of one."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return min(int(value[:20]), MAX_BODY)
+    return MAX_BODY
 
 
 def _most_connections() -> int:
