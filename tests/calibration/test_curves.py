@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from tests.calibration.worlds import make_ranking
 
-from vixml.calibration.curves import RegressionCurve, StepCurve, Steps
+from vixml.calibration.curves import LEAD, RegressionCurve, StepCurve, Steps, rank_weights
 from vixml.calibration.fit import true_pairs
 from vixml.metrics.groups import group_bounds
 
@@ -47,13 +47,41 @@ def test_a_regression_comes_back_from_its_document(world, by_frequency, cosine):
     assert curve.logarithmic != cosine
     again = RegressionCurve.model_validate_json(curve.model_dump_json())
     np.testing.assert_array_equal(again.at(scores, number), curve.at(scores, number))
-    assert curve.at(scores, number).mean() == pytest.approx(true.mean(), abs=1e-3)
+    share = rank_weights(scores)
+    assert np.average(curve.at(scores, number), weights=share) == pytest.approx(
+        np.average(true, weights=share), abs=1e-3
+    )
+
+
+def test_the_lead_of_the_first_label_tells(world):
+    """Truth by the lead alone: a curve that does not look at it cannot know."""
+    rng = np.random.default_rng(0)
+    scores = -np.sort(-rng.uniform(0.2, 1, (4000, 12)), axis=1)
+    lead = np.log(scores[:, :1] / scores[:, 1:2])
+    true = (rng.random(scores.shape) < np.where(lead > 0.05, 0.9, 0.2)) & (np.arange(12) == 0)
+    number = np.ones(scores.shape, dtype=np.int64)
+    found = RegressionCurve.fit(scores, number, true, by_frequency=False).at(scores, number)[:, 0]
+    clear = lead[:, 0] > 0.15
+    close = lead[:, 0] < 0.02
+    assert found[clear].mean() > 0.8
+    assert found[close].mean() < 0.4
+
+
+def test_a_curve_of_an_earlier_version_opens():
+    """It does not look at the lead, and has two weights less."""
+    document = {"kind": "regression", "logarithmic": True, "range": [-3.0, 0.0], "by_frequency": False}
+    five = {"mean": [0.0] * 5, "scale": [1.0] * 5, "weights": [1.0, 0, 0, 0, 0], "intercept": 0.0}
+    curve = RegressionCurve.model_validate({**document, **five})
+    assert not curve.lead
+    np.testing.assert_allclose(curve.at(np.array([[1.0, 0.5]]), np.ones((1, 2), dtype=int)), [[0.5, 1 / 3]])
+    with pytest.raises(ValidationError):
+        RegressionCurve.model_validate({**document, **five, "lead": True})
 
 
 def test_a_query_has_the_same_probabilities_in_any_list_that_begins_alike(world):
     scores, number, true, _ = world
     curve = RegressionCurve.fit(scores, number, true, by_frequency=True)
-    np.testing.assert_array_equal(curve.at(scores[:7, :5], number[:7, :5]), curve.at(scores, number)[:7, :5])
+    np.testing.assert_array_equal(curve.at(scores[:7, :LEAD], number[:7, :LEAD]), curve.at(scores, number)[:7, :LEAD])
 
 
 def test_a_curve_that_no_fit_writes_is_refused():

@@ -8,7 +8,6 @@ from tests.calibration.worlds import make_ranking
 
 from vixml.calibration.calibration import Absent, Calibration
 from vixml.calibration.fit import fit_calibration, true_pairs
-from vixml.metrics.reliability import Reliability
 from vixml.params.ranking import CalibrationParams
 
 PARAMS = CalibrationParams(depth=30, folds=4)
@@ -24,9 +23,9 @@ def test_probabilities_are_those_that_truth_was_drawn_with():
     scores, labels, relevance, truth, _ = make_ranking(800, seed=1)
     probabilities = found.probabilities(scores, labels, frequencies)
     assert np.abs(probabilities - truth).mean() < 0.02
-    for depth in (1, 5, 30):
-        part = probabilities[:, :depth], true_pairs(labels, relevance)[:, :depth]
-        assert Reliability.of(part[0].ravel(), part[1].ravel(), equal_mass=True).error < 0.05
+    for depth in (1, 5, 30):  # not against the sample: 15 bins of 53 first labels are 0.04 off by chance alone
+        assert np.abs(probabilities - truth)[:, :depth].mean() < 0.025
+        assert abs((probabilities - truth)[:, :depth].mean()) < 0.01
 
 
 def test_the_wrong_labels_of_the_whole_list_count():

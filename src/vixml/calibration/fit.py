@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.calibration.calibration import Absent, Calibrated, Calibration
-from vixml.calibration.curves import RegressionCurve, StepCurve
+from vixml.calibration.curves import RegressionCurve, StepCurve, rank_weights
 from vixml.calibration.precision import PrecisionCurve
 from vixml.metrics.groups import group_bounds
 from vixml.metrics.reliability import Reliability, log_loss
@@ -29,7 +29,8 @@ def fit_calibration(
 ) -> Calibrated:
     """Fit every kind of curve on folds of the queries, and keep the one that tells most of the others.
 
-    All labels of the lists count, the wrong ones too. Of two kinds with the same log likelihood the simpler one counts.
+    All labels of the lists count, the wrong ones too, each by 1 / rank: people read a list from the top. Of two kinds
+    with the same log likelihood the simpler one counts.
 
     Args:
         scores: Scores of the ranking float32 [n, k], best first, padded with -inf; of weights that did not see the
@@ -65,7 +66,8 @@ def fit_calibration(
     }
     unseen = {name: _unseen(fit, scores, number, fold) for name, fit in kinds.items()}
     real = labels >= 0
-    losses = {name: log_loss(found[real], true[real]) / len(scores) for name, found in unseen.items()}
+    share = rank_weights(scores)[real]
+    losses = {name: log_loss(found[real], true[real], share) / len(scores) for name, found in unseen.items()}
     best = min(losses, key=losses.__getitem__)
     found = np.where(real, unseen[best], np.nan)
     curve = PrecisionCurve.of(found, true, pairs=int(relevance.nnz), confidence=params.interval_confidence)

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.calibration.calibration import Calibrated, Calibration
+from vixml.calibration.curves import LEAD
 from vixml.core.directories import Built, WorkDirectory
 from vixml.evaluation.probabilities import probability_report
 from vixml.evaluation.slices import slice_report
@@ -61,7 +62,9 @@ def evaluate_ranking(
     """
     started = time.perf_counter()
     asked: Any = queries if described is None else described
-    scores, labels = ranker.search(asked, params.top_k, exclude=filter_test, imageless=imageless)
+    deep, k = max(params.top_k, LEAD), params.top_k  # a probability asks for the next labels' scores too
+    found, ranked = ranker.search(asked, deep, exclude=filter_test, imageless=imageless)
+    scores, labels = found[:, :k], ranked[:, :k]
     seconds = time.perf_counter() - started
     weights = label_weights(relevance_train, params)
     measured = query_metrics(labels, relevance_test, weights, params.ks)
@@ -76,7 +79,7 @@ def evaluate_ranking(
     if calibration is not None:
         probabilities = np.full(scores.shape, np.nan, dtype=np.float32)
         if isinstance(calibration, Calibration):
-            probabilities = calibration.probabilities(scores, labels, frequencies)
+            probabilities = calibration.probabilities(found, ranked, frequencies)[:, :k]
             np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
         same: Any = {"items": items, "relevance": relevance_test, "frequencies": frequencies}
         metrics["probabilities"] = probability_report(calibration, probabilities, labels, **same)

@@ -58,7 +58,9 @@ class Reliability:
         return float((self.count * distance).sum() / max(1, self.count.sum()))
 
 
-def log_loss(probabilities: NDArray[np.floating], true: NDArray[np.bool_]) -> float:
-    """Return the sum of the negative log likelihoods of pairs, in nats."""
+def log_loss(
+    probabilities: NDArray[np.floating], true: NDArray[np.bool_], weights: NDArray[np.floating] | float = 1.0
+) -> float:
+    """Return the weighted sum of the negative log likelihoods of pairs, in nats."""
     clipped = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.log(np.where(true, clipped, 1 - clipped)).sum())
+    return float(-(np.log(np.where(true, clipped, 1 - clipped)) * weights).sum())
