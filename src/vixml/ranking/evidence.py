@@ -28,7 +28,7 @@ from vixml.classifier.label_tree import LabelTree
 from vixml.core.errors import StateError
 from vixml.params.classifier import ClassifierParams
 from vixml.params.ranking import BlendParams, NeighbourParams
-from vixml.ranking.blend import DEPTH, Evidence, blend
+from vixml.ranking.blend import DEPTH, Evidence, blend, contribution
 from vixml.ranking.features import IMAGES, Described, FeatureMaps
 from vixml.ranking.neighbours import neighbour_scores
 from vixml.ranking.similarity import Blocks, Items, most_similar
@@ -160,6 +160,25 @@ class EvidenceRanker:
             pairs = None if exclude is None else sp.csr_matrix(exclude[rows])
             scores[rows], labels[rows] = sparse_top_k(without_pairs(blended, pairs), k)
         return scores, labels
+
+    def shares(self, queries: Described, labels: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        """Return what each part gave to labels of queries: part -> float32 [n, k]; together they are the scores.
+
+        Args:
+            queries: n queries.
+            labels: A ranking of theirs without excluded pairs, int64 [n, k], padded with -1.
+        """
+        used = [name for name, part in self.params.parts.items() if part.weight > 0]
+        found = {name: np.zeros(labels.shape, dtype=np.float32) for name in used}
+        for rows, parts in self.gather(queries, used):
+            real = labels[rows] >= 0
+            query = np.broadcast_to(np.arange(len(rows))[:, None], real.shape)[real]
+            for name in used:
+                given = contribution(parts[name], self.params.parts[name], self.side.inverse_propensity)
+                block = np.zeros(real.shape, dtype=np.float32)
+                block[real] = np.asarray(given[query, labels[rows][real]]).ravel()
+                found[name][rows] = block
+        return found
 
     @property
     def available(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from vixml.calibration.calibration import Calibrated, Calibration
+from vixml.calibration.curves import LEAD
 from vixml.core.errors import DataError
 from vixml.data.ids import IdIndex
 from vixml.data.items import clean_text
@@ -172,6 +173,7 @@ class Predictor:
         exclude: sp.csr_matrix | None = None,
         among: NDArray[np.int64] | None = None,
         selection: Selection | None = None,
+        asked: list[Described] | None = None,
     ) -> Ranked:
         """Embed queries and rank their labels.
 
@@ -183,6 +185,7 @@ class Predictor:
             exclude: See `rank`.
             among: See `rank`.
             selection: Which of the ranked labels to return; None for all.
+            asked: Takes the queries as they were ranked, for `shares`.
         """
         if odd := [text for text in texts if not isinstance(text, str)]:
             raise DataError("not a text", found=f"{type(odd[0]).__name__}: {odd[0]}"[:100], expected="a str")
@@ -199,10 +202,14 @@ class Predictor:
             counts += [min(len(few), self._encoder.max_images) for few in images]
             np.subtract.at(counts, [item for item, _ in found[before:]], 1)
         described = Described(texts, vectors, ImageRows.join(seen))
+        if asked is not None:
+            asked.append(described)
         how: Any = {"exclude": exclude, "imageless": counts == 0}
-        scores, rows = self._rank(described, k, among=among, **how)
+        deep = max(k, LEAD) if among is None and k > 0 else k  # a probability asks for the next labels' scores too
+        scores, rows = self._rank(described, deep, among=among, **how)
         whole = (scores, rows) if among is None else self._rank(described, _CALIBRATED, among=None, **how)
-        ranked = Ranked(vectors, scores, rows, self._probabilities(rows, *whole))
+        likely = self._probabilities(rows, *whole)
+        ranked = Ranked(vectors, scores[:, :k], rows[:, :k], None if likely is None else likely[:, :k])
         return ranked if selection is None else selection.of(ranked, self.calibration)
 
     def _probabilities(
@@ -308,6 +315,18 @@ class Predictor:
             StateError: The model was published without its training queries.
         """
         return self.neighbours(self.embed(texts, images), k)
+
+    def shares(self, queries: Described, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        """Return what each part of the ranking gave to labels: part -> float32 [n, k]; together they are the scores.
+
+        Only a ranking with all evidence has parts; another one is a single comparison, and returns none.
+
+        Args:
+            queries: From `search`.
+            rows: The labels that it found, int64 [n, k].
+        """
+        ranker: Any = self._ranker
+        return ranker.shares(queries, rows) if ranker.mode == "evidence" else {}
 
     def neighbours(self, vectors: NDArray[np.float32], k: int) -> list[list[Neighbour]]:
         """Return the `k` training queries nearest to each embedded query [n, d]."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from vixml.calibration.calibration import Absent
 from vixml.core.errors import DataError
 from vixml.serving.answers import Selection
+from vixml.serving.explanation import Reason, reasons
 from vixml.serving.web.limits import MAX_IMAGE_BYTES, MAX_IMAGES
 from vixml.serving.web.pictures import (
     Roots,
@@ -19,7 +21,10 @@ from vixml.serving.web.pictures import (
 )
 
 if TYPE_CHECKING:
+    from vixml.ranking.features import Described
     from vixml.serving.predictor import Predictor
+
+_NEIGHBOURS = 5  # that an explanation shows, unless another number is asked for
 
 
 class Question(BaseModel):
@@ -32,6 +37,7 @@ class Question(BaseModel):
     model: str | None = Field(None, max_length=1000)
     k: int = Field(10, ge=1, le=100)
     neighbours: int = Field(0, ge=0, le=20)
+    explain: bool = False
     min_probability: float | None = Field(None, ge=0, le=1)
     min_precision: float | None = Field(None, ge=0, le=1)
     max_labels: int | None = Field(None, ge=1)
@@ -74,18 +80,26 @@ def answer(predictor: Predictor, question: Question, roots: Roots, notice: str |
     failures: list[tuple[int, str]] = []
     selection = Selection(question.min_probability, question.min_precision, question.max_labels)
     threshold = selection.threshold(predictor.calibration)
-    found = predictor.search([question.text], [images], question.k, failures=failures, selection=selection)
+    asked: list[Described] = []
+    found = predictor.search([question.text], [images], question.k, failures=failures, selection=selection, asked=asked)
     for _, reason in failures:
         raise unreadable(reason)
     (prediction,) = predictor.named(*found[1:])
     likely = prediction.probabilities or [None] * len(prediction)
     labels = zip(prediction.label_ids, prediction.texts, prediction.scores, likely, prediction.rows, strict=True)
     files = predictor.labels["images"]
-    near = (
-        predictor.neighbours(found.vectors, question.neighbours)[0]
-        if question.neighbours and predictor.explains
-        else []
-    )
+    wanted = question.neighbours or (_NEIGHBOURS if question.explain else 0)
+    near = predictor.neighbours(found.vectors, wanted)[0] if wanted and predictor.explains else []
+    why: list[Reason] = []
+    if question.explain:
+        seen = predictor.uses_images and images and question.text.strip()
+        why = reasons(
+            predictor,
+            asked[0],
+            np.array(prediction.rows, dtype=np.int64),
+            near,
+            text_alone=question.text if seen else None,
+        )
     return {
         "labels": [
             {
@@ -96,6 +110,7 @@ def answer(predictor: Predictor, question: Question, roots: Roots, notice: str |
                 "probability": probability,
                 "row": row,
                 "picture": root_of(roots, files[row]) is not None,
+                **({"why": why[rank - 1].facts()} if why else {}),
             }
             for rank, (uid, text, score, probability, row) in enumerate(labels, start=1)
         ],

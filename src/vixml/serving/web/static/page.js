@@ -47,6 +47,7 @@ function predict(images, neighbours) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
       model: model().name, text: byId("text").value, images, k: Number(byId("k").value) || 10, neighbours,
+      explain: neighbours > 0 && byId("why").checked,
       min_probability: byId("least").value && !model().no_probabilities ? Number(byId("least").value) / 100 : null,
     }),
   });
@@ -69,7 +70,36 @@ function picture(side, entry, any) {
   return image;
 }
 
-function labelRow(entry, low, high, any) {
+const PARTS = {
+  neighbours: "similar training queries", neighbours_text: "similar texts", neighbours_images: "similar images",
+  classifiers: "the label's classifier", label_tree: "the tree of labels", prototypes: "the trained label vector",
+  label_texts: "the label's text vector", label_words: "words shared with the label", frequency: "how common the label is",
+};
+
+function reasons(why, near, beside) {
+  const lines = element("div", "why");
+  const parts = Object.entries(why.parts);
+  if (parts.length) {
+    const bar = element("span", "parts");
+    const list = element("span", "legend");
+    parts.forEach(([name, share], place) => {
+      const piece = element("i", `part part-${place % 6}`);
+      piece.style.flexGrow = share;
+      bar.append(piece);
+      const item = element("span", "", `${PARTS[name] || name} ${(100 * share).toFixed(0)} %`);
+      item.prepend(element("i", `part part-${place % 6}`));
+      list.append(item);
+    });
+    lines.append(bar, list);
+  }
+  const notes = [];
+  if (near) notes.push(`${why.neighbours} of the ${near} nearest training queries have it`);
+  if (beside) notes.push(why.place_without_image ? `place ${why.place_without_image} without the image` : "not among the first 100 without the image");
+  if (notes.length) lines.append(element("small", "", notes.join(" · ")));
+  return lines;
+}
+
+function labelRow(entry, low, high, any, near, beside) {
   const row = element("li");
   const what = element("span", "what", entry.text);
   what.append(element("small", "", entry.label_id));
@@ -82,14 +112,15 @@ function labelRow(entry, low, high, any) {
   meter.value = known ? entry.probability : high > low ? 0.08 + 0.92 * (entry.score - low) / (high - low) : 1;
   score.append(meter);
   row.append(element("span", "rank", entry.rank), picture("label", entry, any), what, score);
+  if (entry.why) row.append(reasons(entry.why, near, beside));
   return row;
 }
 
-function showLabels(id, labels, title, [low, high]) {
+function showLabels(id, labels, title, [low, high], near = 0, beside = false) {
   byId(id).hidden = false;
   byId(id).querySelector("h2").textContent = title;
   const any = labels.some((entry) => entry.picture);
-  const rows = labels.map((entry) => labelRow(entry, low, high, any));
+  const rows = labels.map((entry) => labelRow(entry, low, high, any, near, beside));
   byId(id).querySelector("ol").replaceChildren(...(rows.length ? rows : [element("li", "note", "No label is that likely.")]));
 }
 
@@ -122,7 +153,7 @@ async function submit(event) {
     // One scale for both lists, so that bars can be compared; but a prior lifts the scores of the list without an image.
     const lists = [first.labels, second ? second.labels : []];
     const [scale, other] = model().prior ? lists.map((list) => scaleOf(list)) : Array(2).fill(scaleOf(lists.flat()));
-    showLabels("with", first.labels, seen ? (text ? "Text + image" : "Image only") : "Text only", scale);
+    showLabels("with", first.labels, seen ? (text ? "Text + image" : "Image only") : "Text only", scale, first.neighbours.length, beside);
     byId("without").hidden = !beside;
     if (beside) showLabels("without", second.labels, "Text only", other);
     showNeighbours(first.neighbours);
