@@ -41,7 +41,7 @@ def test_embeddings_that_do_not_tell_who_has_an_image(world, tmp_path, monkeypat
     """Of an earlier version: fine without a prior, an error that says what to do with one."""
     monkeypatch.setattr(stages, "IMAGELESS", "not-there.npy")
     run(world, tmp_path / "a", {}, model={"use_images": True})
-    with pytest.raises(StateError, match="which test queries have no image"):
+    with pytest.raises(StateError, match="lack the no-image mask"):
         run(world, tmp_path / "b", {"imageless_prior": 0.2}, model={"use_images": True})
 
 
