@@ -164,7 +164,7 @@ def measure(trainer: Trainer, steps: int, device: torch.device) -> tuple[dict[st
     def counted(state: Any, rows: Any) -> Any:
         nonlocal tokens
         found = gather(state, rows)
-        tokens += int(trainer.state.model.embedder.pack(found[2]).offsets[-1])
+        tokens += int(trainer.state.model.embedder.pack(found.items).offsets[-1])
         return found
 
     trainer.step.gather = counted  # type: ignore[method-assign]

@@ -10,7 +10,6 @@ from vixml.configuration.compose import VARIANTS
 from vixml.pipelines import (
     ablation,
     comparison,
-    distillation,
     evaluation,
     fabrication,
     image_download,
@@ -21,10 +20,12 @@ from vixml.pipelines import (
     label_update,
     prediction,
     sync_tracking,
+    teaching,
     training,
     variant,
 )
 from vixml.pipelines import hard_negative_refresh as refresh
+from vixml.pipelines.teaching.pipeline import STUDENT
 
 
 @functools.cache  # Kedro asks at the start, the hooks ask again: some 900 nodes are made once
@@ -33,7 +34,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Stages over all variants (`--namespaces=encoder_text` picks one): `training`, `hard_negative_refresh`, `evaluation`.
     Variants, end to end from the ingested data: `encoder_text`, ...; `ablation` is one for every objective,
-    `distillation` a text encoder (`distillation_vision`: one with images) that learns from a teacher. `study` is
+    `distillation` is a text encoder that learns the soft labels that `teaching` makes. `study` is
     everything from raw files that are already there; `__default__` fabricates the demo's raw files first.
     """
     pipelines = {
@@ -48,8 +49,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "comparison": comparison.create_pipeline(),
         "ablation": ablation.create_pipeline(),
         "index_report": variant.over_variants(index_report),
-        "distillation": distillation.create_pipeline("encoder_text"),
-        "distillation_vision": distillation.create_pipeline("encoder_vision"),
+        "teaching": teaching.create_pipeline(),
+        "distillation": variant.create_pipeline(STUDENT, soft_labels=True),
         "label_audit": label_audit.create_pipeline(),
         "label_update": variant.over_variants(label_update),
         "prediction": prediction.create_pipeline(),

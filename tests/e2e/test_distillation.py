@@ -18,14 +18,14 @@ def test_a_text_encoder_learns_from_all_evidence(kedro_run, ingested, tiny, caps
     }
     teacher = {"folds": 2, "evidence": evidence, "calibration": {"min_pairs": 10}}
     params = {**tiny, "distillation": teacher}
-    kedro_run("distillation", params=params)
+    kedro_run("teaching", "distillation", params=params)
     data = ingested / "data"
     soft = open_sealed(data / "05_model_input/demo/soft_labels", kind="soft-labels")
     assert soft.meta["queries"] == 108
     model = open_sealed(data / "06_models/demo/encoder_text/model", kind="model")
     assert model.meta["teacher"] == "evidence"
     capsys.readouterr()
-    kedro_run("distillation", params=params, only_missing_outputs=True)
+    kedro_run("teaching", "distillation", params=params, only_missing_outputs=True)
     assert "encoder_text.train" not in capsys.readouterr().out, "nothing has changed, so nothing runs again"
     kedro_run("evaluation", params=params, namespaces=["encoder_text"])
     metrics = json.loads((data / "08_reporting/demo/encoder_text/metrics.json").read_text(encoding="utf-8"))

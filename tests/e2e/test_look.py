@@ -111,8 +111,8 @@ def see_mlflow(project: Path, page: Any) -> None:
             page.get_by_text(f"{name} (batch/loss)").first.wait_for()
         page.get_by_text("epoch/loss", exact=True).first.wait_for()
         # final metrics are below the curves; what is out of sight is not drawn
-        page.get_by_placeholder("Search metric charts").fill("R_at_100")
-        page.get_by_text("R_at_100", exact=True).first.wait_for()
+        page.get_by_placeholder("Search metric charts").fill("R_at_10")
+        page.get_by_text("R_at_10", exact=True).first.wait_for()
 
         chosen = urllib.parse.quote(json.dumps([run.info.run_id for run in runs]))
         experiments = urllib.parse.quote(json.dumps([experiment]))

@@ -45,7 +45,7 @@ DRAWN_ELSEWHERE = {
 }
 
 
-STUDENTS = {"distillation": "encoder_text", "distillation_vision": "encoder_vision"}
+STUDENT = "encoder_text"
 
 
 def of(variants, names):
@@ -62,10 +62,8 @@ INPUTS = {
     "ablation": {"raw", "dataset", "data_report", "image_bank"},
     "index_report": of(VARIANTS, ["embeddings"]),
     "label_audit": of(VARIANTS, ["hard_negatives"]) | {"raw", "dataset", "image_bank"},
-    **{
-        name: of([one for one in VARIANTS if one != student], ["embeddings"]) | {"dataset", "image_bank"}
-        for name, student in STUDENTS.items()
-    },
+    "teaching": of([name for name in VARIANTS if name != STUDENT], ["embeddings"]) | {"dataset", "image_bank"},
+    "distillation": {"dataset", "soft_labels"},
     "label_update": of(VARIANTS, ["predictor"]),
     "study": {"raw"},
     "prediction": of(VARIANTS, ["predictor"]),
@@ -87,7 +85,8 @@ OUTPUTS = {
     | {"baseline_metrics"},
     "index_report": of(VARIANTS, ["index_report", "index_table", "index_plot"]),
     "label_audit": {"label_audit_table", "label_audit_report", "label_audit_html"},
-    **{name: of([student], TRAINING | EVALUATION) | {"soft_labels"} for name, student in STUDENTS.items()},
+    "teaching": {"soft_labels"},
+    "distillation": of([STUDENT], TRAINING | EVALUATION),
     "label_update": of(VARIANTS, ["updated_predictor", "label_update_report"]),
     "prediction": {"prediction", "prediction_report"},
     "sync_tracking": {*of(ALL_VARIANTS, ["sync_report"]), "sync_report"},

@@ -93,7 +93,7 @@ def test_a_later_run_leaves_the_earlier_one_as_it_was(study):
 
 
 @pytest.mark.parametrize(
-    ("result", "section"), [({}, None), ({"teacher": None}, None), ({"teacher": "evidence"}, True)]
+    ("result", "taught"), [({}, False), ({"teacher": None}, False), ({"teacher": "evidence"}, True)]
 )
 def test_a_teacher_is_among_the_settings_that_differ(result, taught):
     kept = dict.fromkeys(("id", "name", "mlflow_id", "git_commit", "created", "curve"))

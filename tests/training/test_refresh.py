@@ -53,9 +53,9 @@ def _pools(trainer: Trainer, until: int) -> dict[int, tuple[list[int], float]]:
 
     def gathered(state: TrainingState, rows: np.ndarray) -> Any:
         found = gather(state, rows)
-        true = trainer.data.relevance.toarray()[rows][:, found[0].numpy()] > 0
-        np.testing.assert_array_equal(found[1].numpy(), true)
-        seen[state.step] = found[0].tolist()
+        true = trainer.data.relevance.toarray()[rows][:, found.pool.numpy()] > 0
+        np.testing.assert_array_equal(found.target.numpy(), true)
+        seen[state.step] = found.pool.tolist()
         return found
 
     def stepped(state: TrainingState, rows: np.ndarray) -> Any:

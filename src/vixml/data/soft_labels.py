@@ -29,6 +29,6 @@ def read_soft_labels(folder: SealedDirectory, relevance: sp.csr_matrix) -> sp.cs
             file=folder.path,
             found=f"{soft.shape[0]:,} queries and {soft.shape[1]:,} labels",
             expected=f"{relevance.shape[0]:,} and {relevance.shape[1]:,}",
-            remedy="run `kedro run --pipeline=distillation` again.",
+            remedy="run `kedro run --pipeline=teaching` again.",
         )
     return soft

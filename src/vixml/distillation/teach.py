@@ -47,15 +47,9 @@ def teach(
         A folder with the probabilities, CSR [N, L], and how the teacher was fitted.
 
     Raises:
-        ConfigError: The teacher is a variant that has not been trained, or the student itself.
+        ConfigError: The teacher is a variant that has not been trained.
         DataError: There are too few training queries to learn from.
     """
-    if params.teacher not in {"evidence", *embeddings}:
-        raise ConfigError(
-            "a variant cannot be its own teacher",
-            found=params.teacher,
-            expected="evidence, or one of " + ", ".join(embeddings),
-        )
     teacher = embeddings.get(params.teacher)
     if params.teacher != "evidence" and teacher is None:
         raise ConfigError(

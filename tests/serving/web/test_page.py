@@ -170,7 +170,8 @@ def test_it_says_that_it_is_at_work_and_what_a_score_is(page):
     assert page.evaluate("busy(false), [byId('go').textContent, byId('go').disabled]") == ["Predict", False]
     page.fill("#text", "red vase")
     page.click("#go")
-    sync_api.expect(page.locator("#answers .note").first).to_contain_text("not a probability")
+    sync_api.expect(page.locator("#meaning")).to_contain_text("not a probability")
+    assert "calibrated" in page.evaluate("meaningOf([{probability: null}, {probability: 0.4}])")
 
 
 def test_without_a_single_picture_no_place_is_kept_for_one(page):

@@ -1,4 +1,4 @@
-"""Parameters of the teacher of the pipeline `distillation`."""
+"""Parameters of the pipeline `teaching`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pydantic import Field
 
 from vixml.params.data.audit import UnseenParams
 
-Teacher = Literal["evidence", "encoder_text", "encoder_vision", "decoder_text", "decoder_vision"]
+Teacher = Literal["evidence", "encoder_vision", "decoder_text", "decoder_vision"]
 
 
 class DistillationParams(UnseenParams):
-    """What the soft labels of the training queries are made of (pipeline `distillation`).
+    """What the soft labels of the training queries are made of (pipeline `teaching`).
 
     How a student learns from them is `objective.distillation` of its variant.
     """

@@ -124,6 +124,12 @@ function showLabels(id, labels, title, [low, high], near = 0, beside = false) {
   byId(id).querySelector("ol").replaceChildren(...(rows.length ? rows : [element("li", "note", "No label is that likely.")]));
 }
 
+function meaningOf(labels) {
+  return labels.some((entry) => Number.isFinite(entry.probability))
+    ? "The number beside a label is the probability that it is right, calibrated on validation queries."
+    : "The number beside a label is its score. It puts the labels of one query in order and is not a probability; the bar compares it with the other labels shown.";
+}
+
 function showNeighbours(neighbours) {
   byId("near").hidden = !neighbours.length;
   const any = neighbours.some((entry) => entry.picture);
@@ -153,6 +159,7 @@ async function submit(event) {
     // One scale for both lists, so that bars can be compared; but a prior lifts the scores of the list without an image.
     const lists = [first.labels, second ? second.labels : []];
     const [scale, other] = model().prior ? lists.map((list) => scaleOf(list)) : Array(2).fill(scaleOf(lists.flat()));
+    byId("meaning").textContent = meaningOf(first.labels);
     showLabels("with", first.labels, seen ? (text ? "Text + image" : "Image only") : "Text only", scale, first.neighbours.length, beside);
     byId("without").hidden = !beside;
     if (beside) showLabels("without", second.labels, "Text only", other);

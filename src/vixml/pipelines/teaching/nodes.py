@@ -1,4 +1,4 @@
-"""Node of `distillation`."""
+"""Node of `teaching`."""
 
 from __future__ import annotations
 
