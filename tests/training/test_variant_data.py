@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import scipy.sparse as sp
 from tests.training.stage_runs import PARAMS, changed, make_inputs
 
+from vixml.core.directories import Built, publish
 from vixml.core.errors import ConfigError, StateError
+from vixml.data.matrix import write_matrix
+from vixml.data.soft_labels import KIND, SOFT_LABELS
 from vixml.training.variant_data import VariantData
 
 
@@ -43,3 +48,18 @@ def test_no_image_an_item_is_a_text_only_model(tmp_path: Path) -> None:
     inputs = changed(make_inputs(tmp_path), model={"use_images": True, "max_images": 0})
     assert inputs.bank is None
     assert inputs.new_model().embedder.projection is None
+
+
+@pytest.mark.parametrize("side", ["train", "label"])
+def test_soft_labels_of_other_items_are_refused(tmp_path: Path, side: str) -> None:
+    """As many queries and labels are not enough: a split drawn again has as many."""
+    inputs = make_inputs(tmp_path)
+    items = {name: inputs.tokens.meta["items"][name] for name in ("train", "label")}
+    made = []
+    for name, found in (("same", items), ("other", {**items, side: "0"})):
+        (tmp_path / name).mkdir()
+        write_matrix(tmp_path / name / SOFT_LABELS, sp.csr_matrix(inputs.relevance_train.shape))
+        made.append(publish(Built(tmp_path / name, KIND, {"items": found}), tmp_path / f"{name}_published"))
+    assert "data.soft_labels" in dataclasses.replace(inputs, soft_labels=made[0]).identity
+    with pytest.raises(StateError, match="other items than the tokens"):
+        dataclasses.replace(inputs, soft_labels=made[1])

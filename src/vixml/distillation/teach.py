@@ -15,7 +15,9 @@ from vixml.audit.unseen import UnseenScores, training_scores
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.core.errors import ConfigError
 from vixml.data.dataset import Dataset
+from vixml.data.items import items_fingerprint
 from vixml.data.matrix import write_matrix
+from vixml.data.sides import Side
 from vixml.data.soft_labels import KIND, SOFT_LABELS
 from vixml.metrics.propensity import label_weights
 from vixml.params.data.distillation import DistillationParams
@@ -74,7 +76,7 @@ def teach(
         "teacher": params.teacher,
         "queries": soft.shape[0],
         "labels_per_query": soft.nnz / max(1, soft.shape[0]),
-        "data": dataset.directory.fingerprint,
+        "items": {side: items_fingerprint(dataset.items(side)) for side in (Side.TRAIN, Side.LABEL)},
         "fit": fit,
     }
     return Built(folder, KIND, meta)

@@ -81,6 +81,15 @@ class VariantData:
                     expected=str(matrix.shape[0]),
                     remedy="run the variant's pipeline from its first stage again.",
                 )
+        soft = self.soft_labels
+        if soft is not None and any(
+            self.tokens.meta["items"][side] != found for side, found in soft.meta["items"].items()
+        ):
+            raise StateError(
+                "the soft labels belong to other items than the tokens",
+                file=soft.path,
+                remedy="run `kedro run --pipeline=teaching` again: the data have been ingested again since.",
+            )
         if self.image_bank is None or not self.params.model.uses_images:
             return
         if self.image_bank.meta["items"] != self.tokens.meta["items"]:
