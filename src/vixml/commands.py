@@ -19,6 +19,7 @@ from vixml.serving.web.logs import LogFormat
 
 if TYPE_CHECKING:
     from vixml.configuration.origins import Setting
+    from vixml.params.data.mapping import MappingParams
 
 app = typer.Typer(
     name="vixml", help="ViXML: multimodal extreme classification.", no_args_is_help=True, add_completion=False
@@ -94,12 +95,9 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
     A benchmark as it is published is read as such, unless an option names a file or column.
     """
-    from vixml.ingestion.benchmark.recognise import awaits_images, describe_benchmark, is_benchmark
-    from vixml.ingestion.ingest import ingest
-    from vixml.ingestion.ledger import check_losses, ledger_rows
-    from vixml.ingestion.tables.environment import check_name, describe, findings, write_environment
+    from vixml.ingestion.benchmark.recognise import awaits_images, is_benchmark
+    from vixml.ingestion.tables.environment import check_name, write_environment
     from vixml.ingestion.tables.infer import CHOICES, propose
-    from vixml.params.data.ingestion import DataParams
 
     with clear_errors():
         project = project_folder()
@@ -107,17 +105,8 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         chosen = {choice: context.params[choice] for choice in CHOICES}
         is_published = not any(value or value == "" for value in chosen.values()) and is_benchmark(folder)
         mapping = None if is_published else propose(folder, chosen)
-        said = describe_benchmark(folder) if mapping is None else describe(mapping)
-        _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), said)
         ticked = None if corrections is None else corrections.resolve().as_posix()
-        params = DataParams(mapping=mapping, text_fields="auto", max_lost=1.0, corrections=ticked)
-        if mapping is None:  # groups of near-duplicates are read where validation queries are set aside
-            params = params.model_copy(update={"validation_fraction": "auto"})
-        report = ingest(folder, params, seed=0).report
-        rows = ledger_rows(report["ledger"])
-        _print_table("Files: what is taken, and what was guessed", ("file", "what", "change it with"), rows)
-        _print_table("Found", ("what", "how many"), findings(report))
-        check_losses(report["ledger"], max_lost)
+        report = _read_as_proposed(folder, mapping, ticked, max_lost)
         if dry_run:
             return
         root = folder.resolve()
@@ -128,6 +117,39 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         if report["repairs"].get("image_urls_not_downloaded") or (mapping is None and awaits_images(folder)):
             typer.echo(f"kedro run --env={name} --pipeline=image_download")
         typer.echo(f"kedro run --env={name} --pipeline=study")
+
+
+def _read_as_proposed(
+    folder: Path, mapping: MappingParams | None, corrections: str | None, max_lost: float
+) -> dict[str, Any]:
+    """Print the proposal, read the data by it, print what was read and what was lost; return the data report.
+
+    Args:
+        folder: The data.
+        mapping: Which column is what; None for a published benchmark.
+        corrections: Ticked table of a label audit.
+        max_lost: Share of a file that may be lost.
+
+    Raises:
+        DataError: The data cannot be read, or more is lost.
+    """
+    from vixml.ingestion.benchmark.recognise import describe_benchmark
+    from vixml.ingestion.ingest import ingest
+    from vixml.ingestion.ledger import check_losses, ledger_rows
+    from vixml.ingestion.tables.environment import describe, findings
+    from vixml.params.data.ingestion import DataParams
+
+    said = describe_benchmark(folder) if mapping is None else describe(mapping)
+    _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), said)
+    params = DataParams(mapping=mapping, text_fields="auto", max_lost=1.0, corrections=corrections)
+    if mapping is None:  # groups of near-duplicates are read where validation queries are set aside
+        params = params.model_copy(update={"validation_fraction": "auto"})
+    report = ingest(folder, params, seed=0).report
+    rows = ledger_rows(report["ledger"])
+    _print_table("Files: what is taken, and what was guessed", ("file", "what", "change it with"), rows)
+    _print_table("Found", ("what", "how many"), findings(report))
+    check_losses(report["ledger"], max_lost)
+    return report
 
 
 @app.command("settings")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-from tests.evaluation.worlds import EVALUATION, FACTS, NUM_LABELS, make_world, published
+from tests.evaluation.worlds import EVALUATION, FACTS, make_dataset, make_world, published
 
 from vixml.calibration.calibration import NO_VALIDATION
 from vixml.core.directories import Built, WorkDirectory, publish
-from vixml.data.dataset import Dataset, build_dataset
 from vixml.evaluation import stages
 from vixml.evaluation.evidence import gather_evidence
 from vixml.params.variant import VariantParams
@@ -40,13 +38,7 @@ def _run(folder, mode, *, validation=True):
     relevance = {name: side[1] for name, side in sides.items()}
     if not validation:
         relevance["validation"] = relevance["validation"][:0]
-    none = {name: sp.csr_matrix(matrix.shape, dtype=np.float32) for name, matrix in relevance.items()}
-    parts = {f"relevance_{name}": matrix for name, matrix in relevance.items()}
-    parts |= {f"filter_{name}": matrix for name, matrix in none.items()}
-    parts |= {f"items_{name}": _items(matrix) for name, matrix in relevance.items()}
-    labels = [f"label {number}" for number in range(NUM_LABELS)]
-    parts["items_label"] = pd.DataFrame({"uid": labels, "text": labels, "images": [[]] * NUM_LABELS})
-    dataset = Dataset(publish(build_dataset(parts, WorkDirectory(folder / "w")), folder / "dataset"))
+    dataset = make_dataset(folder, relevance, {name: _items(matrix) for name, matrix in relevance.items()})
     built = gather_evidence(
         params, EVALUATION, dataset, embeddings=embeddings, index=index, work=WorkDirectory(folder / "w")
     )
@@ -54,15 +46,12 @@ def _run(folder, mode, *, validation=True):
     document, predictions = stages.evaluate_variant(
         params,
         EVALUATION,
-        dataset="toy",
+        name="toy",
+        dataset=dataset,
         model=model,
         embeddings=embeddings,
         index=index,
         evidence=evidence,
-        items_test=_items(relevance["test"]),
-        relevance_train=relevance["train"],
-        relevance_test=relevance["test"],
-        filter_test=none["test"],
         work=WorkDirectory(folder / "w"),
     )
     return evidence, document, predictions

@@ -7,6 +7,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from vixml.core.directories import Built, WorkDirectory, publish
+from vixml.data.dataset import Dataset, build_dataset
 from vixml.evaluation import stages
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.variant import VariantParams
@@ -49,6 +50,17 @@ def published(world, folder):
     return publish(Built(folder / "built", "embeddings", {"milliseconds_per_query": 1.0}), folder / "embeddings")
 
 
+def make_dataset(folder, relevance, items):
+    """Publish a data set of these sides, in which no pair is filtered."""
+    labels = [f"label {number}" for number in range(NUM_LABELS)]
+    parts = {"items_label": pd.DataFrame({"uid": labels, "text": labels, "images": [[]] * NUM_LABELS})}
+    for side, matrix in relevance.items():
+        none = sp.csr_matrix(matrix.shape, dtype=np.float32)
+        uids = [f"{side} {row}" for row in range(matrix.shape[0])]
+        parts |= {f"relevance_{side}": matrix, f"filter_{side}": none, f"items_{side}": items[side].assign(uid=uids)}
+    return Dataset(publish(build_dataset(parts, WorkDirectory(folder / "w")), folder / "dataset"))
+
+
 def run(world, folder, retrieval, **settings):
     sides, _, _ = world
     params = VariantParams.model_validate({"retrieval": retrieval, "training": {"device": "cpu"}, **settings})
@@ -56,16 +68,18 @@ def run(world, folder, retrieval, **settings):
     index = publish(stages.index_labels(embeddings, params.retrieval, WorkDirectory(folder / "w")), folder / "index")
     (folder / "m").mkdir()
     model = publish(Built(folder / "m", "model", dict.fromkeys(FACTS, 1)), folder / "model")
+    relevance = {name: side[1] for name, side in sides.items()}
+    items = {
+        name: pd.DataFrame({"text": ["a b"] * len(side[0]), "images": [["x.png"], []] * (len(side[0]) // 2)})
+        for name, side in sides.items()
+    }
     return stages.evaluate_variant(
         params,
         EVALUATION,
-        dataset="toy",
+        name="toy",
+        dataset=make_dataset(folder, relevance, items),
         model=model,
         embeddings=embeddings,
         index=index,
-        items_test=pd.DataFrame({"text": ["a b"] * 60, "images": [["x.png"], []] * 30}),
-        relevance_train=sides["train"][1],
-        relevance_test=sides["test"][1],
-        filter_test=sp.csr_matrix((60, NUM_LABELS), dtype=np.float32),
         work=WorkDirectory(folder / "w"),
     )

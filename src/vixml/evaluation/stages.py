@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from vixml.calibration.calibration import open_calibration
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
 from vixml.core.errors import StateError
+from vixml.data.dataset import Dataset
 from vixml.evaluation.evaluate import evaluate_ranking
 from vixml.evaluation.evidence import described, has_prior, open_ranking, plain_ranker
 from vixml.images.bank import ImageBank
@@ -21,9 +21,6 @@ from vixml.ranking.evidence import EvidenceRanker
 from vixml.retrieval.augmentation import FILES, Ranker
 from vixml.retrieval.index import build_index
 from vixml.retrieval.report import index_report
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PROTOTYPES, IMAGELESS = "label_prototypes.npy", "test_imageless.npy"
 
@@ -54,16 +51,13 @@ def evaluate_variant(
     params: VariantParams,
     evaluation: EvaluationParams,
     *,
-    dataset: str,
+    name: str,
+    dataset: Dataset,
     model: SealedDirectory,
     embeddings: SealedDirectory,
     index: SealedDirectory,
     evidence: SealedDirectory | None = None,
     image_bank: SealedDirectory | None = None,
-    items_test: pd.DataFrame,
-    relevance_train: csr_matrix,
-    relevance_test: csr_matrix,
-    filter_test: csr_matrix,
     work: WorkDirectory,
 ) -> tuple[dict[str, Any], Built]:
     """Rank the labels of all test queries; return the results with what they cost, and the predictions.
@@ -71,56 +65,39 @@ def evaluate_variant(
     Args:
         params: Settings of the variant.
         evaluation: Metric depths and propensity model.
-        dataset: Name of the data set.
+        name: Name of the data set.
+        dataset: The data set.
         model: Published model; its facts include the cost of the training.
         embeddings: Published embeddings with `test_queries.npy` float32 [n, d].
         index: Published label index.
         evidence: All evidence about labels, for the ranking of that name.
         image_bank: The image bank of a variant that looks at images.
-        items_test: Test queries with text and images, for the slices.
-        relevance_train: Training relevance [N, L], for the propensities and blended rankings.
-        relevance_test: Ground truth [n, L].
-        filter_test: Pairs removed from the predictions [n, L].
         work: Work directory of the predictions.
     """
     augmentation = params.retrieval.augmentation
-    ranker: Ranker | EvidenceRanker = plain_ranker(params, embeddings, index, relevance_train)
+    ranker: Ranker | EvidenceRanker = plain_ranker(params, embeddings, index, dataset.relevance("train"))
     asked = None
     if augmentation.mode == "evidence" and evidence is not None and isinstance(ranker, Ranker):
         ranker = open_ranking(evidence, ranker)
         shown = image_bank is not None and evaluation.query_images
         bank = ImageBank.open(image_bank.path) if shown and image_bank is not None else None
-        asked = described("test", items_test, embeddings, bank, params.model.max_images)
+        asked = described("test", dataset.items("test"), embeddings, bank, params.model.max_images)
     result, predictions = evaluate_ranking(
         ranker,
         np.load(embeddings.path / "test_queries.npy", allow_pickle=False),
         described=asked,
-        items=items_test,
-        relevance_test=relevance_test,
-        relevance_train=relevance_train,
-        filter_test=filter_test,
+        dataset=dataset,
         params=evaluation,
         work=work,
         imageless=_imageless(embeddings) if has_prior(params) else None,
         calibration=None if evidence is None else open_calibration(evidence.path),
     )
-    facts = model.meta
     document = {
         **result,
-        "dataset": dataset,
-        "backbone": params.backbone.name,
-        "objective": params.objective.name,
-        "images": params.model.uses_images,
-        "teacher": facts.get("teacher"),
+        "dataset": name,
         "vision_model": None if image_bank is None else image_bank.meta.get("model"),
         "milliseconds_per_query": embeddings.meta["milliseconds_per_query"],
-        "seconds": {"training": facts["training_seconds"]},
-        "num_parameters": facts["parameters"],
-        "num_trained_parameters": facts["trained_parameters"],
-        "peak_memory_bytes": facts["peak_memory_bytes"],
-        "epochs": facts["epochs"],
-        "steps": facts["steps"],
-        "device": facts["device"],
+        **_facts(params, model),
     }
     return document, predictions
 
@@ -136,6 +113,24 @@ def measure_indexes(
         work,
         device=str(resolve_device(variant.training.device)),
     )
+
+
+def _facts(params: VariantParams, model: SealedDirectory) -> dict[str, Any]:
+    """Return what a result says of the model and of what its training cost."""
+    facts = model.meta
+    return {
+        "backbone": params.backbone.name,
+        "objective": params.objective.name,
+        "images": params.model.uses_images,
+        "teacher": facts.get("teacher"),
+        "seconds": {"training": facts["training_seconds"]},
+        "num_parameters": facts["parameters"],
+        "num_trained_parameters": facts["trained_parameters"],
+        "peak_memory_bytes": facts["peak_memory_bytes"],
+        "epochs": facts["epochs"],
+        "steps": facts["steps"],
+        "device": facts["device"],
+    }
 
 
 def _imageless(embeddings: SealedDirectory) -> np.ndarray:

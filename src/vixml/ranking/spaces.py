@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -42,45 +43,64 @@ def fit_space_weights(
     Returns:
         Weight of each space, and all trials in order.
     """
-    num, size = relevance.shape[0], key_relevance.shape[0]
-    rows, pool = (
-        np.linspace(0, count - 1, min(count, most)).astype(np.int64)
-        for count, most in ((num, params.max_queries), (size, params.max_keys))
-    )
-    names = sorted(queries)
-    similar = {name: _similarities(queries[name][rows], keys[name][pool]) for name in names}
-    lengths = {name: (squared_lengths(queries[name][rows]), squared_lengths(keys[name][pool])) for name in names}
-    truth, labels = sp.csr_matrix(relevance[rows]), sp.csr_matrix(key_relevance[pool], dtype=np.float32)
-    allowed = sp.csr_matrix(exclude[rows])
-    depths = sorted({int(name.rpartition("@")[2]) for name in params.metrics})
-
-    def measure(weights: dict[str, float]) -> dict[str, float]:
-        total = sum(np.float32(weight) * similar[name] for name, weight in weights.items() if weight)
-        squares = (sum(np.float32(weight) * lengths[name][side] for name, weight in weights.items()) for side in (0, 1))
-        query, key = (np.sqrt(side) for side in squares)
-        total /= np.maximum(query[:, None] * key, 1e-12)
-        top = _vote(total, labels, allowed, params, depths[-1])
-        metrics = ranking_metrics(top, truth, inverse_propensity, depths)
-        return {name: metrics[name] for name in params.metrics}
-
-    chosen = dict.fromkeys(names, 1.0)
-    equal = measure(chosen)
+    trial = _Trial(queries, keys, relevance, key_relevance, exclude, inverse_propensity, params)
+    chosen = dict.fromkeys(sorted(queries), 1.0)
+    equal = trial.measure(chosen)
     best, tried = 1.0, [{"weights": chosen, "gain": 0.0, **equal}]
     for _ in range(params.rounds):
         before = best
-        for name in names:
-            for weight in params.weights:
-                weights = {**chosen, name: weight}
-                if weights == chosen or not any(weights.values()):
-                    continue
-                metrics = measure(weights)
-                value = float(np.mean([metrics[metric] / max(equal[metric], 1e-9) for metric in params.metrics]))
-                tried.append({"weights": weights, "gain": value - 1, **metrics})
-                if value > best + params.min_gain:
-                    best, chosen = value, weights
+        for name, weight in itertools.product(sorted(queries), params.weights):
+            weights = {**chosen, name: weight}
+            if weights == chosen or not any(weights.values()):
+                continue
+            metrics = trial.measure(weights)
+            value = float(np.mean([metrics[metric] / max(equal[metric], 1e-9) for metric in params.metrics]))
+            tried.append({"weights": weights, "gain": value - 1, **metrics})
+            if value > best + params.min_gain:
+                best, chosen = value, weights
         if best == before:
             break
     return chosen, tried
+
+
+class _Trial:
+    """What a trial needs, worked out once: similarities and squared lengths in each space, and the ground truth."""
+
+    def __init__(
+        self,
+        queries: Blocks,
+        keys: Blocks,
+        relevance: sp.csr_matrix,
+        key_relevance: sp.csr_matrix,
+        exclude: sp.csr_matrix,
+        inverse_propensity: NDArray[np.float64],
+        params: SpaceFitParams,
+    ) -> None:
+        num, size = relevance.shape[0], key_relevance.shape[0]
+        rows, pool = (
+            np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+            for count, most in ((num, params.max_queries), (size, params.max_keys))
+        )
+        self._similar = {name: _similarities(queries[name][rows], keys[name][pool]) for name in sorted(queries)}
+        self._lengths = {
+            name: (squared_lengths(queries[name][rows]), squared_lengths(keys[name][pool])) for name in sorted(queries)
+        }
+        self._truth, self._exclude = sp.csr_matrix(relevance[rows]), sp.csr_matrix(exclude[rows])
+        self._labels = sp.csr_matrix(key_relevance[pool], dtype=np.float32)
+        self._inverse_propensity, self._params = inverse_propensity, params
+        self._depths = sorted({int(name.rpartition("@")[2]) for name in params.metrics})
+
+    def measure(self, weights: dict[str, float]) -> dict[str, float]:
+        """Return the metrics of these weights of the spaces."""
+        total = sum(np.float32(weight) * self._similar[name] for name, weight in weights.items() if weight)
+        squares = (
+            sum(np.float32(weight) * self._lengths[name][side] for name, weight in weights.items()) for side in (0, 1)
+        )
+        query, key = (np.sqrt(side) for side in squares)
+        total /= np.maximum(query[:, None] * key, 1e-12)
+        top = _vote(total, self._labels, self._exclude, self._params, self._depths[-1])
+        metrics = ranking_metrics(top, self._truth, self._inverse_propensity, self._depths)
+        return {name: metrics[name] for name in self._params.metrics}
 
 
 def _vote(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from vixml.core.errors import DataError
@@ -86,17 +87,22 @@ def read_side(file: Path, *, with_targets: bool, with_content: bool = True, entr
         relevance=np.clip(weights, 0.0, _LARGEST).astype(np.float32),
         num_without_content=num_without_content,
     )
+    _check_relevances(side, weights)
+    return side
+
+
+def _check_relevances(side: RawSide, weights: NDArray[np.float64]) -> None:
+    """Raise an error that names the first of these relevances which is none; `side` has them clipped."""
     wrong = np.flatnonzero(~((weights >= 0) & (weights <= _LARGEST)))
     if len(wrong):
         raise DataError(
             "a relevance is not a number of at least 0",
-            file=file,
+            file=side.file,
             line=side.line_of_target(int(wrong[0])),
             found=weights[wrong[0]],
             expected="finite numbers in target_rel, 1.0 for a plain relevant label",
             remedy=_MORE,
         )
-    return side
 
 
 def relevance_matrix(side: RawSide, num_labels: int) -> tuple[csr_matrix, dict[str, int]]:

@@ -54,20 +54,7 @@ def read_tabular(root: Path, mapping: MappingParams, *, most_images: int) -> Sou
         labels.read(_read(root, mapping.labels, ledger), mapping.labels, images, ledger)
     pairs = Pairs(labels, open_labels=mapping.labels is None, counts=counts)
     side_of_query, pair_split = _read_queries(root, mapping, queries, pairs, images, ledger)
-    by_pairs = pair_split is not None
-    if mapping.pairs is not None:
-        by_pairs |= mapping.split.by == "file" and mapping.queries.test_file is None
-        for name, file in files_by_side(mapping.pairs).items():
-            table, code = _read(root, mapping.pairs, ledger, file), Side(name).code if by_pairs else None
-            pairs.read_table(table, mapping.pairs, queries, code if pair_split is None else pair_split, ledger)
-    if not pairs.query:
-        raise DataError(
-            "no pair names a known query and a known label",
-            file=root / (mapping.pairs or mapping.queries).file,
-            found=pairs.examples or "no pair",
-            expected="the ids of `data.mapping.queries` and `data.mapping.labels`",
-            remedy="check which columns the mapping takes for ids (spelling, leading zeros).",
-        )
+    by_pairs = _read_pairs(root, mapping, queries, pairs, pair_split, ledger)
     side = np.array(pairs.side, dtype=np.int64) if by_pairs else side_of_query[np.array(pairs.query, dtype=np.int64)]
     members = {name: _members(name.code, side_of_query, pairs, side if by_pairs else None) for name in QUERY_SIDES}
     _check_sides(root, mapping, members)
@@ -179,6 +166,39 @@ def _read_queries(
         sides = np.array([side_of.get(number, Side.TRAIN.code) for number in range(len(queries.texts))], dtype=np.int64)
         return sides, None if column_is_here else split.column
     return split_by_rule(split, list(queries.row_of)), None
+
+
+def _read_pairs(
+    root: Path, mapping: MappingParams, queries: Items, pairs: Pairs, split_column: str | None, ledger: Ledger
+) -> bool:
+    """Read the pair tables, where there are any; return whether the pairs say the sides, and not the queries.
+
+    Args:
+        root: Folder of the tables.
+        mapping: Which column is what.
+        queries: The queries.
+        pairs: What the pairs are added to.
+        split_column: Column of the pair table that says the sides, if one does.
+        ledger: Notes which files are used.
+
+    Raises:
+        DataError: A table is malformed, or there is no pair now.
+    """
+    by_pairs = split_column is not None
+    if mapping.pairs is not None:
+        by_pairs |= mapping.split.by == "file" and mapping.queries.test_file is None
+        for name, file in files_by_side(mapping.pairs).items():
+            table, code = _read(root, mapping.pairs, ledger, file), Side(name).code if by_pairs else None
+            pairs.read_table(table, mapping.pairs, queries, code if split_column is None else split_column, ledger)
+    if not pairs.query:
+        raise DataError(
+            "no pair names a known query and a known label",
+            file=root / (mapping.pairs or mapping.queries).file,
+            found=pairs.examples or "no pair",
+            expected="the ids of `data.mapping.queries` and `data.mapping.labels`",
+            remedy="check which columns the mapping takes for ids (spelling, leading zeros).",
+        )
+    return by_pairs
 
 
 def _members(

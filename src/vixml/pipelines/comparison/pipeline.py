@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Node, Pipeline, node, pipeline
 
 from vixml.configuration.compose import VARIANTS
 from vixml.pipelines.comparison.nodes import (
@@ -35,63 +35,70 @@ def template(variants: Iterable[str]) -> Pipeline:
         variants: Whose runs, in the order of the tables.
     """
     archives = [f"{name}.runs" for name in variants]
-    return pipeline(
-        [
-            node(
-                compute_baselines,
-                inputs=["params:baselines", "params:evaluation", "dataset", "image_bank"],
-                outputs="baseline_metrics",
-                name="compute_baselines",
-                tags=[OPTIONAL],
-            ),
-            node(
-                compare,
-                inputs=[
-                    "params:comparison",
-                    "params:runs",
-                    "params:seed",
-                    "params:dataset",
-                    "baseline_metrics",
-                    "dataset",
-                    *archives,
-                ],
-                outputs=["comparison_table", "comparison_report"],
-                name="compare",
-                tags=[OPTIONAL],
-            ),
-            node(
-                plot_comparison,
-                inputs=["comparison_table", "params:dataset"],
-                outputs="comparison_plot",
-                name="plot_comparison",
-            ),
-            node(
-                write_tables,
-                inputs=["comparison_table", "comparison_report"],
-                outputs=["comparison_markdown", "comparison_latex"],
-                name="write_tables",
-            ),
-            node(
-                write_report,
-                inputs=[
-                    "params:comparison",
-                    "params:seed",
-                    "comparison_report",
-                    "comparison_table",
-                    "data_report",
-                    "raw",
-                    "dataset",
-                    *archives,
-                ],
-                outputs="report_html",
-                name="write_report",
-                tags=[OPTIONAL],
-            ),
-            node(
-                check_regression,
-                inputs=["comparison_report", "report_html"],
-                outputs="regression_check",
-                name="check_regression",
-            ),
-        ]
-    )
+    return pipeline([*_measuring(archives), *_reporting(archives)])
+
+
+def _measuring(archives: list[str]) -> list[Node]:
+    return [
+        node(
+            compute_baselines,
+            inputs=["params:baselines", "params:evaluation", "dataset", "image_bank"],
+            outputs="baseline_metrics",
+            name="compute_baselines",
+            tags=[OPTIONAL],
+        ),
+        node(
+            compare,
+            inputs=[
+                "params:comparison",
+                "params:runs",
+                "params:seed",
+                "params:dataset",
+                "baseline_metrics",
+                "dataset",
+                *archives,
+            ],
+            outputs=["comparison_table", "comparison_report"],
+            name="compare",
+            tags=[OPTIONAL],
+        ),
+    ]
+
+
+def _reporting(archives: list[str]) -> list[Node]:
+    return [
+        node(
+            plot_comparison,
+            inputs=["comparison_table", "params:dataset"],
+            outputs="comparison_plot",
+            name="plot_comparison",
+        ),
+        node(
+            write_tables,
+            inputs=["comparison_table", "comparison_report"],
+            outputs=["comparison_markdown", "comparison_latex"],
+            name="write_tables",
+        ),
+        node(
+            write_report,
+            inputs=[
+                "params:comparison",
+                "params:seed",
+                "comparison_report",
+                "comparison_table",
+                "data_report",
+                "raw",
+                "dataset",
+                *archives,
+            ],
+            outputs="report_html",
+            name="write_report",
+            tags=[OPTIONAL],
+        ),
+        node(
+            check_regression,
+            inputs=["comparison_report", "report_html"],
+            outputs="regression_check",
+            name="check_regression",
+        ),
+    ]

@@ -107,16 +107,13 @@ def evaluate(
     return evaluate_variant(
         params,
         evaluation,
-        dataset=name,
+        name=name,
+        dataset=dataset,
         model=model,
         embeddings=embeddings,
         index=index,
         evidence=evidence,
         image_bank=image_bank,
-        items_test=dataset.items("test"),
-        relevance_train=dataset.relevance("train"),
-        relevance_test=dataset.relevance("test"),
-        filter_test=dataset.filter("test"),
         work=work,
     )
 

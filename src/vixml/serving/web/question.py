@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vixml.calibration.calibration import Absent
 from vixml.core.errors import DataError
-from vixml.serving.answers import Selection
+from vixml.serving.answers import Neighbour, Prediction, Selection
 from vixml.serving.explanation import Reason, reasons
 from vixml.serving.web.limits import MAX_IMAGE_BYTES, MAX_IMAGES
 from vixml.serving.web.pictures import (
@@ -21,6 +22,8 @@ from vixml.serving.web.pictures import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vixml.ranking.features import Described
     from vixml.serving.predictor import Predictor
 
@@ -85,47 +88,58 @@ def answer(predictor: Predictor, question: Question, roots: Roots, notice: str |
     for _, reason in failures:
         raise unreadable(reason)
     (prediction,) = predictor.named(*found[1:])
-    likely = prediction.probabilities or [None] * len(prediction)
-    labels = zip(prediction.label_ids, prediction.texts, prediction.scores, likely, prediction.rows, strict=True)
-    files = predictor.labels["images"]
     wanted = question.neighbours or (_NEIGHBOURS if question.explain else 0)
     near = predictor.neighbours(found.vectors, wanted)[0] if wanted and predictor.explains else []
     why: list[Reason] = []
     if question.explain:
         seen = predictor.uses_images and images and question.text.strip()
-        why = reasons(
-            predictor,
-            asked[0],
-            np.array(prediction.rows, dtype=np.int64),
-            near,
-            text_alone=question.text if seen else None,
-        )
+        rows = np.array(prediction.rows, dtype=np.int64)
+        why = reasons(predictor, asked[0], rows, near, text_alone=question.text if seen else None)
     return {
-        "labels": [
-            {
-                "rank": rank,
-                "label_id": uid,
-                "text": text,
-                "score": score,
-                "probability": probability,
-                "row": row,
-                "picture": root_of(roots, files[row]) is not None,
-                **({"why": why[rank - 1].facts()} if why else {}),
-            }
-            for rank, (uid, text, score, probability, row) in enumerate(labels, start=1)
-        ],
-        "neighbours": [
-            {
-                "query_id": one.query_id,
-                "text": one.text,
-                "similarity": one.similarity,
-                "labels": list(one.label_texts),
-                "row": one.row,
-                "picture": root_of(roots, predictor.bundle.train_items["images"].iloc[one.row]) is not None,
-            }
-            for one in near
-        ],
+        "labels": _labels(prediction, why, predictor.labels["images"], roots),
+        "neighbours": _neighbours(near, predictor.bundle.train_items["images"], roots),
         "uses_images": predictor.uses_images,
         "threshold": None if threshold is None else threshold.facts(),
         **({} if notice is None else {"notice": notice}),
     }
+
+
+def _labels(prediction: Prediction, why: Sequence[Reason], files: pd.Series, roots: Roots) -> list[dict[str, Any]]:
+    """Return the labels as the page shows them.
+
+    Args:
+        prediction: Labels of one query.
+        why: What speaks for each of them; empty where nobody asked.
+        files: Pictures of each label of the model.
+        roots: Folders of pictures.
+    """
+    likely = prediction.probabilities or [None] * len(prediction)
+    labels = zip(prediction.label_ids, prediction.texts, prediction.scores, likely, prediction.rows, strict=True)
+    return [
+        {
+            "rank": rank,
+            "label_id": uid,
+            "text": text,
+            "score": score,
+            "probability": probability,
+            "row": row,
+            "picture": root_of(roots, files[row]) is not None,
+            **({"why": why[rank - 1].facts()} if why else {}),
+        }
+        for rank, (uid, text, score, probability, row) in enumerate(labels, start=1)
+    ]
+
+
+def _neighbours(near: Sequence[Neighbour], files: pd.Series, roots: Roots) -> list[dict[str, Any]]:
+    """Return the nearest training queries as the page shows them; `files`: pictures of each training query."""
+    return [
+        {
+            "query_id": one.query_id,
+            "text": one.text,
+            "similarity": one.similarity,
+            "labels": list(one.label_texts),
+            "row": one.row,
+            "picture": root_of(roots, files.iloc[one.row]) is not None,
+        }
+        for one in near
+    ]
