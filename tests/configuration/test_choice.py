@@ -54,6 +54,11 @@ class TestWhatIsTaken:
     def test_a_random_network_takes_the_recipe_of_random_networks(self, family):
         assert choose(family, "tiny", count=10**6, gpu=True) == choose(family, "tiny", count=5) == "tiny"
 
+    @pytest.mark.parametrize("recipe", ["tiny", "small-data", "medium-data", "untrained"])
+    def test_own_data_are_ranked_by_all_evidence(self, family, recipe):
+        found = resolve(packaged_recipes(), recipe, family)
+        assert found["retrieval"]["augmentation"]["mode"] == "evidence"
+
 
 def test_the_line_says_what_why_and_how_to_choose_another():
     line = describe_choice({"encoder": "small-data", "decoder": None}, facts(count=9960))
