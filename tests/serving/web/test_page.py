@@ -174,6 +174,11 @@ def test_it_says_that_it_is_at_work_and_what_a_score_is(page):
     assert "calibrated" in page.evaluate("meaningOf([{probability: null}, {probability: 0.4}])")
 
 
+def test_a_label_that_is_its_own_id_is_written_once(page):
+    rows = "['red', 'l7'].map((id) => labelRow({row: 0, rank: 1, text: 'red', label_id: id, score: 1}, 0, 1, false))"
+    assert page.evaluate(f"{rows}.map((row) => row.querySelector('.what').textContent)") == ["red", "redl7"]
+
+
 def test_without_a_single_picture_no_place_is_kept_for_one(page):
     entries = "[true, false].map((picture, row) => ({picture, row, rank: 1, text: 't', label_id: 'l', score: 1}))"
     shown = f"""{entries}.map((entry, at, all) => [

@@ -102,7 +102,7 @@ function reasons(why, near, beside) {
 function labelRow(entry, low, high, any, near, beside) {
   const row = element("li");
   const what = element("span", "what", entry.text);
-  what.append(element("small", "", entry.label_id));
+  if (entry.label_id !== entry.text) what.append(element("small", "", entry.label_id)); // a tag is its own id
   const known = Number.isFinite(entry.probability);
   const score = element("span", "score", known ? `${(100 * entry.probability).toFixed(0)} %` : entry.score.toFixed(4));
   if (known) score.title = `probability; the score is ${entry.score.toFixed(4)}`;
