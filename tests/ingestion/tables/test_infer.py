@@ -76,6 +76,26 @@ def test_one_table_that_lists_labels(tmp_path, sign):
     assert report["sides"]["label"]["items"] == 7
 
 
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("sku,name,description,price,tags", ["name", "description"]),  # the longer text is not the only one
+        ("sku,Description,Product Name,price,tags", ["Product Name", "Description"]),  # the title comes first
+        ("sku,description,brand name,price,tags", ["description"]),  # the name of something else
+        ("sku,description,category name,price,tags", ["description"]),
+        ("sku,title,comment,price,tags", ["title"]),
+    ],
+)
+def test_a_title_and_the_text_below_it_are_read_together(tmp_path, header, expected):
+    text = "Holds half a litre, dishwasher safe, made of clay by hand in a small town"
+    rows = [
+        (f"{uid}x", *(("ab ac", text) if "name,desc" in header else (text, "ab ac")), 5, "a|b")
+        for uid, *_ in products()
+    ]
+    csv(tmp_path, "products.csv", header, [[f'"{cell}"' for cell in row] for row in rows])
+    assert propose(tmp_path).queries.text == expected
+
+
 def test_json_lists_of_label_ids_beside_a_table_of_labels(tmp_path):
     lines = [
         json.dumps({"doc": uid, "body": text, "labels": [label, (label + 1) % 12]}) for uid, text, label in products()

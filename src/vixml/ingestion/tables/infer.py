@@ -295,7 +295,7 @@ def _find_pairs(free: dict[str, Profile], references: dict[str, list[_Reference]
 
 
 def _item_table(folder: Path, profile: Profile, uid: str | None, fixed: dict[str, Any], kind: str) -> dict[str, Any]:
-    text = fixed.get(f"{kind}_text") or [profile.best_text([uid] if uid else []) or uid]
+    text = fixed.get(f"{kind}_text") or profile.texts(kind, [uid] if uid else []) or [uid]
     if text == [None]:
         raise DataError(
             f"no column looks like the text of a {kind}",

@@ -27,6 +27,8 @@ _WORDS = {
     "pair": "pair pairs link links relation relations qrel qrels edge edges match matches interaction "
     "interactions truth",
     "weight": "weight weights score scores rel relevance relevant rating confidence count gewicht",
+    "title": "title titles titel titre titulo name names headline caption bezeichnung nom nombre",
+    "prose": "text texts description descriptions desc content contents body abstract abstracts beschreibung",
     "train": "train trn training",
     "test": "test tst testing",
     "validation": "validation valid val dev",
@@ -199,6 +201,26 @@ class Profile:
             and (not column.is_list or column.is_repeated)
         }
         return max(scores, key=scores.__getitem__, default=None)
+
+    def texts(self, kind: str, without: Iterable[str] = ()) -> list[str]:
+        """Return the columns of the item's text: the best one, with the title before it or the prose after it.
+
+        The second one must be named as of the item itself (`kind` is query or label): `Product Name`, not `Brand Name`.
+        """
+        best = self.best_text(without)
+        if best is None:
+            return []
+
+        def is_named(name: str, what: str) -> bool:
+            return bool(words_of(name) & WORDS[what]) and words_of(name) <= WORDS[what] | WORDS[kind]
+
+        def is_free(column: Column) -> bool:
+            is_other = column.name in (best, *without) or column.is_image or column.is_split or column.is_list
+            return bool(column.sample) and not (is_other or column.is_number)
+
+        other = "title" if is_named(best, "prose") else "prose" if is_named(best, "title") else None
+        seconds = [n for n, column in self.columns.items() if other and is_named(n, other) and is_free(column)][:1]
+        return [*seconds, best] if other == "title" else [best, *seconds]
 
     def images(self) -> list[str]:
         """Return the columns that hold images."""
