@@ -62,6 +62,12 @@ def test_a_run_of_one_variant_prints_its_metrics_and_what_to_type(hooks, tmp_pat
     assert "kedro mlflow ui --env=shop" in printed  # no Makefile here
 
 
+def test_of_equal_variants_the_first_one_of_the_table_is_to_be_asked(hooks, tmp_path, capsys):
+    names = ("decoder_vision", "encoder_vision")
+    end(hooks, Catalog(tmp_path, **{f"{name}.metrics": METRICS for name in names}), *(f"{n}.metrics" for n in names))
+    assert "vixml serve --model data/encoder_vision\n" in capsys.readouterr().out
+
+
 def test_a_makefile_makes_the_commands_shorter(hooks, tmp_path, capsys):
     (tmp_path / "Makefile").touch()
     catalog = Catalog(tmp_path, **{"encoder_text.metrics": METRICS})

@@ -110,7 +110,7 @@ class TerminalHooks:
             steps.append(("predictions", f"{self._place(PREDICTION, catalog)}/{file}"))
         updated = [self._place(name, catalog) for name in _named(made, UPDATED)]
         steps += [("try the labels", f"vixml serve --model {place}") for place in updated]
-        trained = [name for name in _named(made, METRICS) if name.rpartition(".")[0] in ALL_VARIANTS]
+        trained = [f"{variant}.{METRICS}" for variant in ALL_VARIANTS if f"{variant}.{METRICS}" in made]
         if trained and not pages:
             steps += [("all metrics", self._place(name, catalog)) for name in trained]
             steps.append(("compare", _command("comparison", run_params)))
