@@ -3,12 +3,13 @@
     python tests/e2e/release_check.py [--folder FOLDER] [--keep]
 
 Wheel, source distribution and configuration are built and checked; the wheel is installed into an empty environment in
-another folder; the demo runs there, small, with the packaged configuration; its model is opened and served.
+another folder; the demo runs there, small, with the packaged configuration; its model is opened, served and asked.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print("The release is well.")
+    print("The release works: built, checked, installed elsewhere; the demo ran, and its model answered.")
     return 0
 
 
@@ -67,7 +69,7 @@ def build(folder: Path) -> tuple[Path, Path]:
         if (REPOSITORY / file).is_file():  # the working tree, without what it ignores
             (source / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / file, source / file)
-    run(sys.executable, "-m", "build", "--outdir", str(folder), folder=source)
+    run(sys.executable, "-m", "build", "--outdir", str(folder), folder=source, is_long=True)
     configuration = folder / "conf-vixml.tar.gz"
     with tarfile.open(configuration, "w:gz") as archive:  # as `kedro package` does
         archive.add(source / "conf", "conf")
@@ -101,8 +103,19 @@ def use(python: str, folder: Path) -> None:
                 assert server.poll() is None, "the server ended"
                 assert time.monotonic() < deadline, "the server does not answer"
                 time.sleep(0.5)
+            labels = ask("http://127.0.0.1:8765/api/predict", model="encoder_vision", text="red vase", k=3)
+            assert len(labels) == 3, labels
         finally:
             server.terminate()
+
+
+def ask(address: str, **question: object) -> list[object]:
+    """Return the labels that a server answers with."""
+    body = json.dumps(question).encode()
+    request = urllib.request.Request(address, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        labels: list[object] = json.load(answer)["labels"]
+    return labels
 
 
 def answers(address: str) -> bool:
@@ -120,10 +133,14 @@ def environment_of(folder: Path) -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "HOME": str(folder)}
 
 
-def run(*command: str, folder: Path) -> None:
-    """Run a command to its end; an error ends the check."""
+def run(*command: str, folder: Path, is_long: bool = False) -> None:
+    """Run a command to its end; an error ends the check. Of a long output only the end is shown, after an error."""
     print("$", " ".join(command), flush=True)
-    subprocess.run(command, cwd=folder, env=environment_of(folder), check=True)
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} if is_long else {}
+    done = subprocess.run(command, cwd=folder, env=environment_of(folder), check=False, **options)
+    if done.returncode:
+        print((done.stdout or "")[-4000:], flush=True)
+        raise SystemExit(f"it ended with exit code {done.returncode}: {' '.join(command)}")
 
 
 if __name__ == "__main__":
