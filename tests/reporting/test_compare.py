@@ -1,14 +1,26 @@
 """What a comparison says of every run, which runs it takes, and when it stops a release."""
 
+import dataclasses
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tests.reporting.conftest import Study, make_test_set
 
 from vixml.core.errors import ConfigError, StateError
+from vixml.datasets import RunArchiveDataset
 from vixml.params.comparison import ComparisonParams
 from vixml.reporting import compare
 from vixml.reporting.compare import require_no_regression
+from vixml.reporting.gallery import build_gallery
+from vixml.reporting.html import render
+from vixml.reporting.selection import compared_runs
+from vixml.reporting.table import comparison_table
+from vixml.reporting.text_tables import markdown_table
+
+FORMER = "20261127T225953.939-3b05b6"
+"""Id of the run in tests/golden/former_run."""
 
 
 @pytest.fixture
@@ -101,3 +113,37 @@ def test_a_teacher_is_among_the_settings_that_differ(result, taught):
     entry = SimpleNamespace(variant="encoder_text", run=SimpleNamespace(document=document))
     expected = {"seed": 0} if not taught else {"seed": 0, "distillation": {"teacher": "evidence"}}
     assert compare._identity(entry)["settings"] == expected
+
+
+def test_a_run_of_the_former_version_is_compared_with_one_of_this_one(tmp_path, golden_dir):
+    """Its files are as commit 2051920 wrote them; only the test set is another one, which a hash stands for."""
+    study = Study(tmp_path, make_test_set(tmp_path / "raw", 40, 40))
+    study.add("encoder_text", 0.9)
+    folder = tmp_path / "encoder_vision" / "runs"
+    shutil.copytree(golden_dir / "former_run", folder / FORMER)
+    archive = RunArchiveDataset(filepath=str(folder))
+    (former,) = archive.load().runs
+    assert archive.preview()["data"][0][0] == former.id == FORMER
+    on_these = {**former.document, "test_set": study.data.identity}
+    study.archives["encoder_vision"] = [dataclasses.replace(former, document=on_these)]
+
+    report = study.compare("latest")
+    assert report["order"] == ["encoder_text", "encoder_vision"]
+    kept = former.document["result"]["metrics"]
+    assert report["variants"]["encoder_vision"]["metrics"] == kept
+    low, high = report["intervals"]["P@1"]["encoder_vision"]
+    assert low <= kept["P@1"] <= high
+    assert len(report["runs"]["encoder_vision"]["refreshes"]) == 2
+    table = comparison_table(report["variants"], None, report["intervals"])
+    assert f"{100 * kept['P@1']:.2f}" in markdown_table(table, report)
+    gallery = build_gallery(
+        compared_runs(study.archives, report), study.data, ComparisonParams(), root=tmp_path / "raw", seed=0
+    )
+    assert "encoder_vision" in render(report, table, None, gallery)
+
+
+def test_a_run_of_the_former_version_on_other_data_is_refused_with_what_to_do(study, golden_dir):
+    shutil.copytree(golden_dir / "former_run", study.folder / "former" / FORMER)
+    study.archives["encoder_vision"] = RunArchiveDataset(filepath=str(study.folder / "former")).load().runs
+    with pytest.raises(StateError, match=r"measured on another test set.*evaluate that variant again on the present"):
+        study.compare("encoder_vision")
