@@ -50,6 +50,15 @@ def test_pages_and_navigation_are_the_same() -> None:
     assert yaml.safe_load(text)["strict"] is True
 
 
+def test_pictures_in_html_are_there_in_light_and_dark() -> None:
+    """The site's build checks Markdown links only; `<picture>` shows another file where the browser is dark."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = [(page, name) for page in pages for name in re.findall(r'src(?:set)?="([^"]+)"', page.read_text("utf-8"))]
+
+    assert len(named) >= 12
+    assert [name for page, name in named if not (page.parent / name).is_file()] == []
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built with warnings as errors: links, anchors, pictures and the API's docstrings."""
