@@ -94,7 +94,7 @@ function reasons(why, near, beside) {
   }
   const notes = [];
   if (near) notes.push(`${why.neighbours} of the ${near} nearest training queries have it`);
-  if (beside) notes.push(why.place_without_image ? `place ${why.place_without_image} without the image` : "not among the first 100 without the image");
+  if (beside) notes.push(why.place_without_image ? `rank ${why.place_without_image} without the image` : "not among the first 100 without the image");
   if (notes.length) lines.append(element("small", "", notes.join(" · ")));
   return lines;
 }
