@@ -22,7 +22,7 @@ QUICK = {"vocab_size": 30_522, "hidden_size": 64, "num_hidden_layers": 2, "num_a
 
 def run(*, quick: bool) -> list[Row]:
     """Compare the gradients of a small pool, then measure a pool and one four times as large."""
-    small, large = (384, 768) if quick else (512, 2048)
+    small, large = (96, 192) if quick else (512, 2048)
     size = QUICK if quick else SIZE
     (_, few), (plain, many) = ([_measured(size, pool, cached) for cached in (False, True)] for pool in (small, large))
     worst = _difference_of_gradients(size)

@@ -20,7 +20,7 @@ def run(*, quick: bool) -> list[Row]:
 
     from vixml.retrieval.exact import top_k
 
-    count, num_labels, width = (500, 16_384, 384) if quick else (2_000, 131_072, 384)
+    count, num_labels, width = (200, 8_192, 128) if quick else (2_000, 131_072, 384)
     generator = torch.Generator().manual_seed(0)
     queries, labels = (normalize(torch.randn(n, width, generator=generator)) for n in (count, num_labels))
     filters = random_relevance(count, num_labels, 1.5, np.random.default_rng(0))
@@ -66,7 +66,7 @@ def _large(quick: bool) -> list[Row]:
 
     from vixml.retrieval.exact import top_k
 
-    count, num_labels, width = (64, 50_000, 768) if quick else (256, 1_305_265, 768)
+    count, num_labels, width = (16, 20_000, 256) if quick else (256, 1_305_265, 768)
     generator = torch.Generator().manual_seed(0)
     queries, labels = (torch.randn(n, width, generator=generator).numpy() for n in (count, num_labels))
     few = 4

@@ -25,7 +25,6 @@ import mlflow.pyfunc
 import mlflow.store.tracking.sqlalchemy_store
 import open_clip
 import peft
-import pip._internal.commands.install
 import pip._internal.commands.show
 import plotly.express
 import plotly.io
@@ -56,7 +55,6 @@ register_pipelines()
 for kind in ("parameters", "catalog"):  # the parser of `${...}`
     ProjectConfigLoader(Path(vixml.__file__).parents[2] / "conf", **CONFIG_LOADER_ARGS)[kind]
 learning_curves([{"step": 1, "epoch": 1, "loss": 0.0, "P@1": 0.0}], title="")
-vision._load_tiny = functools.cache(vision._load_tiny)  # type: ignore[assignment]
 vision.load_vision(VisionParams(tiny_image_size=32), 0)
 sqlalchemy.orm.configure_mappers()
 get_checkpoint_conversion_mapping("bert")  # compiles the patterns of all models

@@ -43,6 +43,12 @@ TINY: dict[str, Any] = {
 }
 """Laid over `conf/base` of the scratch project, so that the literal commands take seconds; it wins over recipes."""
 
+OBJECTIVES = (
+    *("encoder_text_ngame", "encoder_vision_dexa", "encoder_text_prime", "encoder_vision_infonce"),
+    "encoder_text_decoupled_softmax",
+)
+"""Rows of the ablation that are trained where all of them would be."""
+
 LARGE = {
     r"encoder_recipe=(?:minilm-\d+k|small-data|medium-data)": r"\g<0>,encoder.training.epochs=2",
     r"training\.epochs=\d+": "training.epochs=2",
@@ -61,7 +67,9 @@ LARGE = {
     r"^python \S+benchmarks/load.py .*": r"\g<0> --seconds 1 --clients 2",
     r"^(python -m benchmarks(\.gpu)?)(?= |$)": r"\1 --quick",
     r"^python -m benchmarks.train_step": r"\g<0> --batch 16 --steps 2 --labels 500",
-    r"--pipeline=ablation$": r"\g<0> --namespaces=encoder_text_ngame,encoder_text_prime,ablation",
+    # all ten rows would be trained in the same way: each objective once, and both kinds of variants
+    r"^kedro run --pipeline=ablation$": rf"\g<0> --namespaces={','.join(OBJECTIVES)},ablation",
+    r"--env=\w+ --pipeline=ablation$": r"\g<0> --namespaces=encoder_text_ngame,encoder_text_prime,ablation",
 }
 """What is made smaller in a command itself."""
 
@@ -70,22 +78,21 @@ SERVERS = {
     "kedro viz run": ("/api/main", ("--no-browser",)),
     "kedro mlflow ui": ("/health", ()),
     "mlflow models serve": ("/ping", ()),
-    "make viz": ("/api/main", ("--no-browser",)),
-    "make mlflow": ("/health", ()),
 }
 """Commands that do not end: the address that answers once they are up, and options that keep browsers shut."""
 
 
-RESOLVE = ("--dry-run", "--quiet", "--no-build-isolation")
-"""Makes `pip install` look whether the environment of the tests is what it would install, and install nothing."""
+RESOLVE = ("--dry-run", "--quiet", "--offline", "--no-build-isolation", "--python", sys.executable)
+"""Makes `uv pip install` look whether the environment of the tests is what it would install, and install nothing.
+
+pip itself takes fifty times as long to find out the same.
+"""
 
 PUBLISHED = ("LF-AmazonTitles-131K", "LF-Amazon-131K", "MM-AmazonTitles-300K", "LF-AmazonTitles-1.3M")
 """Data sets of the paper, which the demo's data stand for."""
 
 TARGETS = {
     "run": ("project", "--pipeline=fabrication"),
-    "viz": ("forked", ""),
-    "mlflow": ("forked", ""),
     "torture": ("forked", "--kills 4 --variants encoder_vision"),
     "gpu-check": ("forked", ""),
     "install": ("repository", ""),
@@ -95,12 +102,21 @@ TARGETS = {
     "bench": ("named", ""),
     "docs": ("named", ""),
     "secrets": ("named", ""),
+    "viz": ("named", ""),
+    "mlflow": ("named", ""),
     "viz-site": ("named", ""),
 }
 """Targets of the Makefile: where they are tried, and what makes them small.
 
 `named`: `make -n`; `forked`: the command that `make -n` prints is run as any other command, without its imports.
 """
+
+
+INSTALLED = (
+    *("-o", f"{sys.prefix}/.installed-run", "-o", f"{sys.prefix}/.installed-dev"),
+    *(f"VENV={sys.prefix}", "--no-print-directory"),
+)
+"""Makes `make` take the environment that the tests run in for one that was just installed."""
 
 
 def server_of(command: str) -> str | None:
@@ -172,7 +188,7 @@ class Scratch:
         command = re.sub(r"(?<=127\.0\.0\.1:)\d{4}", lambda port: str(self._port(port[0])), command)
         words = shlex.split(command)
         if words[:2] == ["pip", "install"]:
-            return ["python", "-m", *words[:2], *RESOLVE, *(_in_repository(word) for word in words[2:])]
+            return ["python", "-m", "uv", *words[:2], *RESOLVE, *(_in_repository(word) for word in words[2:])]
         return _make(words[1:]) if words[0] == "make" else words
 
     def run(self, page: str, command: str) -> int | None:
@@ -239,15 +255,13 @@ def _make(words: list[str]) -> list[str]:
     assert words[0] in TARGETS, f"how is `make {words[0]}` tried? say so in TARGETS"
     where, small = TARGETS[words[0]]
     given = next((word.removeprefix("ARGS=") for word in words if word.startswith("ARGS=")), "")
-    environment = Path(sys.prefix)
-    installed = [word for name in ("run", "dev") for word in ("-o", str(environment / f".installed-{name}"))]
     place = ["-f", str(REPOSITORY / "Makefile")] if where == "project" else ["-C", str(REPOSITORY)]
     place += ["-n"] if where in ("named", "forked") else []
-    command = ["make", *place, *installed, f"VENV={environment}", words[0], f"ARGS={given} {small}"]
-    return _recipe([*command, "--no-print-directory"]) if where == "forked" else command
+    command = ["make", *place, *INSTALLED, words[0], f"ARGS={given} {small}"]
+    return recipe_of(command) if where == "forked" else command
 
 
-def _recipe(command: list[str]) -> list[str]:
+def recipe_of(command: list[str]) -> list[str]:
     """Return the words of the only line that `make -n` prints, without what it sets for the shell."""
     (line,) = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     program, *rest = itertools.dropwhile(lambda word: "=" in word, shlex.split(line.rpartition("; ")[2]))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.commands import REPOSITORY, Scratch, server_of
+from tests.e2e.commands import INSTALLED, REPOSITORY, Scratch, recipe_of, server_of
 from tests.e2e.documented import CHAINS, COMMANDS, PAGES, REPRODUCE, documented, parts_of
 from tests.e2e.stand_ins import write_checkpoints, write_models
 
@@ -75,6 +76,13 @@ def test_what_is_left_out_is_tried_by_others() -> None:
     run = [command for page, command in CHAINS["reproduce"] if re.search(r"--pipeline=\w+(_|n)", command)]
     tried = set().union(*(parts_of(command) for command in run if "image_download" not in command))
     assert [command for _, command in left if not parts_of(command) <= tried] == []
+
+
+def test_targets_that_are_only_named_run_a_command_that_is_tried() -> None:
+    """`make viz` and `make mlflow` start what other pages start without make."""
+    commands = {command for _, command in COMMANDS}
+    for name in ("viz", "mlflow", "viz-site"):
+        assert shlex.join(recipe_of(["make", "-C", str(REPOSITORY), "-n", *INSTALLED, name])) in commands
 
 
 @pytest.mark.parametrize(("chain", "page", "command"), CASES)

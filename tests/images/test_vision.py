@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vixml.core.errors import ConfigError
 from vixml.demo.drawing import COLOURS, JITTER_WIDTH, PATTERNS, SECOND_COLOURS, SHAPES, draw_batch
+from vixml.images import vision
 from vixml.images.vision import VisionEncoder, load_vision
 from vixml.params.data.vision import VisionParams
 
@@ -27,6 +28,7 @@ def tiny() -> VisionEncoder:
 def test_tiny_is_reproducible_by_seed_and_leaves_the_global_stream_alone() -> None:
     params = VisionParams(tiny_image_size=32)
     tiny = load_vision(params, 0)
+    vision._load_tiny.cache_clear()  # type: ignore[attr-defined]  # of tests/shortcuts.py
     image = [Image.new("RGB", (50, 70), (200, 30, 30))]
     torch.manual_seed(3)
     expected = torch.rand(2)
