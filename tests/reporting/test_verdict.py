@@ -55,6 +55,13 @@ def test_states(baseline: float | None, other: float, state: str, said: str) -> 
     assert ("leads" in found["text"]) == (state == "ahead")
 
 
+def test_of_equal_runs_the_one_that_is_better_elsewhere_is_named() -> None:
+    report = _report(0.5, other=0.6)
+    report["variants"]["second"]["metrics"]["R@10"] = 0.9
+    assert verdicts(report)["P@1"]["run"] == "second"
+    assert verdicts(_report(0.5, other=0.6))["P@1"]["run"] == "first"
+
+
 def test_what_to_try_depends_on_the_ranking() -> None:
     plain, full = (verdicts(_report(0.7, ranking=mode))["P@1"]["text"] for mode in ("none", "evidence"))
     assert "mode=evidence" in plain

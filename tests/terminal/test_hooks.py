@@ -68,6 +68,13 @@ def test_of_equal_variants_the_first_one_of_the_table_is_to_be_asked(hooks, tmp_
     assert "vixml serve --model data/encoder_vision\n" in capsys.readouterr().out
 
 
+def test_of_variants_equal_at_p_at_1_the_better_one_elsewhere_is_to_be_asked(hooks, tmp_path, capsys):
+    better = {**METRICS, "metrics": {"P@1": 0.5, "R@10": 0.8}}
+    values = {"encoder_text.metrics": METRICS, "encoder_vision.metrics": better}
+    end(hooks, Catalog(tmp_path, **values), *values)
+    assert "vixml serve --model data/encoder_vision\n" in capsys.readouterr().out
+
+
 def test_a_makefile_makes_the_commands_shorter(hooks, tmp_path, capsys):
     (tmp_path / "Makefile").touch()
     catalog = Catalog(tmp_path, **{"encoder_text.metrics": METRICS})

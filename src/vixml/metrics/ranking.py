@@ -26,6 +26,16 @@ HEADLINE = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5", "R@10", "R
 _PAIRS_PER_BLOCK = 1 << 16
 
 
+def standing(metrics: Mapping[str, float], first: str = "P@1") -> tuple[float, float]:
+    """Return what runs are ordered by: one metric, and of equal ones the sum of all headline metrics.
+
+    Args:
+        metrics: Name -> value, as fractions.
+        first: The metric that counts before all others; 0 where it was not computed.
+    """
+    return metrics.get(first, 0.0), sum(metrics.get(name, 0.0) for name in HEADLINE)
+
+
 @dataclass(frozen=True)
 class QueryMetrics:
     """Metrics of every single query, from which means over any subset or bootstrap sample follow.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vixml.metrics.ranking import standing
+
 _MORE = "train longer (training.epochs), give queries more text, or use a larger backbone"
 
 
@@ -34,7 +36,7 @@ def headline(report: Mapping[str, Any]) -> list[str]:
 
 def _verdict(metric: str, report: Mapping[str, Any]) -> dict[str, Any]:
     values = {run: 100 * report["variants"][run]["metrics"][metric] for run in report["order"]}
-    run = max(values, key=lambda name: values[name])
+    run = max(values, key=lambda name: standing(report["variants"][name]["metrics"], metric))
     low, high = (100 * bound for bound in report["intervals"][metric][run])
     own = f"{values[run]:.2f} % ({low:.1f} to {high:.1f})"
     equals = _level_runs(run, metric, report)

@@ -15,7 +15,7 @@ from kedro.framework.hooks import hook_impl
 from vixml.configuration.compose import ALL_VARIANTS
 from vixml.core.progress import duration
 from vixml.core.provenance import flatten
-from vixml.metrics.ranking import HEADLINE
+from vixml.metrics.ranking import HEADLINE, standing
 from vixml.terminal.handler import PASSING, install
 from vixml.terminal.made import describe, percents
 
@@ -115,7 +115,7 @@ class TerminalHooks:
             steps += [("all metrics", self._place(name, catalog)) for name in trained]
             steps.append(("compare", _command("comparison", run_params)))
         if trained:
-            best = max(trained, key=lambda name: catalog.load(name)["metrics"].get("P@1", 0.0))
+            best = max(trained, key=lambda name: standing(catalog.load(name)["metrics"]))
             model = Path(self._place(f"{best.rpartition('.')[0]}.{PREDICTOR}", catalog)).parent.as_posix()
             steps.append(("ask the model", f"vixml serve --model {model}"))
         elif DATASET in made and not pages:
