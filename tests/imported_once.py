@@ -13,23 +13,29 @@ import pkgutil
 from pathlib import Path
 
 import accelerate
+import alembic.config
 import faiss
 import kedro.framework.cli.cli
 import kedro_datasets.pandas.csv_dataset
 import kedro_datasets.plotly
 import kedro_mlflow.framework.cli.cli
+import kedro_mlflow.framework.hooks.mlflow_hook
 import kedro_telemetry.plugin
 import kedro_viz.launchers.cli.main
 import mlflow.cli
 import mlflow.pyfunc
 import mlflow.store.tracking.sqlalchemy_store
+import mlflow.tracing.processor.base_mlflow
 import open_clip
 import peft
+import PIL.Image
 import pip._internal.commands.show
 import plotly.express
 import plotly.io
 import pyarrow.dataset
 import sklearn.feature_extraction.text
+import sklearn.svm
+import sqlalchemy.dialects.sqlite
 import sqlalchemy.orm
 import torch
 import torch.distributed.checkpoint
@@ -56,6 +62,7 @@ for kind in ("parameters", "catalog"):  # the parser of `${...}`
     ProjectConfigLoader(Path(vixml.__file__).parents[2] / "conf", **CONFIG_LOADER_ARGS)[kind]
 learning_curves([{"step": 1, "epoch": 1, "loss": 0.0, "P@1": 0.0}], title="")
 vision.load_vision(VisionParams(tiny_image_size=32), 0)
+PIL.Image.init()  # imports the readers of all formats
 sqlalchemy.orm.configure_mappers()
 get_checkpoint_conversion_mapping("bert")  # compiles the patterns of all models
 # a collection in a forked process would write to, and so copy, the pages of all that is imported

@@ -198,6 +198,7 @@ def test_published_figures_on_real_data(shared_dir: Path) -> None:
         filter_test=sparse.csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(test), num_labels)),
         params=BaselineParams(
             tune=False,
+            linear_tree=False,
         ),
         evaluation=EvaluationParams(),
     )
