@@ -70,9 +70,9 @@ def test_every_form_of_a_secret(text, clean):
 
 
 def test_a_long_text_is_read_in_no_time():
-    began = time.perf_counter()
+    began = time.process_time()  # a busy machine is no fault of it
     redact("a" * 500_000 + "token" * 50_000 + "https://" * 20_000 + "x:" * 100_000 + '"' * 50_000)
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_documents_keep_their_form():
