@@ -43,9 +43,6 @@ def _measured(size: Mapping[str, int], pool: int, cached: bool) -> dict[str, flo
     """Measure a pool in a process of its own, forked before torch has started a thread: it need not import again."""
     from transformers.models.bert.modeling_bert import BertModel  # noqa: F401
 
-    import vixml.models.dual
-    import vixml.models.gradient_cache  # noqa: F401
-
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_measure, args=(size, pool, cached, sender))
@@ -75,18 +72,15 @@ def _step(model: DualModel, items: int, *, cached: bool) -> None:
     import numpy as np
 
     from vixml.data.ragged import RaggedArray, offsets_of
-    from vixml.models.gradient_cache import CachedEmbeddings
+    from vixml.models.chunked import ChunkedEmbeddings
     from vixml.models.item_batch import ItemBatch
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(6, 32, items)
     batch = ItemBatch(RaggedArray(rng.integers(0, 30_000, lengths.sum()), offsets_of(lengths)))
-    if not cached:
-        model.pool(batch)[:, 0].sum().backward()
-        return
-    cache = CachedEmbeddings(model, batch, precision="fp32")
-    cache.embeddings[:, 0].sum().backward()
-    cache.backward()
+    embedded = ChunkedEmbeddings(model, batch, precision="fp32", stream=lambda chunk: chunk, cached=cached)
+    embedded.embeddings[:, 0].sum().backward()
+    embedded.backward()
 
 
 def _difference_of_gradients(size: Mapping[str, int]) -> float:

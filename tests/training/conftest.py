@@ -52,6 +52,7 @@ def tiny_trainer(
     params: VariantParams = PARAMS,
     device: torch.device | str = "cpu",
     soft_labels: sp.csr_matrix | None = None,
+    model: DualModel | None = None,
 ) -> Trainer:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((20, 6)).astype(np.float16)
@@ -61,7 +62,7 @@ def tiny_trainer(
     weights = inverse_propensity(np.diff(relevance.tocsc().indptr), 50, 0.55, 1.5)
     queries, labels = _source(50, rng, vectors), _source(20, rng, vectors)
     inputs = TrainingData(queries, labels, relevance, weights, soft_labels=soft_labels)
-    model = tiny_model(20, params.objective.label_side).to(device)
+    model = (model or tiny_model(20, params.objective.label_side)).to(device)
     return Trainer(model, inputs, params, seed=7, work=work, identity={"params.optim.lr": identity})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -9,6 +11,7 @@ from torch.nn.functional import normalize
 from vixml.models.embedder import Embedder
 from vixml.models.item_batch import ItemBatch
 from vixml.models.label_side import LabelSide
+from vixml.models.sequence import Chunk
 
 
 class DualModel(nn.Module):
@@ -33,9 +36,14 @@ class DualModel(nn.Module):
         """Number of labels L."""
         return self.label_side.num_labels
 
-    def pool(self, batch: ItemBatch) -> Tensor:
-        """Return embeddings float32 [n, d] of queries or label texts as pooled, of any length."""
-        pooled: Tensor = self.embedder(batch)
+    def pool(self, batch: ItemBatch, chunks: Sequence[Chunk] | None = None) -> Tensor:
+        """Return embeddings float32 [n, d] of queries or label texts as pooled, of any length.
+
+        Args:
+            batch: n items.
+            chunks: Which of them go through the network at once; None leaves that to the network.
+        """
+        pooled: Tensor = self.embedder(batch, chunks)
         return pooled.float()
 
     def embed(self, batch: ItemBatch) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from vixml.core.errors import ConfigError, StateError
+from vixml.data.ragged import offsets_of, ragged_indices
 from vixml.models.device import send
 from vixml.models.item_batch import ItemBatch
 from vixml.models.late import LateFusion
 from vixml.models.projection import ImageResidual
-from vixml.models.sequence import InputTemplate, PackedBatch, chunks_by_length, pack, padded_index
+from vixml.models.sequence import (
+    Chunk,
+    InputTemplate,
+    PackedBatch,
+    chunks_by_length,
+    pack,
+    padded_index,
+    sequence_lengths,
+)
 from vixml.models.text.backbone import word_dim
 from vixml.models.text.compatibility import first_position
 from vixml.params.model import LateFusionParams
@@ -78,33 +87,46 @@ class Embedder(nn.Module):
 
     def pack(self, batch: ItemBatch) -> PackedBatch:
         """Pack the batch's sequences."""
-        if (self.projection is None or self.late is not None) and batch.images is not None:
-            batch = ItemBatch(batch.tokens)
-        return pack(batch, self.template)
+        return pack(self._in_sequence(batch), self.template)
 
-    def forward(self, batch: ItemBatch) -> Tensor:
+    def lengths(self, batch: ItemBatch) -> np.ndarray:
+        """Return the length of each item's sequence, int64 [n]."""
+        return sequence_lengths(self._in_sequence(batch), self.template)
+
+    def _in_sequence(self, batch: ItemBatch) -> ItemBatch:
+        """Return what of the batch stands in its sequences: not the images that the network takes elsewhere, or not."""
+        elsewhere = (self.projection is None or self.late is not None) and batch.images is not None
+        return ItemBatch(batch.tokens) if elsewhere else batch
+
+    def forward(self, batch: ItemBatch, chunks: Sequence[Chunk] | None = None) -> Tensor:
         """Embed items.
 
         Args:
             batch: n items.
+            chunks: Which of them go through the backbone at once, each item once; None cuts the batch here. A chunk's
+                seed is where torch's own generators start with it.
 
         Returns:
             Pooled embeddings float32 [n, d], before normalisation.
         """
         packed = self.pack(batch)
         flat, weights = self._input_embeddings(batch, packed), self._position_weights(batch, packed)
-        order = list(chunks_by_length(np.diff(packed.offsets), max_tokens=self.chunk_tokens))
-        places = [padded_index(packed.offsets, rows) for rows in order]
-        pooled = [
-            self._encode_chunk(inputs, packed, index, mask, weights)
-            for inputs, (index, mask) in zip(self._gather(flat, [index for index, _ in places]), places, strict=True)
-        ]
+        if chunks is None:
+            lengths = np.diff(packed.offsets)
+            chunks = [Chunk(rows) for rows in chunks_by_length(lengths, max_tokens=self.chunk_tokens)]
+        places = [padded_index(packed.offsets, chunk.rows) for chunk in chunks]
+        late = None if self.late is None else self._late_images(batch)
+        pooled = []
+        inputs = self._gather(flat, [index for index, _ in places])
+        for chunk, gathered, (index, mask) in zip(chunks, inputs, places, strict=True):
+            if chunk.seed is not None:
+                torch.manual_seed(chunk.seed)
+            encoded = self._encode_chunk(gathered, packed, index, mask, weights)
+            pooled.append(encoded if late is None else self._fuse_late(encoded, chunk, *late))
         # Undo the sorting: row i of the result is item i.
         inverse = np.empty(len(batch), dtype=np.int64)
-        inverse[np.concatenate(order)] = np.arange(len(batch))
+        inverse[np.concatenate([chunk.rows for chunk in chunks])] = np.arange(len(batch))
         embeddings = torch.cat(pooled).index_select(0, send(inverse, self.device))
-        if self.late is not None:
-            embeddings = self.late(embeddings, *self._late_images(batch))
         if self.residual is not None and batch.images is not None and batch.image_counts is not None:
             embeddings = self.residual(embeddings, self._vectors(batch.images), send(batch.image_counts, self.device))
         return embeddings if self.dim == embeddings.shape[1] else embeddings[:, : self.dim]
@@ -135,12 +157,20 @@ class Embedder(nn.Module):
         weights[packed.image_at] = np.repeat(self.image_weight / np.maximum(batch.image_counts, 1), batch.image_counts)
         return send(weights, self.device)
 
-    def _late_images(self, batch: ItemBatch) -> tuple[Tensor, Tensor]:
+    def _late_images(self, batch: ItemBatch) -> tuple[Tensor, np.ndarray]:
         """Return the projected images [m, d] and their number for each item [n]."""
         if batch.images is None or batch.image_counts is None:
             none = torch.zeros(0, self.backbone.config.hidden_size, device=self.device)
-            return none, torch.zeros(len(batch), dtype=torch.int64, device=self.device)
-        return self._project(batch.images), send(batch.image_counts, self.device)
+            return none, np.zeros(len(batch), dtype=np.int64)
+        return self._project(batch.images), batch.image_counts
+
+    def _fuse_late(self, text: Tensor, chunk: Chunk, images: Tensor, counts: np.ndarray) -> Tensor:
+        """Return the texts [b, d] of a chunk fused with its images, of all images [m, d] and their numbers [n]."""
+        assert self.late is not None
+        own = counts[chunk.rows]
+        at = send(ragged_indices(offsets_of(counts)[chunk.rows], own), self.device)
+        fused: Tensor = self.late(text, images.index_select(0, at), send(own, self.device))
+        return fused
 
     def _project(self, vectors: np.ndarray) -> Tensor:
         assert self.projection is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ class ItemBatch:
     Args:
         tokens: Token ids, one row an item.
         images: Image vectors, float16 or float32 [total images, vision width], item after item; None for text only.
+            Until they are read, the image bank's rows stand for them [total images].
         image_counts: Images of each item, int64 [items]; None for text only.
     """
 
     tokens: RaggedArray
-    images: NDArray[np.floating] | None = None
+    images: NDArray[Any] | None = None
     image_counts: Ints | None = None
 
     def __len__(self) -> int:

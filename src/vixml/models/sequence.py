@@ -36,6 +36,19 @@ class PackedBatch:
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Items of a batch that go through the network at once.
+
+    Args:
+        rows: Which ones, int64 [b].
+        seed: Where their dropout starts; None goes on with the stream in force.
+    """
+
+    rows: Ints
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class InputTemplate:
     """What stands around text and images, the same for queries and labels (ViXML, section 3 and table 6).
 
@@ -73,13 +86,7 @@ def pack(batch: ItemBatch, template: InputTemplate) -> PackedBatch:
     An absent image takes no place and no work. An item without images gets exactly the sequence of a text-only network,
     but for the positions that `template.reserved` keeps free.
     """
-    counts, text = _counts(batch), batch.tokens.lengths
-    ones, has_image = np.ones_like(counts), (counts > 0).astype(np.int64)
-    lead = np.minimum(text, template.lead)
-    prompt, pictures = has_image * len(template.image_prompt), counts
-    words = [lead, ones * len(template.text_prompt), text - lead]
-    inner = [prompt, pictures, *words] if template.images_first else [*words, prompt, pictures]
-    lengths = np.stack([ones * len(template.begin), *inner, ones * len(template.end)])
+    counts, lengths = _counts(batch), _segment_lengths(batch, template)
     at_image, at_words = (1, 3) if template.images_first else (4, 1)
     offsets, starts = _segments(lengths)
     token_ids = np.zeros(offsets[-1], dtype=np.int64)
@@ -101,10 +108,27 @@ def pack(batch: ItemBatch, template: InputTemplate) -> PackedBatch:
     positions = _place_in_row(offsets)
     if template.images_first and template.reserved and batch.images is not None:
         # the words behind the images stand where they would with all images there
-        absent = template.reserved - counts + len(template.image_prompt) - prompt
+        absent = template.reserved - counts + len(template.image_prompt) - lengths[at_image]
         behind = lengths[at_words:].sum(axis=0)
         positions[ragged_indices(starts[at_words], behind)] += np.repeat(absent, behind)
     return PackedBatch(token_ids, places(at_image + 1), positions, offsets)
+
+
+def sequence_lengths(batch: ItemBatch, template: InputTemplate) -> Ints:
+    """Return the length of each item's sequence, int64 [items], for which no image vector is needed."""
+    lengths: Ints = _segment_lengths(batch, template).sum(axis=0)
+    return lengths
+
+
+def _segment_lengths(batch: ItemBatch, template: InputTemplate) -> Ints:
+    """Return the lengths of all items' segments in their order, int64 [7, items]."""
+    counts, text = _counts(batch), batch.tokens.lengths
+    ones, has_image = np.ones_like(counts), (counts > 0).astype(np.int64)
+    lead = np.minimum(text, template.lead)
+    prompt = has_image * len(template.image_prompt)
+    words = [lead, ones * len(template.text_prompt), text - lead]
+    inner = [prompt, counts, *words] if template.images_first else [*words, prompt, counts]
+    return np.stack([ones * len(template.begin), *inner, ones * len(template.end)])
 
 
 def chunks_by_length(lengths: Ints, *, max_tokens: int, overhead: int = 256) -> Iterator[Ints]:

@@ -32,12 +32,14 @@ class Mined:
         scores: Their similarities to the query float32 [n, count], -inf where fewer are left.
         duplicates: Labels looked at that were left out as nearly the same, int32, n rows, nearest first.
         near_duplicates: Their share of the labels looked at.
+        looked_at: Number of labels looked at.
     """
 
     labels: NDArray[np.int32]
     scores: NDArray[np.float32]
     duplicates: RaggedArray
     near_duplicates: float
+    looked_at: int = 0
 
 
 def mine_labels(
@@ -71,7 +73,8 @@ def mine_labels(
     index = build_index(prototypes, RetrievalParams(kind=params.mining_index), device=device)
     threshold = params.duplicate_similarity
     texts_ld = torch.from_numpy(texts).to(device) if threshold is not None else None
-    left_out: list[tuple[NDArray[np.int32], Ints]] = []  # of each block the labels, and how many a query
+    # of each block the labels, and how many a query
+    left_out: list[tuple[NDArray[np.int32], Ints]] = [(np.empty(0, np.int32), np.empty(0, np.int64))]
     looked_at = 0
     for begin in range(0, len(queries), _ROWS):
         part = slice(begin, begin + _ROWS)
@@ -90,7 +93,7 @@ def mine_labels(
         labels[part, : kept.shape[1]] = np.take_along_axis(found, kept, axis=1)
         scores[part, : kept.shape[1]] = np.take_along_axis(found_scores, kept, axis=1)
     values, lengths = (np.concatenate(parts) for parts in zip(*left_out, strict=True))
-    return Mined(labels, scores, RaggedArray(values, offsets_of(lengths)), len(values) / max(1, looked_at))
+    return Mined(labels, scores, RaggedArray(values, offsets_of(lengths)), len(values) / max(1, looked_at), looked_at)
 
 
 def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.csr_matrix) -> NDArray[np.float32]:

@@ -16,6 +16,9 @@ SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
         "batching": {"chunk_tokens", "gradient_cache", "measure_every"},
         "training": {
             "device",
+            "processes",
+            "machines",
+            "rendezvous",
             "checkpoint_every",
             "checkpoint_minutes",
             "keep_checkpoints",

@@ -35,16 +35,8 @@ def variant_data(
     """Bundle what the library's stages read; a stage that measures nothing or draws nothing leaves out the rest."""
     from vixml.training.variant_data import VariantData
 
-    return VariantData(
-        params,
-        evaluation,
-        seed,
-        tokens,
-        image_bank,
-        dataset.relevance("train"),
-        dataset.relevance("validation"),
-        dataset.filter("validation"),
-        soft_labels,
+    return VariantData.of(
+        params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed, soft_labels=soft_labels
     )
 
 

@@ -19,15 +19,18 @@ class Curve:
 
     Args:
         file: The curve's file; created with its folder.
+        write: Whether this process writes it: of several ranks only one does.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, *, write: bool = True) -> None:
+        self.file, self._write = file, write
         file.parent.mkdir(parents=True, exist_ok=True)
         self._waiting: list[str] = []
 
     def log(self, *, step: int, epoch: int, **values: float) -> None:
         """Append one record; where the disk takes none, it waits in memory for the next."""
+        if not self._write:
+            return
         record = {"step": step, "epoch": epoch, **{name: round(float(value), 6) for name, value in values.items()}}
         self._waiting.append(json.dumps(record) + "\n")
         size = self.file.stat().st_size if self.file.exists() else 0
@@ -43,6 +46,8 @@ class Curve:
 
     def rewind(self, step: int) -> None:
         """Drop records behind `step`: a rerun from a checkpoint writes them again."""
+        if not self._write:
+            return
         kept = [record for record in self.records() if record["step"] <= step]
         with atomic_file(self.file) as temporary:
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from vixml.core.progress import progress
 from vixml.core.seeding import numpy_generator
 from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
+from vixml.distributed import group
 from vixml.models.device import full_memory_says
 from vixml.models.dual import DualModel
 from vixml.negatives.batches import cluster_batches, random_batches
@@ -74,8 +75,9 @@ class Trainer:
         total_steps = params.training.epochs * self.state.steps_per_epoch
         self.step = TrainingStep(data, params, seed=seed, total_steps=total_steps)
         reset_peak_memory(model.device)
-        self.curve = Curve(work / "curve.jsonl")
-        self.refreshes = Curve(work / "refreshes.jsonl")
+        self.curve, self.refreshes = (
+            Curve(work / name, write=group.leads()) for name in ("curve.jsonl", "refreshes.jsonl")
+        )
         self.checkpoints = work / CHECKPOINTS
         self._clock = self._saved_at = time.perf_counter()
 
@@ -165,22 +167,23 @@ class Trainer:
         state.peak_memory_bytes = max(state.peak_memory_bytes, peak_memory(state.model.device))
 
     def _keep(self, desc: str, stop: StopRequest, until: int) -> None:
-        """Save a checkpoint where one is due or a signal asks for it."""
+        """Save a checkpoint where one is due or a signal asks for it; several ranks do so after the same step."""
         state, training = self.state, self.params.training
         ended_epoch = state.step_in_epoch == 0
         minutes = (time.perf_counter() - self._saved_at) / 60
         due = 0 < training.checkpoint_minutes <= minutes or (
             ended_epoch and training.checkpoint_every > 0 and state.epoch % training.checkpoint_every == 0
         )
-        if stop.received or (due and state.epoch < until):
+        stopped, due = map(bool, group.largest(stop.received is not None, due))
+        if stopped or (due and state.epoch < until):
             if not ended_epoch:
                 self._lap()
-            saved = self._save(self.checkpoints / desc)
+            saved = group.decided(lambda: self._save(self.checkpoints / desc))
             self._clock = self._saved_at = time.perf_counter()
-            if stop.received:
+            if stopped:
                 log.warning(
                     "Stopped by %s after step %d of %s; %s. The same command continues from there (exit code %d).",
-                    stop.received,
+                    stop.received or "a signal to another process",
                     state.step,
                     desc,
                     "the state is saved" if saved else "the last checkpoint before it is kept",

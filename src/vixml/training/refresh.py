@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vixml.core.errors import StateError
 from vixml.core.seeding import torch_generator
 from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.distributed import group
 from vixml.models.dual import DualModel
 from vixml.negatives.centroids import update_centroids
 from vixml.negatives.curriculum import cluster_size_at, is_due, refresh_number
@@ -80,14 +81,7 @@ def _mine(
     texts, prototypes = embed_labels(state.model, data.labels, precision=params.optim.precision, desc="refresh labels")
     monitored, table = state.monitored_rows, None
     rows = state.rows if everything else monitored
-    mined = mine_labels(
-        bank[rows].astype(np.float32),
-        prototypes,
-        texts,
-        sp.csr_matrix(data.relevance[rows]),
-        params=params.batching,
-        device=str(state.model.device),
-    )
+    mined = _mine_together(bank, rows, prototypes, texts, data.relevance, params=params, device=state.model.device)
     if everything:
         table = _for_all_queries(mined, rows, data.relevance.shape[0])
         place = np.searchsorted(rows, monitored)
@@ -96,6 +90,36 @@ def _mine(
         bank[monitored].astype(np.float32), prototypes, sp.csr_matrix(data.relevance[monitored]), mined, state.monitored
     )
     return table, mined.labels, report
+
+
+def _mine_together(
+    bank: NDArray[np.floating],
+    rows: Ints,
+    prototypes: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    relevance: sp.csr_matrix,
+    *,
+    params: VariantParams,
+    device: torch.device,
+) -> Mined:
+    """Mine for the queries `rows`; several ranks search for a share of them each, and all get all labels."""
+    mine = rows[group.consecutive_share(len(rows))]
+    found = mine_labels(
+        bank[mine].astype(np.float32, copy=False),
+        prototypes,
+        texts,
+        sp.csr_matrix(relevance[mine]),
+        params=params.batching,
+        device=str(device),
+    )
+    if not group.is_divided():
+        return found
+    left_out = RaggedArray(
+        group.in_order(found.duplicates.values), offsets_of(group.in_order(found.duplicates.lengths.astype(np.int64)))
+    )
+    looked_at = int(group.in_order(np.array([found.looked_at])).sum())
+    share = len(left_out.values) / max(1, looked_at)
+    return Mined(group.in_order(found.labels), group.in_order(found.scores), left_out, share, looked_at)
 
 
 def _for_all_queries(mined: Mined, rows: Ints, count: int) -> MinedTable:
@@ -110,11 +134,19 @@ def _for_all_queries(mined: Mined, rows: Ints, count: int) -> MinedTable:
 def make_clusters(
     bank: torch.Tensor, rows: Ints, epoch: int, params: VariantParams, seed: int, device: torch.device
 ) -> list[Ints]:
-    """Cluster the training queries `rows` by their bank embeddings at the size of `epoch`."""
+    """Cluster the training queries `rows` by their bank embeddings at the size of `epoch`.
+
+    The leader of several ranks does, and tells the others.
+    """
+    if not group.leads():
+        points, sizes = group.from_leader([rows, rows])
+        return np.split(points, np.cumsum(sizes)[:-1])
     generator = torch_generator(seed, "clusters", epoch)
     size = cluster_size_at(epoch, params.batching)
     points = bank[torch.from_numpy(rows).to(bank.device)].to(device)
-    return [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
+    clusters = [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
+    group.from_leader([np.concatenate(clusters), np.array([len(cluster) for cluster in clusters])])
+    return clusters
 
 
 def refresh_exactly(
@@ -144,18 +176,20 @@ def refresh_exactly(
     clusters = make_clusters(bank, rows, params.batching.start_epoch, params, seed, model.device)
     monitored = monitored_queries(rows, seed)
     asked = rows if params.batching.mined_per_query else monitored
-    wanted = sp.csr_matrix(relevance[asked])
-    mined = mine_labels(queries[asked], prototypes, texts, wanted, params=params.batching, device=str(model.device))
+    mined = _mine_together(queries, asked, prototypes, texts, relevance, params=params, device=model.device)
+    report = {
+        **negatives_report(queries[asked], prototypes, sp.csr_matrix(relevance[asked]), mined),
+        **clusters_report(queries, relevance, clusters),
+    }
+    if not group.leads():
+        return report
     if params.batching.mined_per_query:
         _for_all_queries(mined, rows, len(queries)).save(folder)
     np.save(folder / _QUERIES, queries.astype(np.float16), allow_pickle=False)
     np.save(folder / _MONITORED, mined.labels[np.searchsorted(asked, monitored)], allow_pickle=False)
     np.save(folder / _POINTS, np.concatenate(clusters), allow_pickle=False)
     np.save(folder / _SIZES, np.array([len(c) for c in clusters]), allow_pickle=False)
-    return {
-        **negatives_report(queries[asked], prototypes, wanted, mined),
-        **clusters_report(queries, relevance, clusters),
-    }
+    return report
 
 
 def read_exact(folder: Path, *, remedy: str) -> tuple[NDArray[np.float16], list[Ints], NDArray[np.integer]]:

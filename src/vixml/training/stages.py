@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.data.items import items_fingerprint
 from vixml.data.sides import Side
 from vixml.data.tokens import TokenStore, build_tokens
+from vixml.distributed import group
 from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
 from vixml.models.precision import to_device
@@ -85,17 +86,22 @@ def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: str = "au
     checkpoints, start_epoch = trainer.checkpoints, variant.params.batching.start_epoch
     if policy == "never":
         _begin_anew(checkpoints)
-    checkpoint = newest_checkpoint(checkpoints / WARMUP)
+    checkpoint = _newest_checkpoint(checkpoints / WARMUP)
     if checkpoint is None:
         initialise(trainer.state.model, variant, trainer.data)
     else:
         read_state(trainer.state, checkpoint, resume=policy)
-    if trainer.state.epoch < start_epoch or newest_checkpoint(checkpoints / HARD) is None:
-        shutil.rmtree(checkpoints / HARD, ignore_errors=True)
+    if trainer.state.epoch < start_epoch or _newest_checkpoint(checkpoints / HARD) is None:
+        if group.leads():
+            shutil.rmtree(checkpoints / HARD, ignore_errors=True)
         trainer.curve.rewind(trainer.state.step)
     trainer.fit(start_epoch, desc=WARMUP)
-    save_checkpoint(trainer.state, checkpoints / WARMUP, keep=variant.params.training.keep_checkpoints)
-    return write_state(trainer.state, work.fresh("warmup"))
+
+    def write() -> Built:
+        save_checkpoint(trainer.state, checkpoints / WARMUP, keep=variant.params.training.keep_checkpoints)
+        return write_state(trainer.state, work.fresh("warmup"))
+
+    return _by_leader(write)
 
 
 def refresh_hard_negatives(
@@ -113,7 +119,7 @@ def refresh_hard_negatives(
     started = time.perf_counter()
     model, weights = variant.new_model(), warmup.path / "weights.safetensors"
     load_trained_state(model, load_file(str(weights)), weights)
-    folder = work.fresh("hard_negatives")
+    folder = _fresh(work, "hard_negatives")
     measured = refresh_exactly(model, variant.training_data(), variant.params, seed=variant.seed, folder=folder)
     report = {
         "step": warmup.meta["step"],
@@ -163,14 +169,41 @@ def train_hard(
         precision = variant.params.optim.precision
         exact = embed_all(state.model, data.queries, precision=precision, desc="exact centroids")
         update_centroids(state.model, torch.from_numpy(exact), data.relevance)
-    refreshes = [dict(hard_negatives.meta), *trainer.refreshes.records()]
-    return _save_trained(state, variant, work.fresh("model")), trainer.curve.records(), refreshes
+    built = _by_leader(lambda: _save_trained(state, variant, work.fresh("model")))
+    return built, trainer.curve.records(), [dict(hard_negatives.meta), *trainer.refreshes.records()]
 
 
 def make_trainer(variant: VariantData, work: WorkDirectory) -> Trainer:
     """Return a trainer at step 0."""
     model, data = variant.begin()
     return Trainer(model, data, variant.params, seed=variant.seed, work=work.path, identity=variant.identity)
+
+
+def _by_leader(build: Callable[[], Built]) -> Built:
+    """Return what one of several ranks builds while the others wait."""
+
+    def facts() -> tuple[str, str, dict[str, Any]]:
+        built = build()
+        return str(built.path), built.kind, dict(built.meta)
+
+    path, kind, meta = group.decided(facts)
+    return Built(Path(path), kind, meta)
+
+
+def _fresh(work: WorkDirectory, name: str) -> Path:
+    """Return a folder that one of several ranks has emptied."""
+    return Path(group.decided(lambda: str(work.fresh(name))))
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that one of several ranks has found whole."""
+
+    def find() -> str | None:
+        found = newest_checkpoint(folder)
+        return None if found is None else str(found)
+
+    found = group.decided(find)
+    return None if found is None else Path(found)
 
 
 def _save_trained(state: TrainingState, variant: VariantData, folder: Path) -> Built:
@@ -205,7 +238,7 @@ def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, pol
     state = trainer.state
     if trainer.params.batching.mined_per_query:
         state.mined = MinedTable.open(refreshed, remedy=REFRESH_AGAIN)
-    checkpoint = newest_checkpoint(trainer.checkpoints / HARD)
+    checkpoint = _newest_checkpoint(trainer.checkpoints / HARD)
     if checkpoint is not None:
         read_state(state, checkpoint, resume=policy)
         return
@@ -216,7 +249,7 @@ def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, pol
 
 def _begin_anew(checkpoints: Path) -> None:
     """Remove checkpoints; whoever types the same command after a kill would lose the next ones too, so say it."""
-    if checkpoints.exists():
+    if group.leads() and checkpoints.exists():
         shutil.rmtree(checkpoints)
         log.warning("Removed %s as `resume=never` asks. Leave it out of the next command, to go on then.", checkpoints)
 
@@ -239,25 +272,33 @@ def embed_test_and_labels(variant: VariantData, model: SealedDirectory, work: Wo
     dual, _ = open_model(model.path)
     precision = variant.params.optim.precision
     to_device(dual, resolve_device(variant.params.training.device), precision)
-    retrieval = variant.params.retrieval
-    folder, dim = work.fresh("embeddings"), retrieval.dim
+    retrieval, found = variant.params.retrieval, {}
     started = time.perf_counter()
     asked = variant.source("test")
     asked = asked if variant.evaluation.query_images else asked.without_images()
     queries = embed_all(dual, asked, precision=precision, desc="embed test queries")
     seconds = time.perf_counter() - started
-    texts, prototypes = embed_labels(dual, variant.source("label"), precision=precision, desc="embed labels")
-    np.save(folder / "test_queries.npy", shorten(queries, dim), allow_pickle=False)
+    found["test_queries"] = queries
     if asked.image_rows is not None:
-        np.save(folder / "test_imageless.npy", asked.image_rows.lengths == 0, allow_pickle=False)
-    np.save(folder / "label_texts.npy", shorten(texts, dim), allow_pickle=False)
-    np.save(folder / "label_prototypes.npy", shorten(prototypes, dim), allow_pickle=False)
+        found["test_imageless"] = asked.image_rows.lengths == 0
+    labels = embed_labels(dual, variant.source("label"), precision=precision, desc="embed labels")
+    found["label_texts"], found["label_prototypes"] = labels
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
         train = embed_all(dual, variant.source("train"), precision=precision, desc="embed training queries")
-        np.save(folder / "train_queries.npy", shorten(train, dim).astype(np.float16), allow_pickle=False)
+        found["train_queries"] = train
     fitted = retrieval.augmentation.mode == "evidence" or retrieval.calibration is not None
     if fitted and variant.relevance_validation.shape[0]:
         validation = embed_all(dual, variant.source("validation"), precision=precision, desc="embed validation queries")
-        np.save(folder / "validation_queries.npy", shorten(validation, dim), allow_pickle=False)
+        found["validation_queries"] = validation
+    dim = retrieval.dim
     meta = {"dim": dim or dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(queries))}
-    return Built(folder, "embeddings", meta)
+
+    def write() -> Built:
+        folder = work.fresh("embeddings")
+        for name, values in found.items():
+            short = values if values.ndim == 1 else shorten(values, dim)
+            stored = short.astype(np.float16) if name == "train_queries" else short
+            np.save(folder / f"{name}.npy", stored, allow_pickle=False)
+        return Built(folder, "embeddings", meta)
+
+    return _by_leader(write)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,17 +46,21 @@ class ItemSource:
 
     def batch(self, rows: Ints) -> ItemBatch:
         """Gather the given items."""
+        return self.load(self.outline(rows))
+
+    def outline(self, rows: Ints) -> ItemBatch:
+        """Gather the given items with the image bank's rows [total images] in place of its vectors."""
         tokens = self.tokens.take(rows)
         if self.image_rows is None or self.vectors is None:
             return ItemBatch(tokens)
         images = self.image_rows.take(rows)
-        return ItemBatch(tokens, self.vectors[images.values], images.lengths)
+        return ItemBatch(tokens, images.values, images.lengths)
 
-    def blocks(self, size: int) -> Iterator[tuple[slice, ItemBatch]]:
-        """Yield all items in blocks of `size`."""
-        for start in range(0, len(self), size):
-            stop = min(start + size, len(self))
-            yield slice(start, stop), self.batch(np.arange(start, stop))
+    def load(self, outline: ItemBatch) -> ItemBatch:
+        """Put the image vectors into an `outline`, of this side or of another one with the same bank."""
+        if self.vectors is None:
+            return outline
+        return replace(outline, images=self.vectors[outline.images])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from vixml.core.directories import SealedDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.core.provenance import flatten, library_versions
+from vixml.data.dataset import Dataset
 from vixml.data.soft_labels import read_soft_labels
 from vixml.data.tokens import TokenStore
 from vixml.images.bank import ImageBank
@@ -49,6 +50,7 @@ class VariantData:
         relevance_validation: Relevance of the validation queries [n, L]; n = 0 for none.
         filter_validation: Pairs left out of their predictions [n, L].
         soft_labels: A teacher's soft labels of the training queries; None without a teacher.
+        dataset: The data set that the matrices come from, which other processes read too.
     """
 
     params: VariantParams
@@ -60,6 +62,24 @@ class VariantData:
     relevance_validation: sp.csr_matrix
     filter_validation: sp.csr_matrix
     soft_labels: SealedDirectory | None = None
+    dataset: Dataset | None = None
+
+    @classmethod
+    def of(
+        cls,
+        params: VariantParams,
+        dataset: Dataset,
+        tokens: SealedDirectory,
+        image_bank: SealedDirectory | None,
+        *,
+        evaluation: EvaluationParams,
+        seed: int,
+        soft_labels: SealedDirectory | None = None,
+    ) -> VariantData:
+        """Bundle what the stages of a variant read, with the matrices of an ingested data set."""
+        train, validation = (dataset.relevance(split) for split in ("train", "validation"))
+        held_out = dataset.filter("validation")
+        return cls(params, evaluation, seed, tokens, image_bank, train, validation, held_out, soft_labels, dataset)
 
     def __post_init__(self) -> None:
         if self.params.model.uses_images and self.image_bank is None:

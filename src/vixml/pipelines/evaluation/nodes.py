@@ -25,10 +25,11 @@ def embed(
     work: WorkDirectory,
 ) -> Built:
     """Embed the test queries and the labels."""
-    from vixml.training.stages import embed_test_and_labels
+    from vixml.training.ranks.job import run_stage
 
     data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation)
-    return embed_test_and_labels(data, model, work)
+    built: Built = run_stage("embed", data, model, work=work)
+    return built
 
 
 @works_in("index_work")

@@ -21,7 +21,8 @@ def refresh_hard_negatives(
     work: WorkDirectory,
 ) -> Built:
     """Embed queries and labels exactly, cluster the queries, mine hard negative labels; a report travels along."""
-    from vixml.training.stages import refresh_hard_negatives as refresh
+    from vixml.training.ranks.job import run_stage
 
-    built, _ = refresh(variant_data(params, dataset, tokens, image_bank, seed=seed), warmup, work)
+    data = variant_data(params, dataset, tokens, image_bank, seed=seed)
+    built, _ = run_stage("refresh_hard_negatives", data, warmup, work=work)
     return built

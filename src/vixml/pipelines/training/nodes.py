@@ -38,10 +38,11 @@ def train_warmup(
     work: WorkDirectory,
 ) -> Built:
     """Train on random batches up to the start epoch."""
-    from vixml.training.stages import train_warmup as train
+    from vixml.training.ranks.job import run_stage
 
     data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed, soft_labels=soft_labels)
-    return train(data, work, resume=resume)
+    built: Built = run_stage("train_warmup", data, work=work, resume=resume)
+    return built
 
 
 def clear_training(work: WorkDirectory) -> None:
@@ -67,7 +68,8 @@ def train_hard(
     work: WorkDirectory,
 ) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
     """Train on clustered batches to the last epoch; return the model, its learning curve and all refreshes."""
-    from vixml.training.stages import train_hard as train
+    from vixml.training.ranks.job import run_stage
 
     data = variant_data(params, dataset, tokens, image_bank, evaluation=evaluation, seed=seed, soft_labels=soft_labels)
-    return train(data, warmup, hard_negatives, work, resume=resume)
+    model, curve, refreshes = run_stage("train_hard", data, warmup, hard_negatives, work=work, resume=resume)
+    return model, curve, refreshes

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from vixml.core.seeding import global_stream, numpy_generator, torch_generator
+from vixml.core.seeding import derive_seed, global_stream, numpy_generator, torch_generator
 from vixml.losses.distillation import soft_cross_entropy
 from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
+from vixml.models.chunked import ChunkedEmbeddings
 from vixml.models.device import send
-from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.models.item_batch import ItemBatch, concatenate, drop_images
 from vixml.models.precision import autocast
 from vixml.negatives.sampling import PositiveSampler, pool_target, pool_values
@@ -34,7 +34,7 @@ class Batch:
     Args:
         pool: Label ids int64 [P], sorted, each once.
         target: Boolean relevance [B, P].
-        items: The B queries, then the P labels.
+        items: The B queries, then the P labels, with the image bank's rows in place of its vectors.
         soft: How likely the teacher finds each pair [B, P], 1 for those of the ground truth; None without a teacher.
     """
 
@@ -74,9 +74,12 @@ class TrainingStep:
         """
         with global_stream(self._seed, "dropout", state.step, device=state.model.device):
             batch = self.gather(state, rows)
-            query, text, prototype, cache = self._forward(state, batch.items, len(rows), batch.pool)
+            embedded = self._embed(state, batch.items)
+            query, text, prototype = self._split(state, embedded.embeddings, len(rows), batch.pool)
             loss, terms = self._loss(query, text, prototype, batch, state.step)
-            self._backward(state, loss, cache)
+            state.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            embedded.backward()
         self._update_weights(state)
         self._remember(state, rows, query)
         state.step += 1
@@ -87,7 +90,7 @@ class TrainingStep:
         pool, device = self.pool(state, rows, numpy_generator(self._seed, "step", state.step)), state.model.device
         target = send(pool_target(self._data.relevance, rows, pool), device)
         soft = None if self._soft is None else send(pool_values(self._soft, rows, pool), device)
-        items = concatenate(self._data.queries.batch(rows), self._data.labels.batch(pool))
+        items = concatenate(self._data.queries.outline(rows), self._data.labels.outline(pool))
         dropout = self._params.model.image_dropout
         if dropout:
             draws = numpy_generator(self._seed, "image dropout", state.step).random(len(items))
@@ -110,18 +113,26 @@ class TrainingStep:
             labels = np.concatenate([labels, extra])
         return np.unique(labels)
 
-    def _forward(
-        self, state: TrainingState, items: ItemBatch, num_queries: int, pool: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, CachedEmbeddings | None]:
-        """Return embeddings of the queries [B, d] and labels [P, d], the labels' prototypes [P, d], and the cache."""
-        model, precision, cache = state.model, self._params.optim.precision, None
-        if self._params.batching.gradient_cache:
-            cache = CachedEmbeddings(model, items, precision=precision)
-        with autocast(precision, model.device):
-            pooled = model.pool(items) if cache is None else cache.embeddings
+    def _embed(self, state: TrainingState, items: ItemBatch) -> ChunkedEmbeddings:
+        """Embed the batch; the dropout of a chunk comes from seed, step and its number, whichever rank embeds it."""
+        return ChunkedEmbeddings(
+            state.model,
+            items,
+            precision=self._params.optim.precision,
+            stream=lambda chunk: derive_seed(self._seed, "dropout", state.step, chunk),
+            cached=self._params.batching.gradient_cache,
+            load=self._data.labels.load,
+        )
+
+    def _split(
+        self, state: TrainingState, pooled: torch.Tensor, num_queries: int, pool: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return unit embeddings of the queries [B, d] and labels [P, d], and the labels' prototypes [P, d]."""
+        torch.manual_seed(derive_seed(self._seed, "dropout", state.step, "labels"))
+        with autocast(self._params.optim.precision, state.model.device):
             unit = normalize(pooled, dim=-1)
-            prototypes = model.prototypes(pooled[num_queries:], pool)
-            return unit[:num_queries], unit[num_queries:], prototypes, cache
+            prototypes = state.model.prototypes(pooled[num_queries:], pool)
+            return unit[:num_queries], unit[num_queries:], prototypes
 
     def _loss(
         self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, batch: Batch, step: int
@@ -137,12 +148,6 @@ class TrainingStep:
         params = self._params.objective
         student = params.distillation
         return nested_loss(objective, (query, text, prototype), self._params.model.matryoshka)
-
-    def _backward(self, state: TrainingState, loss: torch.Tensor, cache: CachedEmbeddings | None) -> None:
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if cache is not None:
-            cache.backward()
 
     def _update_weights(self, state: TrainingState) -> None:
         optim = self._params.optim

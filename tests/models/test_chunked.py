@@ -8,9 +8,9 @@ import torch
 
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.losses.prime import prime_loss
+from vixml.models.chunked import ChunkedEmbeddings
 from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
-from vixml.models.gradient_cache import CachedEmbeddings
 from vixml.models.item_batch import ItemBatch, take_items
 from vixml.models.label_side import make_label_side
 from vixml.models.sequence import InputTemplate
@@ -47,15 +47,14 @@ def network(family: str, *, chunk_tokens: int) -> DualModel:
 def gradients(model: DualModel, batch: ItemBatch, *, cached: bool, count: int = 24) -> dict[str, torch.Tensor]:
     """One step's gradients: 24 queries with a label each, as the loop computes them."""
     model.zero_grad(set_to_none=True)
-    torch.manual_seed(11)  # the dropout of this step
-    cache = CachedEmbeddings(model, batch, precision="fp32") if cached else None
-    pooled = model.pool(batch) if cache is None else cache.embeddings
+    embedded = ChunkedEmbeddings(model, batch, precision="fp32", stream=lambda chunk: 11 + chunk, cached=cached)
+    pooled = embedded.embeddings
+    torch.manual_seed(10)
     unit = torch.nn.functional.normalize(pooled, dim=-1)
     query, text, prototype = unit[:count], unit[count:], model.prototypes(pooled[count:], torch.arange(count))
     loss, _ = prime_loss(query, text, prototype, torch.eye(count, dtype=torch.bool), ObjectiveParams())
     loss.backward()
-    if cache is not None:
-        cache.backward()
+    embedded.backward()
     found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     return {"loss": loss.detach(), **found}
 
@@ -90,12 +89,9 @@ def saved_bytes(pool: int, *, cached: bool) -> int:
 
     model, batch = network("encoder", chunk_tokens=64).train(), items(pool, images=True)
     with torch.autograd.graph.saved_tensors_hooks(Held, lambda saved: saved.tensor):
-        if cached:
-            cache = CachedEmbeddings(model, batch, precision="fp32")
-            cache.embeddings.grad = torch.ones_like(cache.embeddings)
-            cache.backward()
-        else:
-            model.pool(batch).sum().backward()
+        embedded = ChunkedEmbeddings(model, batch, precision="fp32", stream=lambda chunk: chunk, cached=cached)
+        embedded.embeddings.grad = torch.ones_like(embedded.embeddings)
+        embedded.backward()
     return most
 
 

@@ -1,0 +1,219 @@
+"""Starting the ranks of one piece of work with torch's elastic agent, following them, and ending with them.
+
+The agent runs in a thread of this process, which touches no GPU: ranks are processes of their own that live as long as
+the piece of work. They and this process share a folder:
+
+    stop      this process was asked to stop: the ranks end after the present step
+    abort     this process ends at once: so do the ranks
+    events    what the leader has to say: log records and progress, a line each
+    error-R   why rank R ended
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vixml.core import errors
+from vixml.core.errors import StateError, VixmlError
+from vixml.core.files import read_json
+from vixml.core.progress import Progress, progress
+from vixml.core.signals import Stopped, StopRequest
+
+log = logging.getLogger(__name__)
+
+STOP, ABORT, EVENTS, LOGS = "stop", "abort", "events.jsonl", "logs"
+_LOOK_SECONDS = 0.1
+_AGAIN = "run the same command again: it continues from the newest checkpoint."
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where the ranks run.
+
+    Args:
+        processes: Ranks on this machine.
+        count: Machines; the others join by the same rendezvous.
+        rendezvous: `HOST:PORT` where they meet; empty for this machine alone.
+    """
+
+    processes: int
+    count: int = 1
+    rendezvous: str = ""
+
+
+def launch(module: str, arguments: list[str], *, folder: Path, machines: Machines) -> None:
+    """Run `python -m module arguments` in every rank and wait for all of them.
+
+    Args:
+        module: What a rank runs; it begins with `vixml.distributed.rank.joined`.
+        arguments: Its arguments.
+        folder: Shared with the ranks, emptied here.
+        machines: How many ranks, and where.
+
+    Raises:
+        VixmlError: A rank ended with it, or was killed.
+        Stopped: A signal asked to stop; the ranks have saved their state where they were training.
+    """
+    clear(folder)
+    ended: list[BaseException | None] = []
+    agent = threading.Thread(target=_run_agent, args=(module, arguments, folder, machines, ended), daemon=True)
+    with StopRequest() as stop, _Followed(folder / EVENTS) as events:
+        agent.start()
+        try:
+            while agent.is_alive():
+                agent.join(_LOOK_SECONDS)
+                events.look()
+                if stop.received and not (folder / STOP).exists():
+                    (folder / STOP).touch()
+        except BaseException:  # a second signal
+            (folder / ABORT).touch()
+            agent.join(10)
+            raise
+        events.look()
+    if stop.received:
+        raise Stopped
+    if ended[0] is not None:
+        raise _sentence(folder, ended[0]) from ended[0]
+
+
+def clear(folder: Path) -> None:
+    """Empty the folder that a launch shares with its ranks, but for the job in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [folder / STOP, folder / ABORT, folder / EVENTS, *folder.glob("error-*.json")]:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
+
+
+def _run_agent(
+    module: str, arguments: list[str], folder: Path, machines: Machines, ended: list[BaseException | None]
+) -> None:
+    """Run the agent of this machine; append how it ended."""
+    try:
+        from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+        from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+        (folder / LOGS).mkdir(parents=True, exist_ok=True)
+        config = LaunchConfig(
+            min_nodes=machines.count,
+            max_nodes=machines.count,
+            nproc_per_node=machines.processes,
+            run_id="vixml",
+            rdzv_backend="c10d",
+            rdzv_endpoint=machines.rendezvous or "127.0.0.1:0",
+            local_addr=None if machines.rendezvous else "127.0.0.1",
+            max_restarts=0,
+            monitor_interval=_LOOK_SECONDS,
+            logs_specs=DefaultLogsSpecs(log_dir=str(folder / LOGS), redirects=Std.ALL),
+        )
+        elastic_launch(config, sys.executable)("-m", module, *arguments)
+    except BaseException as err:  # the waiting thread says it
+        ended.append(err)
+    else:
+        ended.append(None)
+
+
+def _sentence(folder: Path, error: BaseException) -> VixmlError:
+    """Return the one error that ended the ranks: ours first, then a kill, then whatever came first."""
+    told = sorted((read_json(path) for path in folder.glob("error-*.json")), key=lambda record: record["time"])
+    for record in told:
+        if record["kind"] is not None:
+            kind = getattr(errors, record["kind"])
+            return kind(**{**record["facts"], "what": f"rank {record['rank']}: {record['facts']['what']}"})
+    failures = getattr(error, "failures", {})
+    for number, failure in sorted(failures.items()):
+        if failure.exitcode in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
+            return StateError(
+                f"rank {number} was killed",
+                found=signal.Signals(-failure.exitcode).name,
+                remedy=f"lower training.processes or batching.chunk_tokens if memory ran out; {_AGAIN}",
+            )
+    if told:
+        return StateError(
+            f"rank {told[0]['rank']} ended with an error",
+            file=folder / LOGS,
+            found=told[0]["text"],
+            remedy=f"the folder has the output of every rank; {_AGAIN}",
+        )
+    return StateError(
+        "the ranks could not be run", file=folder / LOGS, found=str(error).strip().partition("\n")[0], remedy=_AGAIN
+    )
+
+
+class _Followed:
+    """Says in this process what the leader writes down: its log, and its progress."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read = file, 0
+        self._bar: Progress | None = None
+        self._shown: tuple[str, int | None] | None = None
+        self._done, self._stack = 0, ExitStack()
+
+    def __enter__(self) -> _Followed:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def look(self) -> None:
+        """Say what is new."""
+        if not self._file.exists():
+            return
+        with self._file.open("rb") as stream:
+            stream.seek(self._read)
+            text = stream.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            event = json.loads(line)
+            if "log" in event:
+                logging.getLogger(event["log"]).log(event["level"], "%s", event["text"])
+            else:
+                self._show(**event)
+
+    def _show(self, desc: str, done: int, total: int | None, unit: str, facts: dict[str, Any]) -> None:
+        if self._bar is None or self._shown != (desc, total):
+            self._stack.close()
+            self._bar = self._stack.enter_context(progress(desc=desc, total=total, unit=unit))
+            self._bar.skip(done)
+            self._shown, self._done = (desc, total), done
+        self._bar.update(done - self._done)
+        self._done = done
+        if facts:
+            self._bar.set_postfix(**facts)
+
+
+def write_event(file: Path, **event: Any) -> None:
+    """Append one event of the leader."""
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(event) + "\n")
+
+
+def write_error(folder: Path, rank: int, error: BaseException) -> None:
+    """Write down why a rank ended, for the process that launched it."""
+    kind = type(error).__name__ if isinstance(error, VixmlError) else None
+    facts = {}
+    if isinstance(error, VixmlError):
+        known = ("what", "file", "line", "found", "expected", "remedy")
+        facts = {name: value if isinstance(value := getattr(error, name), int | None) else str(value) for name in known}
+    record = {
+        "rank": rank,
+        "time": time.time(),
+        "kind": kind,
+        "facts": facts,
+        "text": f"{type(error).__name__}: {error}",
+    }
+    temporary = folder / f".error-{rank}"
+    temporary.write_text(json.dumps(record), encoding="utf-8")
+    os.replace(temporary, folder / f"error-{rank}.json")

@@ -1,0 +1,106 @@
+"""What a rank does around its piece of work: join the others, watch whether it is still wanted, say how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from vixml.core import progress
+from vixml.core.errors import user_error
+from vixml.core.progress import Position
+from vixml.core.signals import Stopped
+from vixml.distributed.launch import ABORT, EVENTS, STOP, write_error, write_event
+
+_LOOK_SECONDS = 0.5
+_PATIENCE = timedelta(hours=12)
+"""A rank that died is found by the agent: whoever waits for another may wait as long as that one works."""
+
+
+@contextmanager
+def joined(folder: Path) -> Iterator[None]:
+    """Be one of the ranks that `launch` started, inside the block.
+
+    Args:
+        folder: Shared with the process that launched them.
+
+    Raises:
+        SystemExit: The piece of work failed, for a reason that is written down.
+    """
+    import torch
+    import torch.distributed as dist
+
+    number, beside = int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    threading.Thread(target=_watch, args=(folder, os.getppid(), number == 0), daemon=True).start()
+    if os.environ["MASTER_ADDR"] == "127.0.0.1":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, _cores() // beside))
+    on_cards = torch.cuda.is_available() and torch.cuda.device_count() >= beside
+    if on_cards:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_cards else "gloo", timeout=_PATIENCE)
+        if number == 0:
+            _tell(folder / EVENTS)
+        else:
+            logging.disable(logging.CRITICAL)  # all say the same
+        yield
+        dist.barrier()
+        dist.destroy_process_group()
+    except Stopped:
+        dist.destroy_process_group()
+    except BaseException as err:
+        write_error(folder, number, user_error(err) or err)
+        raise
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _watch(folder: Path, parent: int, leads: bool) -> None:
+    """End this process with the one that launched it; pass on that it was asked to stop."""
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        if os.getppid() != parent or (folder / ABORT).exists():
+            os._exit(1)
+        if leads and (folder / STOP).exists():
+            leads = False  # once
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _ToLauncher(logging.Handler):
+    """Hands log records to the process that launched this one."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        write_event(self._file, log=record.name, level=record.levelno, text=self.format(record))
+
+
+def _tell(file: Path) -> None:
+    """Let this process's log and progress be said by the one that launched it."""
+    root = logging.getLogger()
+    root.addHandler(_ToLauncher(file))
+    root.setLevel(logging.WARNING)
+    logging.getLogger("vixml").setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
+    progress.LOG_SECONDS = float("inf")  # the other process writes its lines
+
+    def say(position: Position) -> None:
+        shown = {name: getattr(position, name) for name in ("desc", "done", "total", "unit", "facts")}
+        write_event(file, **shown)
+
+    progress.listeners[:] = [say]

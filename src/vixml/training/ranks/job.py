@@ -1,0 +1,138 @@
+"""A stage of a variant, run here or in several ranks: what is run travels as JSON and as folders, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vixml.core.directories import Built, SealedDirectory, WorkDirectory, open_sealed, read_json, write_json
+from vixml.core.errors import ConfigError
+from vixml.data.dataset import Dataset
+from vixml.distributed.launch import Machines, clear, launch
+from vixml.params.evaluation import EvaluationParams
+from vixml.params.training import TrainingParams
+from vixml.params.variant import VariantParams
+from vixml.training import stages
+from vixml.training.variant_data import VariantData
+
+STAGES: Mapping[str, Callable[..., Any]] = {
+    "train_warmup": stages.train_warmup,
+    "refresh_hard_negatives": stages.refresh_hard_negatives,
+    "train_hard": stages.train_hard,
+    "embed": stages.embed_test_and_labels,
+}
+"""What can be run in several ranks."""
+
+JOB, RESULT = "job.json", "result.json"
+_WORKER = "vixml.training.ranks.worker"
+
+
+def run_stage(name: str, variant: VariantData, *inputs: SealedDirectory, work: WorkDirectory, **options: Any) -> Any:
+    """Run a stage in as many processes as the settings say; the result is the same.
+
+    Args:
+        name: One of `STAGES`.
+        variant: Data and settings.
+        inputs: Further directories that it reads, in its order.
+        work: Its private folder.
+        options: Its options, JSON values.
+
+    Raises:
+        VixmlError: The stage failed, in this process or in a rank.
+        Stopped: A signal asked to stop; the state is saved where it was training.
+    """
+    machines = machines_of(variant.params.training)
+    if machines.processes * machines.count == 1:
+        return STAGES[name](variant, *inputs, work, **options)
+    folder = work.path / f"{name}.ranks"
+    clear(folder)
+    (folder / RESULT).unlink(missing_ok=True)
+    write_json(folder / JOB, _described(name, variant, inputs, work, options))
+    launch(_WORKER, [str(folder)], folder=folder, machines=machines)
+    return decoded(read_json(folder / RESULT)["value"])
+
+
+def machines_of(training: TrainingParams) -> Machines:
+    """Return how many ranks a stage is divided among, and where they run; `auto` is every GPU of this machine."""
+    processes = training.processes
+    if processes == "auto":
+        import torch
+
+        processes = max(1, torch.cuda.device_count()) if training.device in ("auto", "cuda") else 1
+    if training.machines > 1 and not training.rendezvous:
+        raise ConfigError(
+            "several machines need a place to meet",
+            found=f"training.machines {training.machines} without training.rendezvous",
+            remedy="set training.rendezvous to HOST:PORT of this machine, and join from the others.",
+        )
+    return Machines(processes, training.machines, training.rendezvous if training.machines > 1 else "")
+
+
+def run_job(folder: Path) -> Any:
+    """Run the stage that a job describes, as one of its ranks."""
+    job = read_json(folder / JOB)
+    variant = VariantData.of(
+        VariantParams(**job["params"]),
+        Dataset(open_sealed(Path(job["dataset"]))),
+        open_sealed(Path(job["tokens"])),
+        _opened(job["image_bank"]),
+        evaluation=EvaluationParams(**job["evaluation"]),
+        seed=job["seed"],
+        soft_labels=_opened(job["soft_labels"]),
+    )
+    inputs = [open_sealed(Path(path)) for path in job["inputs"]]
+    return STAGES[job["stage"]](variant, *inputs, WorkDirectory(Path(job["work"])), **job["options"])
+
+
+def _described(
+    name: str,
+    variant: VariantData,
+    inputs: tuple[SealedDirectory, ...],
+    work: WorkDirectory,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    if variant.dataset is None:
+        raise ConfigError(
+            "several processes read the data set from its folder",
+            found="a VariantData without `dataset`",
+            remedy="make it with `VariantData.of`, or set training.processes to 1.",
+        )
+    return {
+        "stage": name,
+        "params": variant.params.model_dump(mode="json"),
+        "evaluation": variant.evaluation.model_dump(mode="json"),
+        "seed": variant.seed,
+        "dataset": _place(variant.dataset.directory),
+        "tokens": _place(variant.tokens),
+        "image_bank": _place(variant.image_bank),
+        "soft_labels": _place(variant.soft_labels),
+        "inputs": [_place(directory) for directory in inputs],
+        "work": str(work.path.absolute()),
+        "options": dict(options),
+    }
+
+
+def _place(directory: SealedDirectory | None) -> str | None:
+    return None if directory is None else str(directory.path.absolute())
+
+
+def _opened(place: str | None) -> SealedDirectory | None:
+    return None if place is None else open_sealed(Path(place))
+
+
+def encoded(value: Any) -> Any:
+    """Return what a stage returns as JSON values."""
+    if isinstance(value, Built):
+        return {"built": [str(value.path), value.kind, dict(value.meta)]}
+    return {"tuple": [encoded(part) for part in value]} if isinstance(value, tuple) else value
+
+
+def decoded(value: Any) -> Any:
+    """Return what `encoded` was given."""
+    if isinstance(value, dict) and value.keys() == {"built"}:
+        path, kind, meta = value["built"]
+        return Built(Path(path), kind, meta)
+    if isinstance(value, dict) and value.keys() == {"tuple"}:
+        return tuple(decoded(part) for part in value["tuple"])
+    return value

@@ -1,0 +1,24 @@
+"""The process of one rank: `python -m vixml.training.ranks.worker FOLDER`, started by `launch`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vixml.core.directories import write_json
+from vixml.distributed import group
+from vixml.distributed.rank import joined
+
+
+def main(folder: Path) -> None:
+    """Run the job in `folder` as one of its ranks; the leader writes down the result."""
+    with joined(folder):
+        from vixml.training.ranks.job import RESULT, encoded, run_job
+
+        value = run_job(folder)
+        if group.leads():
+            write_json(folder / RESULT, {"value": encoded(value)})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
