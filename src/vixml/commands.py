@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -298,6 +299,25 @@ def serve(
             logs=logs,
             say=typer.echo,
         )
+
+
+@app.command()
+def join(
+    rendezvous: Annotated[str, typer.Argument(help="HOST:PORT: training.rendezvous of the run.")],
+    machines: Annotated[int, typer.Option(help="training.machines of the run.", min=2)] = 2,
+    processes: Annotated[int, typer.Option(help="Processes on this machine; 0 is one for each GPU.", min=0)] = 0,
+    patience: Annotated[float, typer.Option(help="Minutes without work after which to end.", min=0.1)] = 30,
+) -> None:
+    """Lend this machine to a run on another one, in the same project folder on a shared disk."""
+    from vixml.distributed.launch import Machines
+    from vixml.training.ranks.job import join as take_part
+    from vixml.training.ranks.job import num_gpus
+
+    with clear_errors(), TemporaryDirectory(prefix="vixml-join-") as folder:
+        typer.echo(f"Waiting for a run at {rendezvous} ...")
+        place = Machines(processes or num_gpus(), machines, rendezvous, patience=60 * patience)
+        done = take_part(place, Path(folder), say=typer.echo)
+        typer.echo(f"No more work for {patience:g} minutes: took part in {done} stages.")
 
 
 @app.command()

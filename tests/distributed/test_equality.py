@@ -35,10 +35,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
 def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of all cases, trained by several ranks."""
     folder = tmp_path_factory.mktemp(f"ranks{request.param}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=":")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        launch("tests.distributed.cases", [str(folder)], folder=folder, machines=Machines(request.param))
+    launch("tests.distributed.cases", [str(folder)], folder=folder, machines=Machines(request.param))
     return folder
 
 

@@ -45,11 +45,13 @@ class Machines:
         processes: Ranks on this machine.
         count: Machines; the others join by the same rendezvous.
         rendezvous: `HOST:PORT` where they meet; empty for this machine alone.
+        patience: Seconds to wait for the other machines.
     """
 
     processes: int
     count: int = 1
     rendezvous: str = ""
+    patience: float = 1800
 
 
 def launch(module: str, arguments: list[str], *, folder: Path, machines: Machines) -> None:
@@ -105,14 +107,17 @@ def _run_agent(
 
         logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
         (folder / LOGS).mkdir(parents=True, exist_ok=True)
+        endpoint = machines.rendezvous or "127.0.0.1:0"
+        here = endpoint.startswith(("127.0.0.1:", "localhost:"))
         config = LaunchConfig(
             min_nodes=machines.count,
             max_nodes=machines.count,
             nproc_per_node=machines.processes,
             run_id="vixml",
             rdzv_backend="c10d",
-            rdzv_endpoint=machines.rendezvous or "127.0.0.1:0",
-            local_addr=None if machines.rendezvous else "127.0.0.1",
+            rdzv_endpoint=endpoint,
+            rdzv_configs={"timeout": int(machines.patience), "join_timeout": int(machines.patience)},
+            local_addr="127.0.0.1" if here else None,
             max_restarts=0,
             monitor_interval=_LOOK_SECONDS,
             logs_specs=DefaultLogsSpecs(log_dir=str(folder / LOGS), redirects=Std.ALL),
@@ -131,6 +136,10 @@ def _sentence(folder: Path, error: BaseException) -> VixmlError:
         if record["kind"] is not None:
             kind = getattr(errors, record["kind"])
             return kind(**{**record["facts"], "what": f"rank {record['rank']}: {record['facts']['what']}"})
+    if nobody_came(error):
+        return StateError(
+            "the other machines did not join", remedy="run `vixml join HOST:PORT` on each of them, then this again."
+        )
     failures = getattr(error, "failures", {})
     for number, failure in sorted(failures.items()):
         if failure.exitcode in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
@@ -149,6 +158,13 @@ def _sentence(folder: Path, error: BaseException) -> VixmlError:
     return StateError(
         "the ranks could not be run", file=folder / LOGS, found=str(error).strip().partition("\n")[0], remedy=_AGAIN
     )
+
+
+def nobody_came(error: BaseException | None) -> bool:
+    """Return whether a launch ended because its machines did not meet."""
+    from torch.distributed.elastic.rendezvous import RendezvousError
+
+    return isinstance(error, RendezvousError)
 
 
 class _Followed:

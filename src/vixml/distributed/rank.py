@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+
 from vixml.core import progress
 from vixml.core.errors import user_error
 from vixml.core.progress import Position
 from vixml.core.signals import Stopped
+from vixml.distributed import group
 from vixml.distributed.launch import ABORT, EVENTS, STOP, write_error, write_event
 
 _LOOK_SECONDS = 0.5
@@ -25,20 +28,21 @@ _PATIENCE = timedelta(hours=12)
 
 
 @contextmanager
-def joined(folder: Path) -> Iterator[None]:
-    """Be one of the ranks that `launch` started, inside the block.
+def joined(folder: Path | None) -> Iterator[Path]:
+    """Be one of the ranks of a launch, inside the block.
 
     Args:
-        folder: Shared with the process that launched them.
+        folder: Shared with the process that launched the piece of work; None on a machine that only joins in: the other
+            ranks know it.
 
-    Raises:
-        SystemExit: The piece of work failed, for a reason that is written down.
+    Yields:
+        The folder.
     """
     import torch
     import torch.distributed as dist
 
     number, beside = int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    threading.Thread(target=_watch, args=(folder, os.getppid(), number == 0), daemon=True).start()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if os.environ["MASTER_ADDR"] == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     if "OMP_NUM_THREADS" not in os.environ:
@@ -48,33 +52,49 @@ def joined(folder: Path) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_cards else "gloo", timeout=_PATIENCE)
+        folder = _agreed(folder)
+        threading.Thread(target=_obey, args=(folder, number == 0), daemon=True).start()
         if number == 0:
             _tell(folder / EVENTS)
         else:
             logging.disable(logging.CRITICAL)  # all say the same
-        yield
+        yield folder
         dist.barrier()
         dist.destroy_process_group()
     except Stopped:
         dist.destroy_process_group()
     except BaseException as err:
-        write_error(folder, number, user_error(err) or err)
+        if folder is not None:
+            write_error(folder, number, user_error(err) or err)
         raise
+
+
+def _agreed(folder: Path | None) -> Path:
+    """Return the folder that the launched ranks were given."""
+    own = b"" if folder is None else str(folder).encode() + b"\0"
+    told = group.in_order(np.frombuffer(own, dtype=np.uint8)).tobytes()
+    return Path(told.partition(b"\0")[0].decode())
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _watch(folder: Path, parent: int, leads: bool) -> None:
-    """End this process with the one that launched it; pass on that it was asked to stop."""
-    while True:
+def _end_with(parent: int) -> None:
+    """End this process with the agent that started it."""
+    while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
-        if os.getppid() != parent or (folder / ABORT).exists():
-            os._exit(1)
+    os._exit(1)
+
+
+def _obey(folder: Path, leads: bool) -> None:
+    """End this process at once, or stop its training, where the process that launched it says so."""
+    while not (folder / ABORT).exists():
+        time.sleep(_LOOK_SECONDS)
         if leads and (folder / STOP).exists():
             leads = False  # once
             os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(1)
 
 
 class _ToLauncher(logging.Handler):

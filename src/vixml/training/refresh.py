@@ -139,8 +139,8 @@ def make_clusters(
     The leader of several ranks does, and tells the others.
     """
     if not group.leads():
-        points, sizes = group.from_leader([rows, rows])
-        return np.split(points, np.cumsum(sizes)[:-1])
+        order, sizes = group.from_leader([rows, rows])
+        return np.split(order, np.cumsum(sizes)[:-1])
     generator = torch_generator(seed, "clusters", epoch)
     size = cluster_size_at(epoch, params.batching)
     points = bank[torch.from_numpy(rows).to(bank.device)].to(device)

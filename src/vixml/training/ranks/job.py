@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, open_sealed, read_json, write_json
-from vixml.core.errors import ConfigError
+from vixml.core.errors import ConfigError, StateError
 from vixml.data.dataset import Dataset
-from vixml.distributed.launch import Machines, clear, launch
+from vixml.distributed.launch import Machines, clear, launch, nobody_came
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.training import TrainingParams
 from vixml.params.variant import VariantParams
@@ -26,6 +28,7 @@ STAGES: Mapping[str, Callable[..., Any]] = {
 
 JOB, RESULT = "job.json", "result.json"
 _WORKER = "vixml.training.ranks.worker"
+_LOOK_SECONDS = 1.0
 
 
 def run_stage(name: str, variant: VariantData, *inputs: SealedDirectory, work: WorkDirectory, **options: Any) -> Any:
@@ -56,10 +59,8 @@ def run_stage(name: str, variant: VariantData, *inputs: SealedDirectory, work: W
 def machines_of(training: TrainingParams) -> Machines:
     """Return how many ranks a stage is divided among, and where they run; `auto` is every GPU of this machine."""
     processes = training.processes
-    if processes == "auto":
-        import torch
-
-        processes = max(1, torch.cuda.device_count()) if training.device in ("auto", "cuda") else 1
+    if not isinstance(processes, int):
+        processes = num_gpus() if training.device in ("auto", "cuda") else 1
     if training.machines > 1 and not training.rendezvous:
         raise ConfigError(
             "several machines need a place to meet",
@@ -67,6 +68,38 @@ def machines_of(training: TrainingParams) -> Machines:
             remedy="set training.rendezvous to HOST:PORT of this machine, and join from the others.",
         )
     return Machines(processes, training.machines, training.rendezvous if training.machines > 1 else "")
+
+
+def num_gpus() -> int:
+    """Return the number of GPUs of this machine, at least 1: without one the processor does the work."""
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int:
+    """Take part in the stages that another machine runs, one after another, until there are no more.
+
+    Args:
+        machines: Ranks of this machine, number of machines, where they meet, and how long to wait for a stage.
+        folder: A folder of this machine for what its ranks print.
+        say: Called with a line for each stage.
+
+    Returns:
+        The number of stages.
+    """
+    done, waited = 0, time.monotonic()
+    while (left := machines.patience - (time.monotonic() - waited)) > 0:
+        try:
+            launch(_WORKER, [], folder=folder, machines=replace(machines, patience=max(1, left)))
+        except StateError as err:
+            if not nobody_came(err.__cause__):
+                raise
+            time.sleep(_LOOK_SECONDS)  # the other machine is between two stages
+            continue
+        done, waited = done + 1, time.monotonic()
+        say(f"stage {done} is done")
+    return done
 
 
 def run_job(folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The process of one rank: `python -m vixml.training.ranks.worker FOLDER`, started by `launch`."""
+"""The process of one rank: `python -m vixml.training.ranks.worker [FOLDER]`, started by `launch` or `torchrun`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from vixml.distributed import group
 from vixml.distributed.rank import joined
 
 
-def main(folder: Path) -> None:
-    """Run the job in `folder` as one of its ranks; the leader writes down the result."""
-    with joined(folder):
+def main(given: Path | None) -> None:
+    """Run a job as one of its ranks; the leader writes down the result.
+
+    Args:
+        given: The job's folder; None on a machine that only joins in.
+    """
+    with joined(given) as folder:
         from vixml.training.ranks.job import RESULT, encoded, run_job
 
         value = run_job(folder)
@@ -21,4 +25,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -1,0 +1,95 @@
+"""However a rank ends: one sentence, no rank left behind, and a stop that waits for the checkpoint."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tests.distributed.ends import start
+
+from vixml.core.errors import ConfigError, StateError
+from vixml.core.signals import EXIT_STOPPED
+
+PIDS = ("pid-0", "pid-1")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+
+
+def is_gone(pid: int) -> bool:
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z"
+    return True
+
+
+def are_gone(folder: Path) -> bool:
+    return all(is_gone(int((folder / name).read_text())) for name in PIDS)
+
+
+def begun(folder: Path) -> bool:
+    return all((folder / name).exists() and (folder / name).read_text() for name in PIDS)
+
+
+def launcher(folder: Path, mode: str) -> subprocess.Popen[bytes]:
+    """A process of its own that launches ranks, once they work."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.distributed.ends", str(folder), mode])
+    wait_for(lambda: begun(folder))
+    return process
+
+
+def test_an_error_of_a_rank_is_the_errors_of_the_run(tmp_path: Path) -> None:
+    """Of the same kind and with the same remedy; not a traceback for each rank."""
+    with pytest.raises(ConfigError) as caught:
+        start(tmp_path, "error")
+    assert caught.value.what == "rank 1: the setting is wrong"
+    assert (caught.value.found, caught.value.expected, caught.value.remedy) == (3, "4", "set it to 4.")
+    assert are_gone(tmp_path)
+
+
+def test_a_crash_of_a_rank_is_named_with_the_folder_of_its_output(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"rank 1 ended with an error.*RuntimeError: boom") as caught:
+        start(tmp_path, "crash")
+    assert "boom" in "".join(file.read_text() for file in Path(str(caught.value.file)).rglob("stderr.log"))
+    assert are_gone(tmp_path)
+
+
+def test_a_killed_rank_is_named_and_the_next_launch_starts_clean(tmp_path: Path) -> None:
+    """Not the broken connection that the other one sees."""
+    with pytest.raises(StateError, match=r"rank 1 was killed.*SIGKILL"):
+        start(tmp_path, "killed")
+    assert are_gone(tmp_path)
+    start(tmp_path, "nothing")
+    assert are_gone(tmp_path)
+
+
+def test_a_stop_waits_for_the_checkpoint_however_long_it_takes(tmp_path: Path) -> None:
+    process = launcher(tmp_path, "train")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == EXIT_STOPPED
+    assert (tmp_path / "saved").exists()
+    assert are_gone(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["a second signal", "a kill of the launcher"])
+def test_no_rank_outlives_its_launcher(tmp_path: Path, how: str) -> None:
+    process = launcher(tmp_path, "hang")
+    if how == "a second signal":
+        process.send_signal(signal.SIGINT)
+        wait_for((tmp_path / "stop").exists)
+        process.send_signal(signal.SIGINT)
+    else:
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(60) != 0
+    wait_for(lambda: are_gone(tmp_path), 20)
