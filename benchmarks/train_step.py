@@ -39,7 +39,8 @@ from vixml.training.training_data import ItemSource, TrainingData, Validation
 
 PARTS = {
     "data": "gather",
-    "forward": "_forward",
+    "forward": "_embed",
+    "prototypes": "_split",
     "loss": "_loss",
     "backward": "_backward",
     "optimiser": "_update_weights",

@@ -77,9 +77,7 @@ class TrainingStep:
             embedded = self._embed(state, batch.items)
             query, text, prototype = self._split(state, embedded.embeddings, len(rows), batch.pool)
             loss, terms = self._loss(query, text, prototype, batch, state.step)
-            state.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            embedded.backward()
+            self._backward(state, loss, embedded)
         self._update_weights(state)
         self._remember(state, rows, query)
         state.step += 1
@@ -148,6 +146,12 @@ class TrainingStep:
         params = self._params.objective
         student = params.distillation
         return nested_loss(objective, (query, text, prototype), self._params.model.matryoshka)
+
+    def _backward(self, state: TrainingState, loss: torch.Tensor, embedded: ChunkedEmbeddings) -> None:
+        """Send the gradient into the label side, whole on every rank, and into the network, summed over the ranks."""
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        embedded.backward()
 
     def _update_weights(self, state: TrainingState) -> None:
         optim = self._params.optim
