@@ -3,8 +3,8 @@
     python -m benchmarks.ranks --backbone tiny --batch 256 --images
     python -m benchmarks.ranks --processes 1 --processes 8 --backbone qwen2.5-3b --batch 2048   # on GPUs
 
-All other options are those of `benchmarks.train_step`. Every rank embeds its share of the chunks. Bytes are those that a
-step gives to torch's collectives, waiting is the share of the step inside of them.
+All other options are those of `benchmarks.train_step`. Every rank embeds its share of the chunks. Bytes are what a step
+gives to torch's collectives, waiting is the share of the step inside of them.
 """
 
 from __future__ import annotations
