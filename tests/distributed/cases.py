@@ -19,6 +19,7 @@ from vixml.models.dual import DualModel
 from vixml.models.embedder import Embedder
 from vixml.models.label_side import make_label_side
 from vixml.params.variant import VariantParams
+from vixml.training import encode
 from vixml.training.encode import validate
 from vixml.training.refresh import refresh_exactly
 from vixml.training.training_data import Validation
@@ -47,6 +48,7 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 def run(name: str, folder: Path) -> dict[str, np.ndarray]:
     """Train one case through both stages; return everything that N processes must share with one."""
+    encode._LEAST = 4  # blocks for all ranks
     tiny = _tiny()
     params = _with({**CASES[name]}, tiny.PARAMS)
     soft = None

@@ -20,7 +20,7 @@ from vixml.models.precision import autocast
 from vixml.retrieval.exact import top_k
 from vixml.training.training_data import ItemSource, Validation
 
-_BLOCK, _LEAST, _SHARES = 8192, 256, 16
+_BLOCK, _LEAST, _SHARES = 8192, 1024, 8
 
 
 def embed_all(model: DualModel, source: ItemSource, *, precision: str, desc: str) -> NDArray[np.float32]:
