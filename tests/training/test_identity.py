@@ -9,12 +9,12 @@ import pytest
 import torch
 from tests.training.stage_runs import Killed, changed, make_inputs, stop_at, train
 
-from vixml.core.directories import WorkDirectory
+from vixml.core.directories import SealedDirectory, WorkDirectory
 from vixml.core.errors import ConfigError, StateError
 from vixml.params.model import TinyParams
 from vixml.params.variant import VariantParams
 from vixml.training import stages
-from vixml.training.identity import check_identity, trained_with
+from vixml.training.identity import TRAINED_WITH, check_identity, check_same_model, trained_with
 from vixml.training.loop import Trainer
 
 
@@ -141,3 +141,18 @@ def test_the_weight_of_images_tells_models_apart_where_it_counts() -> None:
     assert not differs("last")
     assert not differs(use_images=False)
     assert not differs(max_images=0)
+
+
+def test_a_model_of_an_earlier_version_had_the_defaults_of_what_came_later(tmp_path: Path) -> None:
+    """A setting that it does not know is no difference; another value of it is, and one that it knows."""
+    params = VariantParams()
+    known = trained_with(params)
+    del known["model.image_residual"]
+    model = SealedDirectory(tmp_path, "model", {TRAINED_WITH: known}, {})
+    check_same_model(model, params)
+    later = VariantParams(model={"image_residual": 0.5})
+    with pytest.raises(StateError, match=r"model\.image_residual: 0\.0 -> 0\.5"):
+        check_same_model(model, later)
+    other = SealedDirectory(tmp_path, "model", {TRAINED_WITH: {**known, "model.max_images": 7}}, {})
+    with pytest.raises(StateError, match=r"model\.max_images: 7 -> 3"):
+        check_same_model(other, params)

@@ -53,7 +53,14 @@ def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
     Raises:
         StateError: They differ; every difference is named.
     """
-    changed = differences(model.meta[TRAINED_WITH], trained_with(params)) if TRAINED_WITH in model.meta else []
+    if TRAINED_WITH not in model.meta:
+        return
+    saved, now = model.meta[TRAINED_WITH], trained_with(params)
+    # a model of an earlier version does not know a setting that came later: it had what is the default now
+    unknown = {
+        name: value for name, value in trained_with(VariantParams()).items() if name in now.keys() - saved.keys()
+    }
+    changed = differences({**unknown, **saved}, now)
     if changed:
         raise StateError(
             f"this model was trained with other settings than this run has (then -> now): {listed(changed)}.",
