@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.distributed import cases
-from tests.distributed.cases import CASES
+from tests.distributed.cases import CASES, OF_THREE
 
 from vixml.distributed.launch import Machines, launch
 
@@ -31,21 +31,26 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
     return run
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of all cases, trained by several ranks."""
-    folder = tmp_path_factory.mktemp(f"ranks{request.param}")
-    launch("tests.distributed.cases", [str(folder)], folder=folder, machines=Machines(request.param))
-    return folder
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The results of all cases, trained by so many ranks."""
+
+    @cache
+    def run(ranks: int) -> Path:
+        folder = tmp_path_factory.mktemp(f"ranks{ranks}")
+        launch("tests.distributed.cases", [str(folder)], folder=folder, machines=Machines(ranks))
+        return folder
+
+    return run
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("ranks", "name"), [*((2, name) for name in CASES), *((3, name) for name in OF_THREE)])
 def test_several_processes_train_as_one(
-    name: str, alone: Callable[[str], dict[str, np.ndarray]], together: Path
+    ranks: int, name: str, alone: Callable[[str], dict[str, np.ndarray]], together: Callable[[int], Path]
 ) -> None:
     """Every loss, the clusters, what was mined, the last weights, the metrics."""
     expected = alone(name)
-    with np.load(together / f"{name}.npz") as saved:
+    with np.load(together(ranks) / f"{name}.npz") as saved:
         found = dict(saved)
     assert expected.keys() == found.keys()
     assert len(expected["losses"]) >= 12

@@ -24,7 +24,7 @@ def test_a_machine_joins_a_run_and_ends_when_there_is_no_more_work(tmp_path: Pat
     """It takes part in both stages that follow, is told the job by the other, and the numbers are those of one."""
     data = dataset_inputs(tmp_path / "data")
     place = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "vixml", "join", place, "--processes=1", "--patience=0.5"]
+    command = [sys.executable, "-m", "vixml", "join", place, "--processes=1", "--patience=0.3"]
     joiner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     found = {}
     try:
