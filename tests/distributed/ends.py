@@ -53,4 +53,5 @@ if __name__ == "__main__":
         with joined(place):
             work(place, sys.argv[2])
     else:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         start(place, sys.argv[2])

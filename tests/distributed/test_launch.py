@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -42,11 +42,15 @@ def begun(folder: Path) -> bool:
     return all((folder / name).exists() and (folder / name).read_text() for name in PIDS)
 
 
-def launcher(folder: Path, mode: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def launcher(folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of its own that launches ranks, once they work."""
     process = subprocess.Popen([sys.executable, "-m", "tests.distributed.ends", str(folder), mode])
-    wait_for(lambda: begun(folder))
-    return process
+    try:
+        wait_for(lambda: begun(folder))
+        yield process
+    finally:
+        process.kill()
 
 
 def test_an_error_of_a_rank_is_the_errors_of_the_run(tmp_path: Path) -> None:
@@ -75,21 +79,21 @@ def test_a_killed_rank_is_named_and_the_next_launch_starts_clean(tmp_path: Path)
 
 
 def test_a_stop_waits_for_the_checkpoint_however_long_it_takes(tmp_path: Path) -> None:
-    process = launcher(tmp_path, "train")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == EXIT_STOPPED
+    with launcher(tmp_path, "train") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == EXIT_STOPPED
     assert (tmp_path / "saved").exists()
     assert are_gone(tmp_path)
 
 
 @pytest.mark.parametrize("how", ["a second signal", "a kill of the launcher"])
 def test_no_rank_outlives_its_launcher(tmp_path: Path, how: str) -> None:
-    process = launcher(tmp_path, "hang")
-    if how == "a second signal":
-        process.send_signal(signal.SIGINT)
-        wait_for((tmp_path / "stop").exists)
-        process.send_signal(signal.SIGINT)
-    else:
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.wait(60) != 0
+    with launcher(tmp_path, "hang") as process:
+        if how == "a second signal":
+            process.send_signal(signal.SIGINT)
+            wait_for((tmp_path / "stop").exists)
+            process.send_signal(signal.SIGINT)
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.wait(60) != 0
     wait_for(lambda: are_gone(tmp_path), 20)

@@ -7,6 +7,7 @@ the piece of work. They and this process share a folder:
     abort     this process ends at once: so do the ranks
     events    what the leader has to say: log records and progress, a line each
     error-R   why rank R ended
+    meeting   where the ranks of one machine find each other: a file, so that no port is open to the network
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,10 @@ from vixml.core.signals import Stopped, StopRequest
 
 log = logging.getLogger(__name__)
 
-STOP, ABORT, EVENTS, LOGS = "stop", "abort", "events.jsonl", "logs"
+STOP, ABORT, EVENTS, LOGS, MEETING = "stop", "abort", "events.jsonl", "logs", "meeting"
 _LOOK_SECONDS = 0.1
+_LOOPBACK = ("127.0.0.1:", "localhost:")
+_NO_SERVER = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"  # the agent would open a port for the ranks
 _AGAIN = "run the same command again: it continues from the newest checkpoint."
 
 
@@ -92,7 +96,8 @@ def launch(module: str, arguments: list[str], *, folder: Path, machines: Machine
 def clear(folder: Path) -> None:
     """Empty the folder that a launch shares with its ranks, but for the job in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in [folder / STOP, folder / ABORT, folder / EVENTS, *folder.glob("error-*.json")]:
+    marks = (folder / name for name in (STOP, ABORT, EVENTS, MEETING, f"{MEETING}.ranks"))
+    for path in [*marks, *folder.glob("error-*.json")]:
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / LOGS, ignore_errors=True)
 
@@ -107,26 +112,40 @@ def _run_agent(
 
         logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
         (folder / LOGS).mkdir(parents=True, exist_ok=True)
-        endpoint = machines.rendezvous or "127.0.0.1:0"
-        here = endpoint.startswith(("127.0.0.1:", "localhost:"))
+        patience = {"timeout": int(machines.patience), "join_timeout": int(machines.patience)}
+        one = not machines.rendezvous
         config = LaunchConfig(
             min_nodes=machines.count,
             max_nodes=machines.count,
             nproc_per_node=machines.processes,
             run_id="vixml",
             rdzv_backend="c10d",
-            rdzv_endpoint=endpoint,
-            rdzv_configs={"timeout": int(machines.patience), "join_timeout": int(machines.patience)},
-            local_addr="127.0.0.1" if here else None,
+            rdzv_endpoint=str(folder / MEETING) if one else machines.rendezvous,
+            rdzv_configs={**patience, "store_type": "file"} if one else patience,
+            local_addr="127.0.0.1" if one or machines.rendezvous.startswith(_LOOPBACK) else None,
             max_restarts=0,
             monitor_interval=_LOOK_SECONDS,
             logs_specs=DefaultLogsSpecs(log_dir=str(folder / LOGS), redirects=Std.ALL),
         )
-        elastic_launch(config, sys.executable)("-m", module, *arguments)
+        with _environment(_NO_SERVER, "1" if one else None):
+            elastic_launch(config, sys.executable)("-m", module, *arguments)
     except BaseException as err:  # the waiting thread says it
         ended.append(err)
     else:
         ended.append(None)
+
+
+@contextmanager
+def _environment(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable of the environment, None for not at all, inside the block."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None and before is None:
+            del os.environ[name]
 
 
 def _sentence(folder: Path, error: BaseException) -> VixmlError:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from vixml.core.errors import user_error
 from vixml.core.progress import Position
 from vixml.core.signals import Stopped
 from vixml.distributed import group
-from vixml.distributed.launch import ABORT, EVENTS, STOP, write_error, write_event
+from vixml.distributed.launch import ABORT, EVENTS, MEETING, STOP, write_error, write_event
 
 _LOOK_SECONDS = 0.5
 _PATIENCE = timedelta(hours=12)
@@ -51,7 +52,8 @@ def joined(folder: Path | None) -> Iterator[Path]:
     if on_cards:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if on_cards else "gloo", timeout=_PATIENCE)
+        backend = "cpu:gloo,cuda:nccl" if on_cards else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE, **_meeting(folder, number))
         folder = _agreed(folder)
         threading.Thread(target=_obey, args=(folder, number == 0), daemon=True).start()
         if number == 0:
@@ -67,6 +69,14 @@ def joined(folder: Path | None) -> Iterator[Path]:
         if folder is not None:
             write_error(folder, number, user_error(err) or err)
         raise
+
+
+def _meeting(folder: Path | None, number: int) -> dict[str, Any]:
+    """Return how the ranks find each other: by a file on one machine, else as the environment says."""
+    if folder is None or not (folder / MEETING).exists():
+        return {}
+    file = (folder / f"{MEETING}.ranks").absolute()
+    return {"init_method": file.as_uri(), "rank": number, "world_size": int(os.environ["WORLD_SIZE"])}
 
 
 def _agreed(folder: Path | None) -> Path:

@@ -33,7 +33,7 @@ class TrainingParams(Params):
     processes: int | Literal["auto"] = Field(1)
     """Processes on this machine that train and embed together, one GPU each; `auto` is one for each GPU."""
     machines: int = Field(1, ge=1)
-    """Machines that train and embed together; the others run `vixml join`."""
+    """Machines that train and embed together; the others run `vixml join HOST:PORT`."""
     rendezvous: str = ""
     """`HOST:PORT` of this machine where several machines meet."""
 

@@ -58,7 +58,9 @@ def check_same_model(model: SealedDirectory, params: VariantParams) -> None:
     saved, now = model.meta[TRAINED_WITH], trained_with(params)
     # a model of an earlier version does not know a setting that came later: it had what is the default now
     unknown = {
-        name: value for name, value in trained_with(VariantParams()).items() if name in now.keys() - saved.keys()
+        name: value
+        for name, value in trained_with(VariantParams.model_construct()).items()
+        if name in now.keys() - saved.keys()
     }
     changed = differences({**unknown, **saved}, now)
     if changed:
