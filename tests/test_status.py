@@ -17,16 +17,21 @@ from vixml.status import LOGS, STATUS, StatusHooks
 
 @pytest.fixture
 def hooks(tmp_path: Path) -> Any:
-    hooks = StatusHooks()
+    hooks, root = StatusHooks(), logging.getLogger()
+    others = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
+    for handler in others:  # of a test before this one: its stream may be closed, which is no fault of the log file
+        root.removeHandler(handler)
     hooks.after_context_created(SimpleNamespace(project_path=tmp_path))
     pipeline = SimpleNamespace(nodes=[1, 2])
     hooks.before_pipeline_run({"pipeline_names": ["study"], "runtime_params": {"token": "x"}}, pipeline)
     yield hooks
     progress.listeners.clear()
-    for handler in list(logging.getLogger().handlers):
+    for handler in list(root.handlers):
         if str(getattr(handler, "baseFilename", "")).startswith(str(tmp_path)):
-            logging.getLogger().removeHandler(handler)
+            root.removeHandler(handler)
             handler.close()
+    for handler in others:
+        root.addHandler(handler)
 
 
 def status(folder: Path) -> dict[str, Any]:
