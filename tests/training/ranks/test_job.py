@@ -77,6 +77,15 @@ def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     assert machines_of(TrainingParams(processes="auto")) == Machines(8)
     assert machines_of(TrainingParams(processes="auto", device="cpu")) == Machines(1)
+    with pytest.raises(ConfigError, match="cannot share a named one"):
+        machines_of(TrainingParams(processes=2, device="cuda:1"))
+    with pytest.raises(ConfigError, match=r"fewer GPUs than processes.*9, 8 GPUs"):
+        machines_of(TrainingParams(processes=9))
+    assert machines_of(TrainingParams(processes=9, device="cpu")) == Machines(9)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="2, 1 GPUs"):
+        machines_of(TrainingParams(processes=2))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     meeting = {"machines": 2, "rendezvous": "there:29500"}
     assert machines_of(TrainingParams(processes=8, **meeting)) == Machines(8, 2, "there:29500")
     with pytest.raises(ConfigError, match="need a place to meet"):

@@ -57,10 +57,26 @@ def run_stage(name: str, variant: VariantData, *inputs: SealedDirectory, work: W
 
 
 def machines_of(training: TrainingParams) -> Machines:
-    """Return how many ranks a stage is divided among, and where they run; `auto` is every GPU of this machine."""
+    """Return how many ranks a stage is divided among, and where they run; `auto` is every GPU of this machine.
+
+    Raises:
+        ConfigError: The GPUs do not suffice, or several machines have no place to meet.
+    """
     processes = training.processes
     if not isinstance(processes, int):
         processes = num_gpus() if training.device in ("auto", "cuda") else 1
+    if processes > 1 and training.device.startswith("cuda:"):
+        raise ConfigError(
+            "several processes take one GPU each, so they cannot share a named one",
+            found=f"training.device {training.device}, training.processes {processes}",
+            remedy="set training.device to cuda (CUDA_VISIBLE_DEVICES chooses which), or training.processes to 1.",
+        )
+    if training.device != "cpu" and processes > 1 and 0 < _gpus() < processes:
+        raise ConfigError(
+            "there are fewer GPUs than processes",
+            found=f"training.processes {processes}, {_gpus()} GPUs",
+            remedy="set training.processes to auto, or training.device to cpu.",
+        )
     if training.machines > 1 and not training.rendezvous:
         raise ConfigError(
             "several machines need a place to meet",
@@ -72,9 +88,13 @@ def machines_of(training: TrainingParams) -> Machines:
 
 def num_gpus() -> int:
     """Return the number of GPUs of this machine, at least 1: without one the processor does the work."""
+    return max(1, _gpus())
+
+
+def _gpus() -> int:
     import torch
 
-    return max(1, torch.cuda.device_count())
+    return torch.cuda.device_count()
 
 
 def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int:
