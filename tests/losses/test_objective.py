@@ -163,6 +163,27 @@ def test_a_further_positive_is_not_pushed_away(name: str) -> None:
         assert gradient[1].abs().sum() == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_spared_pair_counts_as_if_its_label_were_not_in_the_pool(name: str) -> None:
+    """Of one query, the hardest negatives are spared, and a relevant pair, which stays relevant."""
+    inputs, target = _pool(4)
+    query, text, prototype = (normalize(part, dim=-1) for part in inputs)
+    row, params = 4, ObjectiveParams(name=name, num_negatives=3)
+    spared = torch.zeros(1, 14, dtype=torch.bool)
+    for labels in (text, prototype):
+        spared[0, (query[row] @ labels.T).masked_fill(target[row], -1).topk(2).indices] = True
+    spared[0, target[row].nonzero()[-1]] = True
+    left = target[row] | ~spared[0]
+
+    def value(pool: torch.Tensor, spared: torch.Tensor | None) -> torch.Tensor:
+        given = query[row : row + 1], text[pool], prototype[pool], target[row : row + 1, pool]
+        return LOSSES[name](*given, params, spared=spared)[0]
+
+    every = torch.arange(14)
+    torch.testing.assert_close(value(every, spared), value(every[left], None))
+    assert not torch.allclose(value(every, None), value(every, spared)), "some spared pair would have been a negative"
+
+
 @pytest.mark.parametrize("name", SOFTMAX)
 def test_one_negative_is_a_logistic_loss(name: str) -> None:
     """By hand: similarity 1 for the positive, 0 for the negative, temperature 0.5."""

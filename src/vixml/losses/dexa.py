@@ -17,6 +17,7 @@ def dexa_loss(
     params: ObjectiveParams,
     *,
     generator: torch.Generator | None = None,
+    spared: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return L(query, prototype), a triplet term with a fixed margin.
 
@@ -27,8 +28,9 @@ def dexa_loss(
         target: Boolean relevance [B, P]; every relevant pair of the pool is marked.
         params: Margin, negatives, temperature.
         generator: Draws one positive per row.
+        spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
 
     Returns:
         The scalar loss, and no terms besides.
     """
-    return fixed_margin_triplet(query @ prototype.T, target, params, generator=generator), {}
+    return fixed_margin_triplet(query @ prototype.T, target, params, generator=generator, spared=spared), {}

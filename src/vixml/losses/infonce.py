@@ -17,6 +17,7 @@ def infonce_loss(
     params: ObjectiveParams,
     *,
     generator: torch.Generator | None = None,
+    spared: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the mean cross-entropy of one drawn positive per row among itself and the row's negatives.
 
@@ -29,13 +30,14 @@ def infonce_loss(
         target: Boolean relevance [B, P]; every relevant pair of the pool is marked.
         params: Temperature.
         generator: Draws the positive; `None` takes the first.
+        spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
 
     Returns:
         The scalar loss, and no terms besides. Rows without a positive add nothing.
     """
     scores = query @ text.T / params.softmax_temperature
     drawn = pick_positives(target, generator)
-    others = target.scatter(1, drawn[:, None], value=False)
+    others = (target if spared is None else target | spared).scatter(1, drawn[:, None], value=False)
     logits = scores.masked_fill(others, torch.finfo(scores.dtype).min)
     term = torch.nn.functional.cross_entropy(logits, drawn, reduction="none")
     return (term * target.any(dim=1)).mean(), {}

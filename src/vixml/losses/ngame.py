@@ -17,6 +17,7 @@ def ngame_loss(
     params: ObjectiveParams,
     *,
     generator: torch.Generator | None = None,
+    spared: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return L(query, text): [s_n - s_p + margin]_+ for one positive p and the hardest negatives n of each query.
 
@@ -30,15 +31,21 @@ def ngame_loss(
         target: Boolean relevance [B, P]; every relevant pair of the pool is marked.
         params: Margin, negatives, temperature.
         generator: Draws one positive per row.
+        spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
 
     Returns:
         The scalar loss, and no terms besides.
     """
-    return fixed_margin_triplet(query @ text.T, target, params, generator=generator), {}
+    return fixed_margin_triplet(query @ text.T, target, params, generator=generator, spared=spared), {}
 
 
 def fixed_margin_triplet(
-    scores: Tensor, target: Tensor, params: ObjectiveParams, *, generator: torch.Generator | None
+    scores: Tensor,
+    target: Tensor,
+    params: ObjectiveParams,
+    *,
+    generator: torch.Generator | None,
+    spared: Tensor | None = None,
 ) -> Tensor:
     """Return the triplet loss of similarities [B, P] at the fixed margin `params.margin`."""
     return triplet_loss(
@@ -49,4 +56,5 @@ def fixed_margin_triplet(
         margin_max=params.margin,
         temperature=params.temperature,
         generator=generator,
+        spared=spared,
     )

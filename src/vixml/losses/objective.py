@@ -16,7 +16,10 @@ from vixml.params.objective import ObjectiveName, ObjectiveParams
 
 
 class Objective(Protocol):
-    """Embeddings [B, d], [P, d], [P, d] and relevance [B, P] to the scalar loss and its detached terms by name."""
+    """Embeddings [B, d], [P, d], [P, d] and relevance [B, P] to the scalar loss and its detached terms by name.
+
+    Pairs that are `spared` [B, P] are no negatives, although they need not be relevant.
+    """
 
     def __call__(
         self,
@@ -27,6 +30,7 @@ class Objective(Protocol):
         params: ObjectiveParams,
         *,
         generator: torch.Generator | None = None,
+        spared: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return loss and terms."""
 

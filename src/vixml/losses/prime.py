@@ -20,6 +20,7 @@ def prime_loss(
     params: ObjectiveParams,
     *,
     generator: torch.Generator | None = None,
+    spared: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return L(query, text) + L(query, prototype) + L(text, query) + weight * regulariser.
 
@@ -30,6 +31,7 @@ def prime_loss(
         target: Boolean relevance [B, P]; every relevant pair of the pool is marked.
         params: Margins, negatives, weights.
         generator: Draws one positive per row.
+        spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
 
     Returns:
         The scalar loss, and its detached terms by name.
@@ -45,10 +47,11 @@ def prime_loss(
         generator=generator,
     )
     terms = {
-        "loss_text": triplet(text_scores, target),
-        "loss_prototype": triplet(prototype_scores, target),
+        "loss_text": triplet(text_scores, target, spared=spared),
+        "loss_prototype": triplet(prototype_scores, target, spared=spared),
         # A mined label need not be relevant for any query of the batch; such a row must not dilute the mean.
-        "loss_reverse": triplet(text_scores.T, target.T) / target.any(dim=0).float().mean().clamp(min=1e-6),
+        "loss_reverse": triplet(text_scores.T, target.T, spared=None if spared is None else spared.T)
+        / target.any(dim=0).float().mean().clamp(min=1e-6),
         "regulariser": prototype_regulariser(
             text_scores,
             prototype_scores,
@@ -56,6 +59,7 @@ def prime_loss(
             margin=params.regulariser_margin,
             num_negatives=params.num_negatives,
             generator=generator,
+            spared=spared,
         ),
     }
     total = terms["loss_text"] + terms["loss_prototype"] + terms["loss_reverse"]

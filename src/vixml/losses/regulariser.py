@@ -16,6 +16,7 @@ def prototype_regulariser(
     margin: float = 0.1,
     num_negatives: int = 10,
     generator: torch.Generator | None = None,
+    spared: Tensor | None = None,
 ) -> Tensor:
     """Ask the prototype to be nearer than the text on a positive and farther on the hardest negatives.
 
@@ -26,6 +27,7 @@ def prototype_regulariser(
         margin: By how much the prototype should win.
         num_negatives: Hardest negatives per row, chosen by prototype similarity.
         generator: Draws the positive; `None` takes the first.
+        spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
 
     Returns:
         Scalar: half the sum of both halves, each averaged over its active (non-zero) entries.
@@ -35,7 +37,8 @@ def prototype_regulariser(
     positive = (text_scores.gather(1, column) - prototype_scores.gather(1, column) + margin).clamp(min=0.0)
     positive = positive * has_positive[:, None]
     count = min(num_negatives, prototype_scores.shape[1])
-    hardest, index = prototype_scores.masked_fill(target, -torch.inf).topk(count, dim=1, sorted=False)
+    others = target if spared is None else target | spared
+    hardest, index = prototype_scores.masked_fill(others, -torch.inf).topk(count, dim=1, sorted=False)
     negative = (prototype_scores.gather(1, index) - text_scores.gather(1, index) + margin).clamp(min=0.0)
     negative = negative * torch.isfinite(hardest)
     return 0.5 * (_mean_of_active(positive) + _mean_of_active(negative))

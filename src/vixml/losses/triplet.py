@@ -34,6 +34,7 @@ def triplet_loss(
     temperature: float | None = 0.1,
     reduction: Literal["sum_rows", "mean"] = "sum_rows",
     generator: torch.Generator | None = None,
+    spared: Tensor | None = None,
 ) -> Tensor:
     """Hinge between one positive and the hardest negatives of each row.
 
@@ -50,6 +51,7 @@ def triplet_loss(
         temperature: Softmax temperature of the weights over a row's violating negatives; `None` weighs all by 1.
         reduction: `sum_rows` sums over negatives and averages over rows; `mean` averages over all pairs.
         generator: Draws the positive; `None` takes the first.
+        spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
 
     Returns:
         Scalar loss. Rows without a positive add nothing.
@@ -57,7 +59,7 @@ def triplet_loss(
     has_positive = target.any(dim=1, keepdim=True)
     column = pick_positives(target, generator)[:, None]
     positive = scores.gather(1, column)
-    candidates = scores.masked_fill(target, -torch.inf)
+    candidates = scores.masked_fill(target if spared is None else target | spared, -torch.inf)
     if num_negatives >= scores.shape[1]:
         candidates = candidates.scatter(1, column, positive)
     negative, _ = candidates.topk(min(num_negatives, scores.shape[1]), dim=1, sorted=False)

@@ -30,6 +30,9 @@ class StudentParams(Params):
     """Weight of the soft cross-entropy, relative to the objective's own loss."""
     temperature: float = Field(0.05, gt=0)
     """Temperature of the student's similarities in the soft cross-entropy."""
+    spare_above: float | None = Field(None, gt=0, lt=1)
+    """An unlabelled pair that the teacher finds at least this likely is no negative: its label is probably missing from
+    the data. `null`: every unlabelled pair is one."""
     drawn_per_query: int = Field(1, ge=0)
     """Number of soft labels drawn per query and step, in proportion to their probability, and added to the pool."""
 

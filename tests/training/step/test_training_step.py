@@ -147,6 +147,18 @@ def test_a_teacher_adds_labels_to_the_pool_and_says_how_likely_they_are(tiny: Si
     assert_array_equal(batch.target.numpy(), relevance > 0)
 
 
+def test_pairs_that_the_teacher_finds_likely_are_no_negatives(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    """Without weight and draws nothing else is learned from the teacher; a limit that no pair reaches spares none."""
+    found = {}
+    for limit in (None, 0.95, 0.3):
+        params = with_student(tiny.params, weight=0.0, drawn_per_query=0, spare_above=limit)
+        trainer = tiny.trainer(tmp_path / str(limit), params=params, soft_labels=soft_labels())
+        trainer.fit(3, desc="train")
+        found[limit] = losses(trainer)
+    assert found[None] == found[0.95]
+    assert found[0.3][0] < found[None][0], "the first step has the same embeddings and fewer negatives"
+
+
 def test_a_student_learns_from_its_teacher(tiny: SimpleNamespace, tmp_path: Path) -> None:
     """Its own loss is reported; without weight and draws the training is that without a teacher."""
     soft = soft_labels()

@@ -137,7 +137,9 @@ class TrainingStep:
     ) -> tuple[torch.Tensor, Terms]:
         def objective(query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor) -> tuple[torch.Tensor, Terms]:
             generator = torch_generator(self._seed, "positives", step)
-            loss, terms = LOSSES[params.name](query, text, prototype, batch.target, params, generator=generator)
+            loss, terms = LOSSES[params.name](
+                query, text, prototype, batch.target, params, generator=generator, spared=spared
+            )
             if batch.soft is None:
                 return loss, terms
             soft = soft_cross_entropy(query, text, prototype, batch.soft, temperature=student.temperature)
@@ -145,6 +147,9 @@ class TrainingStep:
 
         params = self._params.objective
         student = params.distillation
+        spared = None
+        if batch.soft is not None and student.spare_above is not None:
+            spared = batch.soft >= student.spare_above
         return nested_loss(objective, (query, text, prototype), self._params.model.matryoshka)
 
     def _backward(self, state: TrainingState, loss: torch.Tensor, embedded: ChunkedEmbeddings) -> None:
