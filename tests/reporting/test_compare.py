@@ -30,6 +30,16 @@ def pair(study):
     return study
 
 
+def test_errors_are_said_in_the_words_of_labels_and_queries(pair):
+    report, texts = pair.compare(), pair.data.labels["text"].tolist()
+    for label, found in report["errors"].items():
+        assert found["wrong"] == round((1 - report["variants"][label]["metrics"]["P@1"]) * found["queries"])
+        assert found["pairs"], "both runs make errors"
+        for one in found["pairs"]:
+            assert {one["predicted"], one["true"]} <= set(texts)
+            assert one["query"] in pair.data.items["text"].tolist()
+
+
 def test_the_report_holds_everything_about_every_run(pair):
     report = pair.compare()
     assert list(report["variants"]) == list(report["runs"]) == report["order"] == ["encoder_text", "encoder_vision"]

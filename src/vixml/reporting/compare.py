@@ -14,6 +14,7 @@ from vixml.configuration.compose import readable_name
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.seeding import numpy_generator
 from vixml.evaluation.archive import DEPTH, identify_test_set
+from vixml.evaluation.confusions import confusions
 from vixml.evaluation.significance import Bootstrap, paired_bootstrap
 from vixml.evaluation.slices import (
     describe_groups,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 DEPTHS = tuple(range(1, DEPTH + 1))
 """Depths of the curves of P and PSP."""
+
+_TEXT = 240  # characters of a text
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,8 @@ def compare_runs(
     Returns:
         `dataset`, `test_set`, `variants` (label -> metrics document), `runs` (label -> identity, settings, curve,
         refreshes), `order` (of the labels; a file sorts the rest by name), `missing`, `baselines`, `metrics` (those
-        that all runs have), `intervals`, `pairs`, `depths`, `slices`, `regression`, `verdicts`. Metrics are
-        fractions.
+        that all runs have), `intervals`, `pairs`, `depths`, `slices`, `errors` (of first labels), `regression`,
+        `verdicts`. Metrics are fractions.
     """
     chosen, floor = select(archives, references, params, data)
     names = [name for name in HEADLINE if all(name in entry.run.metrics.values for entry in chosen)]
@@ -145,6 +148,7 @@ def compare_runs(
         "pairs": {name: bootstrap.pairs(name) for name in names},
         "depths": _depths(chosen, data),
         "slices": _slices(chosen, data),
+        "errors": {entry.label: _errors(entry, data) for entry in chosen},
         "regression": regression(chosen, floor, bootstrap, params),
     }
     return {**report, "verdicts": verdicts(report)}
@@ -254,6 +258,24 @@ def _depths(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
         for name in ("P", "PSP"):
             curves[name][entry.label] = [means[f"{name}@{k}"] for k in DEPTHS]
     return curves
+
+
+def short_text(items: pd.DataFrame, row: int) -> str:
+    """Return the text of an item as a report shows it."""
+    text = str(items["text"].iloc[row])
+    return text if len(text) <= _TEXT else text[: _TEXT - 1].rstrip() + "…"
+
+
+def _errors(entry: ChosenRun, data: TestSet) -> dict[str, Any]:
+    """Return what a run's wrong first labels are confused with, by the texts of labels and queries."""
+    texts = data.labels["text"].astype(str).tolist()
+    found = confusions(entry.run.labels, data.relevance, texts=texts, relevance_train=data.relevance_train)
+    sides = {"predicted": data.labels, "true": data.labels, "query": data.items}
+    found["pairs"] = [
+        {**pair, **{key: short_text(items, pair[key]) or items["uid"].iloc[pair[key]] for key, items in sides.items()}}
+        for pair in found["pairs"]
+    ]
+    return found
 
 
 def _slices(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from vixml.core.seeding import numpy_generator
 from vixml.images.decode import PictureError, decode, read_bytes
 from vixml.params.comparison import ComparisonParams
-from vixml.reporting.compare import TestSet
+from vixml.reporting.compare import TestSet, short_text
 from vixml.reporting.selection import ChosenRun
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SHOWN = 5
 """Predictions of each run that the gallery shows."""
 
-_TEXT = 240  # characters of a text
 _TRUE = 12  # true labels named for a query
 _PICTURES = 3  # pictures of a query
 _PIXELS = 40_000_000
@@ -68,7 +67,7 @@ def build_gallery(
     return {
         "queries": queries,
         "labels": [
-            {"text": _text(data.labels, label), "picture": next(_known(data.labels, label, place), -1)}
+            {"text": short_text(data.labels, label), "picture": next(_known(data.labels, label, place), -1)}
             for label in label_ids
         ],
         "pictures": list(pictures.values()),
@@ -81,7 +80,7 @@ def _query(row: int, chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, An
     known = set(true)
     return {
         "uid": str(data.items["uid"].iloc[row]),
-        "text": _text(data.items, row),
+        "text": short_text(data.items, row),
         "pictures": list(data.items["images"].iloc[row])[:_PICTURES],
         "true": true[:_TRUE],
         "relevant": len(true),
@@ -94,11 +93,6 @@ def _query(row: int, chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, An
 
 def _pairs(query: dict[str, Any]) -> list[tuple[int, int]]:
     return [pair for top in query["tops"] for pair in top]
-
-
-def _text(items: pd.DataFrame, row: int) -> str:
-    text = str(items["text"].iloc[row])
-    return text if len(text) <= _TEXT else text[: _TEXT - 1].rstrip() + "…"
 
 
 def _files(queries: Sequence[dict[str, Any]], data: TestSet, shown: Counter[int]) -> list[str]:

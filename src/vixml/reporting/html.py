@@ -23,7 +23,7 @@ from vixml.reporting.table import numeric_columns
 if TYPE_CHECKING:
     import pandas as pd
 
-_SCRIPTS = ("base.js", "charts.js", "results.js", "probabilities.js", "training.js", "gallery.js")
+_SCRIPTS = ("base.js", "charts.js", "results.js", "probabilities.js", "errors.js", "training.js", "gallery.js")
 _CURVE_POINTS = 400
 _NOT_DRAWN = ("step", "epoch")
 
@@ -88,6 +88,7 @@ _PLAIN = (
     "pairs",
     "depths",
     "slices",
+    "errors",
     "regression",
     "verdicts",
 )
