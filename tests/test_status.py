@@ -18,9 +18,6 @@ from vixml.status import LOGS, STATUS, StatusHooks
 @pytest.fixture
 def hooks(tmp_path: Path) -> Any:
     hooks, root = StatusHooks(), logging.getLogger()
-    others = [handler for handler in root.handlers if type(handler) is logging.StreamHandler]
-    for handler in others:  # of a test before this one: its stream may be closed, which is no fault of the log file
-        root.removeHandler(handler)
     hooks.after_context_created(SimpleNamespace(project_path=tmp_path))
     pipeline = SimpleNamespace(nodes=[1, 2])
     hooks.before_pipeline_run({"pipeline_names": ["study"], "runtime_params": {"token": "x"}}, pipeline)
@@ -30,8 +27,6 @@ def hooks(tmp_path: Path) -> Any:
         if str(getattr(handler, "baseFilename", "")).startswith(str(tmp_path)):
             root.removeHandler(handler)
             handler.close()
-    for handler in others:
-        root.addHandler(handler)
 
 
 def status(folder: Path) -> dict[str, Any]:

@@ -8,20 +8,7 @@ import sys
 
 import pytest
 
-from vixml.serving.web.logs import REQUESTS, JsonLines, LogFormat, configure_logs
-
-
-@pytest.fixture
-def restored():
-    """Leave the loggers of other tests as they were."""
-    names = ("", "vixml.serving.web", REQUESTS, "uvicorn", "uvicorn.error", "uvicorn.access")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [(one.level, list(one.handlers), one.propagate) for one in loggers]
-    yield
-    logging.captureWarnings(capture=False)
-    for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
-        one.setLevel(level)
-        one.handlers, one.propagate = handlers, propagate
+from vixml.serving.web.logs import REQUESTS, JsonLines, LogFormat, server_logs
 
 
 def record(message, **more):
@@ -47,14 +34,22 @@ def test_an_exception_is_in_its_line():
 
 
 @pytest.mark.parametrize(("kind", "tells"), [(LogFormat.JSON, True), (LogFormat.TEXT, False)])
-def test_requests_are_told_in_json_alone(kind, tells, capsys, restored):
-    configure_logs(kind)
-    logging.getLogger(REQUESTS).info("request", extra={"facts": {"status": 200}})
-    logging.getLogger("vixml.serving.web.models").info("swapped")
-    logging.getLogger("elsewhere").info("nothing of ours")
+def test_requests_are_logged_in_json_alone(kind, tells, capsys):
+    with server_logs(kind):
+        logging.getLogger(REQUESTS).info("request", extra={"facts": {"status": 200}})
+        logging.getLogger("vixml.serving.web.models").info("swapped")
+        logging.getLogger("elsewhere").info("nothing of ours")
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "nothing of ours" in line] == []
     assert any("request" in line for line in lines) is tells
     assert any("swapped" in line for line in lines)
     if tells:
         assert [json.loads(line)["message"] for line in lines] == ["request", "swapped"]
+
+
+def test_afterwards_logs_go_where_they_went_before():
+    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn")
+    before = (root.level, list(root.handlers), uvicorn.level, list(uvicorn.handlers), uvicorn.propagate)
+    with server_logs(LogFormat.JSON):
+        assert isinstance(root.handlers[0].formatter, JsonLines)
+    assert (root.level, list(root.handlers), uvicorn.level, list(uvicorn.handlers), uvicorn.propagate) == before

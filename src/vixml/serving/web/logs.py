@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -37,22 +39,37 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_logs(kind: LogFormat) -> None:
-    """Write the logs of this process to its error output.
+@contextmanager
+def server_logs(kind: LogFormat) -> Iterator[None]:
+    """Write the logs of this process to its error output until the block ends; then they go where they went before.
 
     Args:
-        kind: `text` for lines about the server alone, `json` for JSON lines, which also tell of every request.
+        kind: `text` for lines about the server alone, `json` for JSON lines, which also report every request.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonLines() if kind is LogFormat.JSON else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("vixml.serving.web").setLevel(logging.INFO)
-    logging.getLogger(REQUESTS).setLevel(logging.INFO if kind is LogFormat.JSON else logging.WARNING)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [], True
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # `REQUESTS` tells more of a request
-    logging.getLogger("uvicorn.error").setLevel(logging.INFO if kind is LogFormat.JSON else logging.WARNING)
+    in_json = logging.INFO if kind is LogFormat.JSON else logging.WARNING
+    levels = {
+        "": logging.WARNING,
+        "vixml.serving.web": logging.INFO,
+        REQUESTS: in_json,
+        "uvicorn": logging.NOTSET,
+        "uvicorn.error": in_json,
+        "uvicorn.access": logging.WARNING,  # `REQUESTS` says more of a request
+    }
+    loggers = {name: logging.getLogger(name) for name in levels}
+    before = {name: (one.level, list(one.handlers), one.propagate) for name, one in loggers.items()}
+    for name, one in loggers.items():
+        one.setLevel(levels[name])
+        if not name or name.startswith("uvicorn"):
+            one.handlers, one.propagate = [] if name else [handler], True
     logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        for name, (level, handlers, propagate) in before.items():
+            loggers[name].setLevel(level)
+            loggers[name].handlers, loggers[name].propagate = handlers, propagate

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vixml.serving.web.app import create_app
 from vixml.serving.web.limits import Admission, timed_protocol
-from vixml.serving.web.logs import LogFormat, configure_logs
+from vixml.serving.web.logs import LogFormat, server_logs
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 25
@@ -45,7 +45,7 @@ def serve(
         waiting: See `Admission`.
         megabytes: MiB of all questions let in; see `Admission`.
         grace: Seconds that are left, when asked to end, for what was begun.
-        logs: See `configure_logs`.
+        logs: See `server_logs`.
         say: Told the address, once all models are open.
 
     Raises:
@@ -58,23 +58,23 @@ def serve(
     def open_one(folder: Path) -> Predictor:
         return Predictor.open(folder, device=device)
 
-    configure_logs(logs)
-    admission = Admission(at_work, waiting, None if megabytes is None else megabytes << 20)
-    predictors: dict[str, Predictor] = {}
-    for folder in folders:
-        predictor = open_one(folder)
-        settings = predictor.bundle.settings
-        name = settings.variant if settings.variant not in predictors else f"{settings.dataset}/{settings.variant}"
-        predictors[name if name not in predictors else f"{name} {len(predictors) + 1}"] = predictor
-    hosts = (*LOOPBACK, "[::1]") if host in LOOPBACK else ("*",)
-    reopen = open_one if follow else None
-    app = create_app(predictors, hosts=hosts, image_roots=image_roots, reopen=reopen, admission=admission)
-    predictors.clear()  # the application holds them: one that is replaced must leave memory
-    say(f"ViXML at http://{host}:{port} (stop with Ctrl+C)")
-    uvicorn.run(
-        app, host=host, port=port, log_config=None, http=timed_protocol(), timeout_graceful_shutdown=max(1, grace)
-    )
-    _end(admission)
+    with server_logs(logs):
+        admission = Admission(at_work, waiting, None if megabytes is None else megabytes << 20)
+        predictors: dict[str, Predictor] = {}
+        for folder in folders:
+            predictor = open_one(folder)
+            settings = predictor.bundle.settings
+            name = settings.variant if settings.variant not in predictors else f"{settings.dataset}/{settings.variant}"
+            predictors[name if name not in predictors else f"{name} {len(predictors) + 1}"] = predictor
+        hosts = (*LOOPBACK, "[::1]") if host in LOOPBACK else ("*",)
+        reopen = open_one if follow else None
+        app = create_app(predictors, hosts=hosts, image_roots=image_roots, reopen=reopen, admission=admission)
+        predictors.clear()  # the application holds them: one that is replaced must leave memory
+        say(f"ViXML at http://{host}:{port} (stop with Ctrl+C)")
+        uvicorn.run(
+            app, host=host, port=port, log_config=None, http=timed_protocol(), timeout_graceful_shutdown=max(1, grace)
+        )
+        _end(admission)
 
 
 def _end(admission: Admission) -> None:
