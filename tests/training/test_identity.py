@@ -78,7 +78,9 @@ def test_a_state_of_an_earlier_version_does_not_say_the_threads(
     check_identity({"seed": 0, "versions.torch": "2"}, now, state=tmp_path, resume="auto", remedy="")
     assert not caplog.text
     check_identity({**now, "versions.torch": "1", "versions.threads": 8}, now, state=tmp_path, resume="auto", remedy="")
+    assert "other library versions or number of threads (then -> now)" in caplog.text
     assert 'versions.threads: 8 -> 4; versions.torch: "1" -> "2"' in caplog.text
+    assert str(tmp_path) not in caplog.text
 
 
 def test_an_unknown_way_to_resume_is_refused(tmp_path: Path) -> None:

@@ -85,8 +85,10 @@ def check_identity(saved: Identity, current: Identity, *, state: Path, resume: R
     if not changed:
         return
     what = listed(changed)
-    if resume == "force" or all(name.startswith("versions.") for name in changed):
-        log.warning("Continuing %s although it was made with other settings (then -> now): %s", state, what)
+    versions_only = all(name.startswith("versions.") for name in changed)
+    if versions_only or resume == "force":
+        kind = "library versions or number of threads" if versions_only else "settings or data"
+        log.warning("Continuing a training that began with other %s (then -> now): %s", kind, what)
         return
     raise StateError(
         f"this training was begun with other settings or data (then -> now): {what}.", file=state, remedy=remedy
