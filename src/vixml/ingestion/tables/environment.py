@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from vixml.configuration.choice import DataFacts, choose_recipe
+from vixml.configuration.choice import AUTO, DataFacts, choose_recipe
 from vixml.configuration.recipes import FAMILIES, packaged_recipes
 from vixml.configuration.sections import PROJECT_DEFAULTS
 from vixml.core.accelerator import has_gpu
@@ -132,10 +132,13 @@ def write_environment(
 def _recipes(num_queries: int) -> str:
     """Return the choice of recipes for this number of training queries, with what one may want to change."""
     facts = DataFacts(demo=False, count=lambda: num_queries, gpu=has_gpu())
+    chosen = {family: choose_recipe(family, None, facts, packaged_recipes()) for family in FAMILIES}
+    now = " and ".join(f"{name} ({family})" for family, name in chosen.items())
     lines = [
-        f"# Chosen for {num_queries:,} training queries and {'a' if facts.gpu else 'no'} GPU; `auto` chooses again in",
-        "# every run. conf/README.md lists the recipes, `vixml settings --env=NAME` prints what is in force.",
-        *(f"{family}_recipe: {choose_recipe(family, None, facts, packaged_recipes())}" for family in FAMILIES),
+        "# `auto` chooses a recipe at every run, by backbone, machine and number of training queries. With",
+        f"# {num_queries:,} queries and {'a' if facts.gpu else 'no'} GPU: {now}. To keep one, write its name here.",
+        "# conf/README.md lists the recipes, `vixml settings --env=NAME` prints what is in force.",
+        *(f"{family}_recipe: {AUTO}" for family in FAMILIES),
         "# Default networks: small pretrained ones from the Hugging Face hub. To change one, remove the `#` and give",
         "# a hub name, a local folder, or `tiny`: a small random network that needs no download (recipe `tiny`).",
         *(f"# {family}_backbone: {PROJECT_DEFAULTS[family]['backbone']['name']}" for family in FAMILIES),
