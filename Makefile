@@ -20,7 +20,7 @@ endef
 
 LOCK_OPTIONS := --universal --python-version 3.11.5 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help venv install install-dev run test pytest test-fast e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve lock release-check clean
+.PHONY: help venv install install-dev run test pytest test-fast test-lowest e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve lock release-check clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -53,6 +53,14 @@ pytest: install-dev            ## all tests (ARGS="tests/models -x"; WORKERS=0: 
 	$(PYTEST) $(ARGS)
 
 test-fast: install-dev            ## tests without the end-to-end runs
+	$(PYTEST) -m "not e2e" $(ARGS)
+
+LOWEST := --resolution lowest-direct --extra $(EXTRA) --extra viz
+test-lowest: $(BIN)/python            ## test-fast with the lowest versions that pyproject.toml allows (VENV=.venv-lowest: leave .venv alone)
+	@mkdir -p build
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --no-annotate $(LOWEST) pyproject.toml -o build/lowest.txt
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -e '.[$(RUN),dev]' -c build/lowest.txt
 	$(PYTEST) -m "not e2e" $(ARGS)
 
 e2e: install-dev            ## only the end-to-end runs
