@@ -303,12 +303,12 @@ def serve(
 
 @app.command()
 def join(
-    rendezvous: Annotated[str, typer.Argument(help="HOST:PORT: training.rendezvous of the run.")],
+    rendezvous: Annotated[str, typer.Argument(help="Address of the run, HOST:PORT: its training.rendezvous.")],
     machines: Annotated[int, typer.Option(help="training.machines of the run.", min=2)] = 2,
-    processes: Annotated[int, typer.Option(help="Processes on this machine; 0 is one for each GPU.", min=0)] = 0,
-    patience: Annotated[float, typer.Option(help="Minutes without work after which to end.", min=0.1)] = 30,
+    processes: Annotated[int, typer.Option(help="Processes on this machine; 0: one per GPU.", min=0)] = 0,
+    patience: Annotated[float, typer.Option(help="End after this many minutes without work.", min=0.1)] = 30,
 ) -> None:
-    """Lend this machine to a run on another one, in the same project folder on a shared disk."""
+    """Help a run on another machine to train; type it in the same project folder, on a shared disk."""
     from vixml.distributed.launch import Machines
     from vixml.training.ranks.job import join as take_part
     from vixml.training.ranks.job import num_gpus
@@ -317,7 +317,7 @@ def join(
         typer.echo(f"Waiting for a run at {rendezvous} ...")
         place = Machines(processes or num_gpus(), machines, rendezvous, patience=60 * patience)
         done = take_part(place, Path(folder), say=typer.echo)
-        typer.echo(f"No more work for {patience:g} minutes: took part in {done} stages.")
+        typer.echo(f"No work for {patience:g} minutes. Took part in {done} stages.")
 
 
 @app.command()

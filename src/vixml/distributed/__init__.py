@@ -1,1 +1,1 @@
-"""Several processes for one piece of work: what they tell each other, and how they are started and end."""
+"""Several processes that share one piece of work: how they communicate, start and end."""

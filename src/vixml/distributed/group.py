@@ -1,8 +1,8 @@
-"""The ranks of one piece of work, and what they tell each other; without a launch there is one rank, which is alone.
+"""The ranks of one piece of work and their communication; without a launch there is a single rank.
 
-All ranks run the same code on the same inputs. What is heavy is divided among them (`share`), and put together again by
-sums in which every rank but one has zeros, so a result does not depend on how many there are. What only one may do
-(write files, draw a decision from a clock) is done by the leader, who tells the others.
+All ranks run the same code on the same inputs. Heavy work is divided among them (`share`) and put together again by
+sums to which all ranks but one contribute zeros, so results do not depend on the number of ranks. Only the leader
+writes files and makes decisions that depend on the clock, and it sends them to the others.
 """
 
 from __future__ import annotations

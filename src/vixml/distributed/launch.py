@@ -1,11 +1,11 @@
-"""Starting the ranks of one piece of work with torch's elastic agent, following them, and ending with them.
+"""Start the ranks of one piece of work with torch's elastic agent, follow them, and end with them.
 
-The agent runs in a thread of this process, which touches no GPU: ranks are processes of their own that live as long as
-the piece of work. They and this process share a folder:
+The agent runs in a thread of this process, which uses no GPU. Ranks are separate processes that live as long as the
+piece of work. They share a folder with this process:
 
-    stop      this process was asked to stop: the ranks end after the present step
-    abort     this process ends at once: so do the ranks
-    events    what the leader has to say: log records and progress, a line each
+    stop      this process was asked to stop: the ranks end after the current step
+    abort     this process ends at once, and so do the ranks
+    events    log records and progress of the leader, one per line
     error-R   why rank R ended
     meeting   where the ranks of one machine find each other: a file, so that no port is open to the network
 """
@@ -94,7 +94,7 @@ def launch(module: str, arguments: list[str], *, folder: Path, machines: Machine
 
 
 def clear(folder: Path) -> None:
-    """Empty the folder that a launch shares with its ranks, but for the job in it."""
+    """Empty the folder that a launch shares with its ranks, except for the job in it."""
     folder.mkdir(parents=True, exist_ok=True)
     marks = (folder / name for name in (STOP, ABORT, EVENTS, MEETING, f"{MEETING}.ranks"))
     for path in [*marks, *folder.glob("error-*.json")]:
@@ -129,7 +129,7 @@ def _run_agent(
         )
         with _environment(_NO_SERVER, "1" if one else None):
             elastic_launch(config, sys.executable)("-m", module, *arguments)
-    except BaseException as err:  # the waiting thread says it
+    except BaseException as err:  # the waiting thread reports it
         ended.append(err)
     else:
         ended.append(None)
@@ -137,7 +137,7 @@ def _run_agent(
 
 @contextmanager
 def _environment(name: str, value: str | None) -> Iterator[None]:
-    """Set a variable of the environment, None for not at all, inside the block."""
+    """Set an environment variable inside the block; None leaves it as it is."""
     before = os.environ.get(name)
     if value is not None:
         os.environ[name] = value
@@ -149,7 +149,7 @@ def _environment(name: str, value: str | None) -> Iterator[None]:
 
 
 def _sentence(folder: Path, error: BaseException) -> VixmlError:
-    """Return the one error that ended the ranks: ours first, then a kill, then whatever came first."""
+    """Return the error to report: an error of this project first, then a killed rank, then the earliest other one."""
     told = sorted((read_json(path) for path in folder.glob("error-*.json")), key=lambda record: record["time"])
     for record in told:
         if record["kind"] is not None:
@@ -157,7 +157,8 @@ def _sentence(folder: Path, error: BaseException) -> VixmlError:
             return kind(**{**record["facts"], "what": f"rank {record['rank']}: {record['facts']['what']}"})
     if nobody_came(error):
         return StateError(
-            "the other machines did not join", remedy="run `vixml join HOST:PORT` on each of them, then this again."
+            "the other machines did not join in time",
+            remedy="start `vixml join HOST:PORT` on each of them, then run this again.",
         )
     failures = getattr(error, "failures", {})
     for number, failure in sorted(failures.items()):
@@ -172,10 +173,10 @@ def _sentence(folder: Path, error: BaseException) -> VixmlError:
             f"rank {told[0]['rank']} ended with an error",
             file=folder / LOGS,
             found=told[0]["text"],
-            remedy=f"the folder has the output of every rank; {_AGAIN}",
+            remedy=f"see the output of each rank in that folder; {_AGAIN}",
         )
     return StateError(
-        "the ranks could not be run", file=folder / LOGS, found=str(error).strip().partition("\n")[0], remedy=_AGAIN
+        "the ranks could not be started", file=folder / LOGS, found=str(error).strip().partition("\n")[0], remedy=_AGAIN
     )
 
 

@@ -1,4 +1,4 @@
-"""What a rank does around its piece of work: join the others, watch whether it is still wanted, say how it ended."""
+"""What a rank does besides its work: join the others, check whether it should go on, report how it ended."""
 
 from __future__ import annotations
 

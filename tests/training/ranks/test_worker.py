@@ -42,6 +42,6 @@ def test_a_machine_joins_a_run_and_ends_when_there_is_no_more_work(tmp_path: Pat
     finally:
         joiner.kill()
     assert joiner.returncode == 0, printed
-    assert "took part in 2 stages" in printed
+    assert "Took part in 2 stages" in printed
     assert_same(found["two"][0], found["one"][0])
     assert found["two"][2] == found["one"][2] == 2

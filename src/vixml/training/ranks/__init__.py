@@ -1,1 +1,1 @@
-"""The stages of a variant in several processes: a job that describes one, and what a rank makes of it."""
+"""The stages of a variant in several processes: the description of a job, and the process that runs it."""

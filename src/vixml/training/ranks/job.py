@@ -1,4 +1,4 @@
-"""A stage of a variant, run here or in several ranks: what is run travels as JSON and as folders, nothing else."""
+"""A stage of a variant, run in this process or in several ranks, which receive it as JSON and folders only."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def machines_of(training: TrainingParams) -> Machines:
         raise ConfigError(
             "several processes take one GPU each, so they cannot share a named one",
             found=f"training.device {training.device}, training.processes {processes}",
-            remedy="set training.device to cuda (CUDA_VISIBLE_DEVICES chooses which), or training.processes to 1.",
+            remedy="set training.device to cuda (CUDA_VISIBLE_DEVICES selects the GPUs), or training.processes to 1.",
         )
     if training.device != "cpu" and processes > 1 and 0 < _gpus() < processes:
         raise ConfigError(
@@ -79,9 +79,9 @@ def machines_of(training: TrainingParams) -> Machines:
         )
     if training.machines > 1 and not training.rendezvous:
         raise ConfigError(
-            "several machines need a place to meet",
+            "several machines need an address at which to meet",
             found=f"training.machines {training.machines} without training.rendezvous",
-            remedy="set training.rendezvous to HOST:PORT of this machine, and join from the others.",
+            remedy="set training.rendezvous to HOST:PORT of this machine; start `vixml join HOST:PORT` on the others.",
         )
     return Machines(processes, training.machines, training.rendezvous if training.machines > 1 else "")
 
@@ -118,7 +118,7 @@ def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int
             time.sleep(_LOOK_SECONDS)  # the other machine is between two stages
             continue
         done, waited = done + 1, time.monotonic()
-        say(f"stage {done} is done")
+        say(f"Finished stage {done}.")
     return done
 
 
@@ -149,7 +149,7 @@ def _described(
         raise ConfigError(
             "several processes read the data set from its folder",
             found="a VariantData without `dataset`",
-            remedy="make it with `VariantData.of`, or set training.processes to 1.",
+            remedy="create it with `VariantData.of`, or set training.processes to 1.",
         )
     return {
         "stage": name,
