@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.e2e.documented import FIRST
 
 
 def serve_pictures(raw: Path) -> ThreadingHTTPServer:
@@ -72,8 +75,9 @@ def write_queries_and_labels(project: Path, raw: Path) -> None:
     for name in ("jacket.png", "vase.png"):
         shutil.copy(next(raw.rglob("*.png")), project / name)
     ids = uids_of(next(raw.glob("lbl.json*")))
-    for place in (project / "my-queries.csv", project / "new.csv"):
-        write_csv(place, [["id", "text"], ["1", "red vase"], ["2", "desk lamp"]])
+    (shown,) = re.findall(r"```\n(id,text,images\n.*?)```", FIRST.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (project / "my-queries.csv").write_text(shown, encoding="utf-8")
+    write_csv(project / "new.csv", [["id", "text"], ["1", "red vase"], ["2", "desk lamp"]])
     write_csv(project / "new_labels.csv", [["id", "text"], ["new-1", "striped vase"], ["new-2", "tall lamp"]])
     write_csv(project / "better_titles.csv", [["id", "text"], [ids[0], "a better title"]])
     write_csv(project / "sold_out.csv", [["id"], [ids[1]]])
