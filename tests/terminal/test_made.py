@@ -33,7 +33,14 @@ SIDES = {"train": {"items": 3000}, "validation": {"items": 0}, "test": {"items":
             "trained 20 epochs, 1,240 steps; 0.79 M parameters",
         ),
         ({"encoder_text.metrics": {"metrics": {"P@1": 0.5, "R@10": 0.25}}}, "P@1 50.00 %, R@10 25.00 %"),
+        (
+            {"x.model": built(epochs=0, steps=0, parameters=22_700_000)},
+            "untrained, as configured; 22.70 M parameters",
+        ),
+        ({"x.warmup": built(epoch=6, step=72)}, "trained to epoch 6, step 72"),
+        ({"x.warmup": built(epoch=0, step=0)}, "nothing to train"),
         ({"x.evidence": built(mode="none")}, "ranks by the labels' vectors alone"),
+        ({"x.evidence": built(mode="evidence")}, "ranks by all evidence"),
         (
             {"image_report": {"images_unique": 9, "dim": 8, "model": "tiny", "images_failed": 2}},
             "9 images as vectors of 8 numbers (tiny), 2 unreadable",

@@ -46,11 +46,17 @@ def _tokens(meta: Mapping[str, Any]) -> str:
 
 
 def _model(meta: Mapping[str, Any]) -> str:
-    return f"trained {meta['epochs']} epochs, {meta['steps']:,} steps; {meta['parameters'] / 1e6:,.2f} M parameters"
+    done = f"trained {meta['epochs']} epochs, {meta['steps']:,} steps" if meta["steps"] else "untrained, as configured"
+    return f"{done}; {meta['parameters'] / 1e6:,.2f} M parameters"
+
+
+def _warmup(meta: Mapping[str, Any]) -> str:
+    return f"trained to epoch {meta['epoch']}, step {meta['step']:,}" if meta["step"] else "nothing to train"
 
 
 def _evidence(meta: Mapping[str, Any]) -> str:
-    return "ranks by the labels' vectors alone" if meta["mode"] == "none" else f"ranks by {meta['mode']}"
+    known = {"none": "the labels' vectors alone", "evidence": "all evidence"}
+    return f"ranks by {known.get(meta['mode'], meta['mode'])}"
 
 
 def _baselines(found: Mapping[str, Any]) -> str:
@@ -83,7 +89,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "image_report": _images,
     "tokens": _tokens,
     "soft_labels": _soft_labels,
-    "warmup": lambda meta: f"trained to epoch {meta['epoch']}, step {meta['step']:,}",
+    "warmup": _warmup,
     "hard_negatives": lambda meta: f"{meta['clusters']:,.0f} clusters of similar queries",
     "model": _model,
     "embeddings": lambda meta: f"queries and labels as vectors of {meta['dim']} numbers",
