@@ -40,6 +40,7 @@ def test_pictures_are_inside_and_texts_are_only_texts(tmp_path):
     assert "default-src &#x27;none&#x27;" in page
     assert "0.700" in page
     assert "No variant draws mined" in page
+    assert page.count("prefers-color-scheme: dark") == 1
 
 
 def test_only_so_many_are_shown(tmp_path):

@@ -57,6 +57,8 @@ SIDES = {"train": {"items": 3000}, "validation": {"items": 0}, "test": {"items":
             "5 labels (2 added, 1 updated, 0 removed)",
         ),
         ({"baseline_metrics": {"a": {"P@1": 0.1}, "b": {"P@1": 0.3}}}, "2 baselines, best P@1 30.00 %"),
+        ({"comparison_report": {"order": ["a"]}}, "1 run compared"),
+        ({"prediction_report": {"queries": 1, "predictions": 10}}, "1 query, 10 predictions"),
         ({"label_frequency_plot": object()}, "plot of the label frequencies"),
         ({"something_else": object()}, ""),
     ],

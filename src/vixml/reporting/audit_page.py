@@ -24,7 +24,11 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1080px;
 table { border-collapse: collapse; width: 100%; } th { text-align: left; white-space: nowrap; }
 td, th { border-top: 1px solid #ddd; padding: 6px 8px; vertical-align: top; overflow-wrap: anywhere; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-img { max-width: 96px; max-height: 96px; display: block; } small { color: #5b6068; display: block; }
+img { max-width: 96px; max-height: 96px; display: block; background: #fff; } small { color: #5b6068; display: block; }
+@media (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; } body { color: #e7e9ee; background: #14161b; }
+  td, th { border-color: #343a44; } small { color: #9aa2ae; }
+}
 """
 _INTRO = {
     MISSING: (
@@ -72,7 +76,7 @@ def render_audit(
         f"<title>Label audit · {html.escape(name)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>Label audit · {html.escape(name)}</h1>",
         "<p>Tick what is right in <code>label_audit_table.csv</code> (any mark in the column <code>accept</code>) and "
-        "name the file by <code>data.corrections</code>: the next ingestion reads it.</p>",
+        "pass the file as <code>data.corrections</code>: the next ingestion reads it.</p>",
         _negatives(report),
     ]
     for kind, (title, intro) in _INTRO.items():

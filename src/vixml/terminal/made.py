@@ -35,6 +35,10 @@ def _data(report: Mapping[str, Any]) -> str:
     return f"{sides['train']} training{validation} and {sides['test']} test queries, {sides['label']} labels"
 
 
+def _count(number: int, one: str, more: str = "") -> str:
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def _images(report: Mapping[str, Any]) -> str:
     failed = f", {report['images_failed']:,} unreadable" if report.get("images_failed") else ""
     return f"{report['images_unique']:,} images as vectors of {report['dim']} numbers ({report['model']}){failed}"
@@ -99,8 +103,10 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "predictor": lambda meta: f"{meta['labels']:,} labels, ready for predictions",
     "metrics": lambda document: percents(document["metrics"]),
     "baseline_metrics": _baselines,
-    "comparison_report": lambda report: f"{len(report['order'])} runs compared",
-    "prediction_report": lambda report: f"{report['queries']:,} queries, {report['predictions']:,} predictions",
+    "comparison_report": lambda report: f"{_count(len(report['order']), 'run')} compared",
+    "prediction_report": lambda report: (
+        f"{_count(report['queries'], 'query', 'queries')}, {_count(report['predictions'], 'prediction')}"
+    ),
     "label_audit_report": _audit,
     "label_update_report": _labels,
     "download_report": _download,
