@@ -42,3 +42,8 @@ def test_indices_are_the_ranges_one_after_the_other(ranges: list[tuple[int, int]
     starts, lengths = np.array(ranges, dtype=int).reshape(-1, 2).T
     expected = [start + step for start, length in ranges for step in range(length)]
     assert ragged_indices(starts, lengths).tolist() == expected
+
+
+@given(st.lists(ROWS, min_size=1, max_size=4))
+def test_parts_are_joined_one_after_the_other(parts: list[list[list[int]]]) -> None:
+    assert lists(RaggedArray.join([ragged(part) for part in parts])) == [row for part in parts for row in part]

@@ -145,6 +145,27 @@ def test_settings_are_tuned_on_validation_queries(tmp_path: Path) -> None:
         assert tuned["text + image kNN"]["P@1"] >= tuned["image kNN"]["P@1"] - 0.1
 
 
+def test_validation_queries_are_training_queries_once_settings_are_tuned(tmp_path: Path) -> None:
+    """Label 3 occurs among the validation queries alone: every baseline finds it there, as the variants do."""
+    texts = ["red shirt", "red shirt", "blue sock", "green hat", "green hat"]
+    vectors = np.eye(5, 6)
+    vectors[4] = vectors[3]
+    results = baseline_metrics(
+        pd.DataFrame({"text": texts[:3]}),
+        pd.DataFrame({"text": texts[4:]}),
+        relevance_train=_csr([0], [1], [2], labels=4),
+        relevance_test=_csr([3], labels=4),
+        filter_test=_csr([], labels=4),
+        params=PARAMS,
+        evaluation=EVALUATION,
+        bank=_bank(tmp_path, vectors, train=[[0], [1], [2]], validation=[[3]], test=[[4]]),
+        validation=Validation([texts[3]], _csr([3], labels=4), _csr([], labels=4)),
+    )
+    assert {name: metrics["P@1"] for name, metrics in results.items() if name != "label frequency"} == dict.fromkeys(
+        ("text kNN", "linear tree", "image kNN", "text + image kNN"), 1.0
+    )
+
+
 def test_some_queries_are_measured_as_if_there_were_no_others(tmp_path: Path) -> None:
     """The metrics say on how many; as many as there are, or more, change nothing."""
     generator = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,12 @@ class RaggedArray:
     def row(self, index: int) -> NDArray[np.generic]:
         """Return one row."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    @classmethod
+    def join(cls, parts: Sequence[RaggedArray]) -> RaggedArray:
+        """Return the rows of all parts, one part after the other."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(np.concatenate([part.values for part in parts]), offsets_of(lengths))
 
     def take(self, rows: NDArray[np.integer]) -> RaggedArray:
         """Return the chosen rows as a new ragged array, copied by one gather.

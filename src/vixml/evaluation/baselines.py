@@ -62,8 +62,8 @@ def baseline_metrics(
         params: Neighbours and weights.
         evaluation: Metric depths and propensity model.
         bank: Image bank with the sides `train` and `test`; without it, or when it is empty, only text is compared.
-        validation: Validation queries that settings are tuned on; without any, training queries stand in, each without
-            itself among its neighbours.
+        validation: Validation queries that settings are tuned on, and that then count as training queries, as they do
+            for the variants; without any, training queries stand in, each without itself among its neighbours.
 
     Returns:
         Baseline -> metrics as fractions. "image kNN" and "text + image kNN" need a bank, "linear tree" needs
@@ -83,20 +83,25 @@ def baseline_metrics(
     depth = evaluation.top_k
     texts, asked = items_train["text"].tolist(), items_test["text"].tolist()
     tuner = _Tuner(relevance_train, weights, params, validation)
-    text = _Source(*text_neighbours(texts, asked, tuner.deep), *tuner.text(texts))
+    tuned = tuner.text(texts)
+    relevance, sides = relevance_train, ["train"]
+    if validation is not None and len(validation.texts):
+        texts, sides = [*texts, *validation.texts], ["train", "validation"]
+        relevance = sp.csr_matrix(sp.vstack([relevance_train, validation.relevance]))
+    text = _Source(*text_neighbours(texts, asked, tuner.deep), *tuned)
     results = {
-        "label frequency": measure(most_frequent(label_frequencies(relevance_train), filter_test, depth)),
-        "text kNN": measure(_rank([text], [1.0], relevance_train, filter_test, depth, params)),
+        "label frequency": measure(most_frequent(label_frequencies(relevance), filter_test, depth)),
+        "text kNN": measure(_rank([text], [1.0], relevance, filter_test, depth, params)),
     }
     if params.linear_tree:
-        top = linear_tree_labels(texts, asked, relevance=relevance_train, exclude=filter_test, depth=depth)
+        top = linear_tree_labels(texts, asked, relevance=relevance, exclude=filter_test, depth=depth)
         results["linear tree"] = measure(top)
     if bank is not None and len(bank.images_of("train").values):
-        image = _Source(*image_neighbours(bank, tuner.deep, chosen), *tuner.image(bank))
+        image = _Source(*image_neighbours(bank, tuner.deep, chosen, known=sides), *tuner.image(bank))
         share = tuner.share()
-        results["image kNN"] = measure(_rank([image], [1.0], relevance_train, filter_test, depth, params))
+        results["image kNN"] = measure(_rank([image], [1.0], relevance, filter_test, depth, params))
         results["text + image kNN"] = measure(
-            _rank([text, image], [1.0 - share, share], relevance_train, filter_test, depth, params)
+            _rank([text, image], [1.0 - share, share], relevance, filter_test, depth, params)
         )
     return results
 
@@ -248,20 +253,26 @@ def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def image_neighbours(
-    bank: ImageBank, params: BaselineParams, queries: NDArray[np.int64], side: str = "test"
+    bank: ImageBank,
+    params: BaselineParams,
+    queries: NDArray[np.int64],
+    side: str = "test",
+    *,
+    known: Sequence[str] = ("train",),
 ) -> Neighbours:
     """Return similarity and row of the training queries that look most similar; similarity 0 where no image is.
 
     Args:
-        bank: Image bank with the sides `train` and `side`.
+        bank: Image bank with the sides of `known`, and `side`.
         params: Neighbours and block size.
         queries: Rows of the queries, int64 [n].
         side: Their side.
+        known: Sides whose items are neighbours, one after the other.
 
     Returns:
         float32 and int64 [n, k], best first.
     """
-    train, test = bank.images_of("train"), bank.images_of(side).take(queries)
+    train, test = RaggedArray.join([bank.images_of(one) for one in known]), bank.images_of(side).take(queries)
     whiten = _whitening(bank.vectors, np.unique(train.values))
     train_vectors, test_vectors = (_item_vectors(bank.vectors, images, whiten) for images in (train, test))
     k = min(params.neighbours, len(train))
