@@ -38,7 +38,13 @@ def work(folder: Path, mode: str) -> None:
             time.sleep(1)  # a checkpoint takes its time
             (folder / "saved").touch()
         raise Stopped
-    if mode == "hang":
+    if mode == "late":  # an error after a stop was asked for, which is not its consequence
+        with StopRequest() as stop:
+            while not group.largest(stop.received is not None)[0]:
+                time.sleep(0.05)
+            if group.rank() == 1:
+                raise ConfigError("the setting is wrong", remedy="set it to 4.")
+    if mode in ("hang", "late"):
         time.sleep(600)
 
 

@@ -16,11 +16,12 @@ from tests.distributed.ends import start
 
 from vixml.core.errors import ConfigError, StateError
 from vixml.core.signals import EXIT_STOPPED
+from vixml.distributed.launch import alive, clear
 
 PIDS = ("pid-0", "pid-1")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"
@@ -43,9 +44,9 @@ def begun(folder: Path) -> bool:
 
 
 @contextmanager
-def launcher(folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
+def launcher(folder: Path, mode: str, **options: int) -> Iterator[subprocess.Popen[bytes]]:
     """A process of its own that launches ranks, once they work."""
-    process = subprocess.Popen([sys.executable, "-m", "tests.distributed.ends", str(folder), mode])
+    process = subprocess.Popen([sys.executable, "-m", "tests.distributed.ends", str(folder), mode], **options)
     try:
         wait_for(lambda: begun(folder))
         yield process
@@ -81,9 +82,40 @@ def test_a_killed_rank_is_named_and_the_next_launch_starts_clean(tmp_path: Path)
 def test_a_stop_waits_for_the_checkpoint_however_long_it_takes(tmp_path: Path) -> None:
     with launcher(tmp_path, "train") as process:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == EXIT_STOPPED
+        assert process.wait(300) == EXIT_STOPPED
     assert (tmp_path / "saved").exists()
     assert are_gone(tmp_path)
+
+
+def test_a_rank_without_training_ends_at_once_when_it_is_asked_to_stop(tmp_path: Path) -> None:
+    """Asked itself: the run that launched it stops too, and what the other rank sees of it is not the reason."""
+    with launcher(tmp_path, "hang") as process:
+        os.kill(int((tmp_path / "pid-1").read_text()), signal.SIGTERM)
+        assert process.wait(300) == EXIT_STOPPED
+    assert are_gone(tmp_path)
+
+
+def test_an_error_after_a_signal_is_said(tmp_path: Path) -> None:
+    with launcher(tmp_path, "late", stderr=subprocess.PIPE) as process:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert b"rank 1: the setting is wrong" in said
+    assert are_gone(tmp_path)
+
+
+def test_a_rank_whose_launcher_ended_before_it_looked_ends_too() -> None:
+    """Not only one that sees its parent change."""
+    program = "from vixml.distributed.rank import _end_with; _end_with(2 ** 22)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=300, check=False).returncode == 1
+
+
+def test_a_launch_waits_for_the_ranks_of_one_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with alive(tmp_path):
+        monkeypatch.setattr("vixml.distributed.launch._LINGER_SECONDS", 0.2)
+        with pytest.raises(StateError, match=r"still work here.*end them"):
+            clear(tmp_path)
+    clear(tmp_path)
 
 
 @pytest.mark.parametrize("how", ["a second signal", "a kill of the launcher"])
@@ -95,5 +127,5 @@ def test_no_rank_outlives_its_launcher(tmp_path: Path, how: str) -> None:
             process.send_signal(signal.SIGINT)
         else:
             os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(60) != 0
+        assert process.wait(300) != 0
     wait_for(lambda: are_gone(tmp_path), 20)

@@ -3,10 +3,11 @@
 The agent runs in a thread of this process, which uses no GPU. Ranks are separate processes that live as long as the
 piece of work. They share a folder with this process:
 
-    stop      this process was asked to stop: the ranks end after the current step
-    abort     this process ends at once, and so do the ranks
-    events    log records and progress of the leader, one per line
-    error-R   why rank R ended
+    stop      this process was asked to stop: the ranks end after the present step
+    abort     this process ends at once: so do the ranks
+    events    what the leader has to say: log records and progress, a line each
+    error-R   why rank R ended before its work was done
+    alive     locked by every rank as long as it lives: the next launch waits for ranks of a killed one
     meeting   where the ranks of one machine find each other: a file, so that no port is open to the network
 """
 
@@ -20,8 +21,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,17 @@ from vixml.core.signals import Stopped, StopRequest
 
 log = logging.getLogger(__name__)
 
-STOP, ABORT, EVENTS, LOGS, MEETING = "stop", "abort", "events.jsonl", "logs", "meeting"
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+STOP, ABORT, EVENTS, LOGS, MEETING, ALIVE = "stop", "abort", "events.jsonl", "logs", "meeting", "alive"
+LAUNCHER, LAUNCHED_IN = "VIXML_LAUNCHER", "VIXML_LAUNCHED_IN"
+"""Environment of a rank: the process that started it, and the folder of that launch, on its own machine."""
 _LOOK_SECONDS = 0.1
+_LINGER_SECONDS = 30.0  # ranks notice within a second that their launcher is gone
+_KILLS = (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS)
 _LOOPBACK = ("127.0.0.1:", "localhost:")
 _NO_SERVER = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"  # the agent would open a port for the ranks
 _AGAIN = "run the same command again: it continues from the newest checkpoint."
@@ -69,7 +79,7 @@ def launch(module: str, arguments: list[str], *, folder: Path, machines: Machine
 
     Raises:
         VixmlError: A rank ended with it, or was killed.
-        Stopped: A signal asked to stop; the ranks have saved their state where they were training.
+        Stopped: A signal asked this process or a rank to stop; the state is saved where they were training.
     """
     clear(folder)
     ended: list[BaseException | None] = []
@@ -82,24 +92,63 @@ def launch(module: str, arguments: list[str], *, folder: Path, machines: Machine
                 events.look()
                 if stop.received and not (folder / STOP).exists():
                     (folder / STOP).touch()
+                    if not any((folder / LOGS).rglob("*.log")):  # it still waits for other machines
+                        (folder / ABORT).touch()
+                        raise Stopped
         except BaseException:  # a second signal
             (folder / ABORT).touch()
             agent.join(10)
             raise
         events.look()
+    if ended[0] is not None:
+        raise _reason(folder, ended[0]) from ended[0]
     if stop.received:
         raise Stopped
-    if ended[0] is not None:
-        raise _sentence(folder, ended[0]) from ended[0]
 
 
 def clear(folder: Path) -> None:
-    """Empty the folder that a launch shares with its ranks, except for the job in it."""
+    """Empty the folder that a launch shares with its ranks, but for the job in it.
+
+    Raises:
+        StateError: Ranks of an earlier launch, whose launcher was killed, do not end.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _wait_for_earlier_ranks(folder)
     marks = (folder / name for name in (STOP, ABORT, EVENTS, MEETING, f"{MEETING}.ranks"))
     for path in [*marks, *folder.glob("error-*.json")]:
         path.unlink(missing_ok=True)
     shutil.rmtree(folder / LOGS, ignore_errors=True)
+
+
+def _wait_for_earlier_ranks(folder: Path) -> None:
+    """Wait until no rank lives that works in this folder: its last checkpoint would come on top of ours."""
+    if fcntl is None:
+        return
+    until = time.monotonic() + _LINGER_SECONDS
+    with (folder / ALIVE).open("ab") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise StateError(
+                        "processes of an earlier run still work here", file=folder, remedy="end them, then run again."
+                    ) from None
+                time.sleep(_LOOK_SECONDS)
+            except OSError:  # a disk without locks
+                return
+            else:
+                return
+
+
+@contextmanager
+def alive(folder: Path) -> Iterator[None]:
+    """Let the next launch in this folder wait for this rank, inside the block."""
+    with (folder / ALIVE).open("ab") as stream:
+        if fcntl is not None:
+            with suppress(OSError):
+                fcntl.flock(stream, fcntl.LOCK_SH)
+        yield
 
 
 def _run_agent(
@@ -127,7 +176,8 @@ def _run_agent(
             monitor_interval=_LOOK_SECONDS,
             logs_specs=DefaultLogsSpecs(log_dir=str(folder / LOGS), redirects=Std.ALL),
         )
-        with _environment(_NO_SERVER, "1" if one else None):
+        ours = {LAUNCHER: str(os.getpid()), LAUNCHED_IN: str(folder.absolute())}
+        with _environment({**ours, _NO_SERVER: "1"} if one else ours):
             elastic_launch(config, sys.executable)("-m", module, *arguments)
     except BaseException as err:  # the waiting thread reports it
         ended.append(err)
@@ -136,21 +186,31 @@ def _run_agent(
 
 
 @contextmanager
-def _environment(name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable inside the block; None leaves it as it is."""
-    before = os.environ.get(name)
-    if value is not None:
-        os.environ[name] = value
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment inside the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if value is not None and before is None:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
-def _sentence(folder: Path, error: BaseException) -> VixmlError:
-    """Return the error to report: an error of this project first, then a killed rank, then the earliest other one."""
-    told = sorted((read_json(path) for path in folder.glob("error-*.json")), key=lambda record: record["time"])
+def _told(folder: Path) -> list[dict[str, Any]]:
+    """Return what the ranks wrote down of their ends, the first one first."""
+    return sorted((read_json(path) for path in folder.glob("error-*.json")), key=lambda record: record["time"])
+
+
+def _reason(folder: Path, error: BaseException) -> VixmlError | Stopped:
+    """Return the one reason for which the ranks ended: an error of ours, a kill, or whatever came first.
+
+    What came later may follow from it: a rank that was stopped or killed breaks the connections of the others.
+    """
+    told = _told(folder)
     for record in told:
         if record["kind"] is not None:
             kind = getattr(errors, record["kind"])
@@ -161,13 +221,17 @@ def _sentence(folder: Path, error: BaseException) -> VixmlError:
             remedy="start `vixml join HOST:PORT` on each of them, then run this again.",
         )
     failures = getattr(error, "failures", {})
+    begin = min((failure.timestamp for failure in failures.values()), default=0)
     for number, failure in sorted(failures.items()):
-        if failure.exitcode in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS):
+        # the agent kills whom its SIGTERM has not ended after 30 s: that comes later
+        if failure.exitcode in _KILLS and failure.timestamp <= begin + 1:
             return StateError(
                 f"rank {number} was killed",
                 found=signal.Signals(-failure.exitcode).name,
                 remedy=f"lower training.processes or batching.chunk_tokens if memory ran out; {_AGAIN}",
             )
+    if told and told[0]["stopped"]:
+        return Stopped()
     if told:
         return StateError(
             f"rank {told[0]['rank']} ended with an error",
@@ -247,6 +311,7 @@ def write_error(folder: Path, rank: int, error: BaseException) -> None:
         "rank": rank,
         "time": time.time(),
         "kind": kind,
+        "stopped": isinstance(error, Stopped),
         "facts": facts,
         "text": f"{type(error).__name__}: {error}",
     }

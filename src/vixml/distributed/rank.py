@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,17 @@ from vixml.core.errors import user_error
 from vixml.core.progress import Position
 from vixml.core.signals import Stopped
 from vixml.distributed import group
-from vixml.distributed.launch import ABORT, EVENTS, MEETING, STOP, write_error, write_event
+from vixml.distributed.launch import (
+    ABORT,
+    EVENTS,
+    LAUNCHED_IN,
+    LAUNCHER,
+    MEETING,
+    STOP,
+    alive,
+    write_error,
+    write_event,
+)
 
 _LOOK_SECONDS = 0.5
 _PATIENCE = timedelta(hours=12)
@@ -43,7 +54,9 @@ def joined(folder: Path | None) -> Iterator[Path]:
     import torch.distributed as dist
 
     number, beside = int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    launcher = int(os.environ.get(LAUNCHER) or os.getppid())
+    threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
+    signal.signal(signal.SIGTERM, _stop)
     if os.environ["MASTER_ADDR"] == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     if "OMP_NUM_THREADS" not in os.environ:
@@ -51,24 +64,24 @@ def joined(folder: Path | None) -> Iterator[Path]:
     on_cards = torch.cuda.is_available() and torch.cuda.device_count() >= beside
     if on_cards:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    try:
-        backend = "cpu:gloo,cuda:nccl" if on_cards else "gloo"
-        dist.init_process_group(backend, timeout=_PATIENCE, **_meeting(folder, number))
-        folder = _agreed(folder)
-        threading.Thread(target=_obey, args=(folder, number == 0), daemon=True).start()
-        if number == 0:
-            _tell(folder / EVENTS)
-        else:
-            logging.disable(logging.CRITICAL)  # all say the same
-        yield folder
-        dist.barrier()
-        dist.destroy_process_group()
-    except Stopped:
-        dist.destroy_process_group()
-    except BaseException as err:
-        if folder is not None:
-            write_error(folder, number, user_error(err) or err)
-        raise
+    with ExitStack() as living:
+        try:
+            backend = "cpu:gloo,cuda:nccl" if on_cards else "gloo"
+            dist.init_process_group(backend, timeout=_PATIENCE, **_meeting(folder, number))
+            folder = _agreed(folder)
+            living.enter_context(alive(folder))
+            threading.Thread(target=_obey, args=(folder,), daemon=True).start()
+            if number == 0:
+                _tell(folder / EVENTS)
+            else:
+                logging.disable(logging.CRITICAL)  # all say the same
+            yield folder
+            dist.barrier()
+            dist.destroy_process_group()
+        except BaseException as err:
+            if folder is not None:
+                write_error(folder, number, user_error(err) or err)
+            raise  # also what stopped this rank: the agent then ends the others
 
 
 def _meeting(folder: Path | None, number: int) -> dict[str, Any]:
@@ -90,19 +103,30 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _end_with(parent: int) -> None:
-    """End this process with the agent that started it."""
-    while os.getppid() == parent:
+def _end_with(launcher: int) -> None:
+    """End this process with the one that launched it, also if that is gone already."""
+    while os.getppid() == launcher:
         time.sleep(_LOOK_SECONDS)
     os._exit(1)
 
 
-def _obey(folder: Path, leads: bool) -> None:
-    """End this process at once, or stop its training, where the process that launched it says so."""
-    while not (folder / ABORT).exists():
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End this process where no training takes the signal, which would end after the present step."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Stopped
+
+
+def _obey(folder: Path) -> None:
+    """End this process at once, or stop its work, where the run or the process that launched it says so.
+
+    One rank of a machine is enough to stop: it tells the others.
+    """
+    own = Path(os.environ.get(LAUNCHED_IN) or folder)
+    first = os.environ["LOCAL_RANK"] == "0"
+    while not ((folder / ABORT).exists() or (own / ABORT).exists()):
         time.sleep(_LOOK_SECONDS)
-        if leads and (folder / STOP).exists():
-            leads = False  # once
+        if first and (own / STOP).exists():
+            first = False  # once
             os.kill(os.getpid(), signal.SIGTERM)
     os._exit(1)
 
