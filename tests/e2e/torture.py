@@ -8,6 +8,12 @@ own, sends it SIGKILL at a random moment of one of its stages (each stage in tur
 end: half of the trials with `--only-missing-outputs`; in every fourth one the rerun is killed, too. Metrics and weights
 must equal the reference run's.
 
+    python tests/e2e/torture.py --ranks 2 --variants encoder_text
+
+With `--ranks`, a trial begins after ingestion and kills a rank, the run with the agent that starts its ranks, or asks
+the run to stop (SIGTERM), in one divided stage after another. No rank may live on, and the same command must end at the
+weights of an undisturbed run (1e-5); every third rerun has another number of ranks.
+
 Runs are forked from a parent that has imported what a run imports: they cost their work and not their imports.
 """
 
@@ -29,13 +35,16 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", DO_NOT_TRACK="1")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.append(str(REPOSITORY))
+from tests.e2e import rank_kills  # noqa: E402
+
 REHEARSAL = "fabrication"
 """The first pipeline of the rehearsal, and of no other run."""
 STORE, MODULES = "mlflow.db", "modules.txt"
@@ -107,7 +116,7 @@ def new_project(folder: Path, raw: Path | None = None) -> Path:
     return folder
 
 
-def _run(project: Path, names: list[str], only_missing: bool, marks: Path) -> None:
+def _run(project: Path, names: list[str], only_missing: bool, marks: Path, params: dict[str, Any]) -> None:
     """Body of the forked process: one `kedro run`."""
     log = (project / "run.log").open("ab", buffering=0)
     os.dup2(log.fileno(), 1)
@@ -115,8 +124,10 @@ def _run(project: Path, names: list[str], only_missing: bool, marks: Path) -> No
     os.chdir(project)
     code = 1
     try:
-        _session(project, names, only_missing, marks)
+        _session(project, names, only_missing, marks, params)
         code = 0
+    except SystemExit as err:
+        code = err.code if isinstance(err.code, int) else 1
     except BaseException:
         traceback.print_exc()
     finally:
@@ -124,7 +135,7 @@ def _run(project: Path, names: list[str], only_missing: bool, marks: Path) -> No
         os._exit(code)
 
 
-def _session(project: Path, names: list[str], only_missing: bool, marks: Path) -> None:
+def _session(project: Path, names: list[str], only_missing: bool, marks: Path, params: dict[str, Any]) -> None:
     from kedro.framework.hooks import hook_impl
     from kedro.framework.project import settings
     from kedro.framework.startup import bootstrap_project
@@ -135,18 +146,20 @@ def _session(project: Path, names: list[str], only_missing: bool, marks: Path) -
 
         MlflowClient(f"sqlite:///{project.parent / STORE}").search_experiments()
     Marker.before_node_run = hook_impl(Marker.before_node_run)  # type: ignore[method-assign]
-    with settings.SESSION_CLASS.create(project_path=project, runtime_params=PARAMS) as session:
+    with settings.SESSION_CLASS.create(project_path=project, runtime_params=params) as session:
         session._hook_manager.register(Marker(marks))
         session.run(pipeline_names=names, only_missing_outputs=only_missing)
     if names[0] == REHEARSAL:
         (project.parent / MODULES).write_text("\n".join(sys.modules), encoding="utf-8")
 
 
-def start(project: Path, names: list[str], *, only_missing: bool = False) -> tuple[Any, Path]:
+def start(
+    project: Path, names: list[str], *, only_missing: bool = False, params: dict[str, Any] = PARAMS
+) -> tuple[Any, Path]:
     """Start a run; return its process and the file of its marks."""
     marks = project / "marks.txt"
     marks.unlink(missing_ok=True)
-    process = _FORK.Process(target=_run, args=(project, names, only_missing, marks))
+    process = _FORK.Process(target=_run, args=(project, names, only_missing, marks, params))
     process.start()
     return process, marks
 
@@ -160,10 +173,15 @@ def finish(project: Path, names: list[str], *, only_missing: bool = False) -> di
     process, marks = start(project, names, only_missing=only_missing)
     process.join()
     if process.exitcode:
-        raise RuntimeError((project / "run.log").read_text(encoding="utf-8", errors="replace")[-4000:])
+        raise RuntimeError(log_of(project)[-4000:])
     started = read_marks(marks)
     ends = [*started.values(), time.monotonic()][1:]
     return {name: end - begin for (name, begin), end in zip(started.items(), ends, strict=True)}
+
+
+def log_of(project: Path) -> str:
+    """Return what the runs of a project have printed."""
+    return (project / "run.log").read_text(encoding="utf-8", errors="replace")
 
 
 def read_marks(file: Path) -> dict[str, float]:
@@ -198,7 +216,7 @@ def kill_inside(project: Path, names: list[str], node: str, delay: float, *, onl
     process.kill()
     process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
-        raise RuntimeError((project / "run.log").read_text(encoding="utf-8", errors="replace")[-4000:])
+        raise RuntimeError(log_of(project)[-4000:])
     return last if process.exitcode else None
 
 
@@ -260,6 +278,81 @@ def torture(variant: str, raw: Path, folder: Path, *, kills: int, seed: int) -> 
     return wrong, where
 
 
+def in_ranks(ranks: int) -> dict[str, Any]:
+    """Return the parameters of a run in so many ranks."""
+    training = {"training": {**FAMILY["training"], "processes": ranks}}
+    return {**PARAMS, **{name: {**PARAMS[name], **training} for name in ("encoder", "decoder")}}
+
+
+def finish_in_ranks(project: Path, variant: str, ranks: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Run a variant to the end; return the seconds of each node, and for how many of them its ranks worked."""
+    process, marks = start(project, [variant], params=in_ranks(ranks))
+    watch = rank_kills.Watch(project, lambda: read_marks(marks))
+    while process.is_alive():
+        watch.look()
+        process.join(0.02)
+    if process.exitcode:
+        raise RuntimeError(log_of(project)[-4000:])
+    started = watch.look()
+    ends = dict(zip(started, [*started.values(), time.monotonic()][1:], strict=True))
+    seconds = {node: ends[node] - begin for node, begin in started.items()}
+    return seconds, {node: ends[node] - begin for node, begin in watch.at_work.items()}
+
+
+def kill_rank(project: Path, variant: str, ranks: int, moment: rank_kills.Moment, rng: random.Random) -> bool:
+    """Start a run and kill at `moment`; return False where it was faster. A wrong end is a RuntimeError."""
+    process, marks = start(project, [variant], params=in_ranks(ranks))
+    watch = rank_kills.Watch(project, lambda: read_marks(marks))
+    while process.is_alive() and not watch.has_come(moment):
+        process.join(0.01)
+    process.join(moment.delay)
+    struck = process.is_alive() and rank_kills.strike(process.pid, moment.kill, rng)
+    process.join()
+    if left := rank_kills.left_behind(project):
+        raise RuntimeError(f"LEFT BEHIND: ranks {left}")
+    if process.exitcode == 0:
+        return False
+    log = log_of(project)
+    named = moment.kill != rank_kills.KILLS[0] or "was killed" in log
+    if not struck or process.exitcode not in rank_kills.ENDED[moment.kill] or not named:
+        raise RuntimeError(f"after {moment.kill} it ended with {process.exitcode}\n{log[-4000:]}")
+    return True
+
+
+def torture_ranks(variant: str, raw: Path, folder: Path, *, kills: int, seed: int, ranks: int) -> list[str]:
+    """Make `kills` trials with one variant in several ranks; return a line for each that went wrong."""
+    start_from, reference, project = (folder / f"{variant}-{name}" for name in ("ingested", "reference", "trial"))
+    finish(new_project(start_from, raw), ["ingestion", "image_embedding"])
+    model = f"data/06_models/demo/{variant}/model"
+    rng, wrong = random.Random(f"{variant} {seed} {ranks}"), []
+
+    def again(place: Path) -> Path:
+        shutil.rmtree(place, ignore_errors=True)
+        return Path(shutil.copytree(start_from, place))
+
+    seconds, at_work = finish_in_ranks(again(reference), variant, ranks)
+    print(f"{variant}: {sum(seconds.values()):.1f} s uninterrupted in {ranks} ranks, at work {at_work}", flush=True)
+    expected, measured = rank_kills.weights(reference / model), outcome(reference, variant).metrics
+    for number in range(kills):
+        moment = rank_kills.moments(seconds, at_work, number, rng)
+        others = rng.choice([1, ranks + 1]) if number % 3 == 2 else ranks
+        try:
+            while not kill_rank(again(project), variant, ranks, moment, rng):
+                moment = replace(moment, delay=moment.delay / 2)
+            finish_in_ranks(project, variant, others)
+            off = rank_kills.difference(rank_kills.weights(project / model), expected)
+            worse = rank_kills.metrics_differ(outcome(project, variant).metrics, measured)
+            verdict = "equal" if off <= 1 and not worse else f"DIFFERENT: {off:.3g} times what is allowed"
+        except RuntimeError as err:
+            verdict = f"FAILED\n{err}"
+        line = f"{variant} {number + 1}/{kills}: {moment}, then {others} ranks: {verdict}"
+        print(line, flush=True)
+        if verdict != "equal":
+            wrong.append(line)
+            shutil.copytree(project, folder / f"{variant}-failed-{number}", dirs_exist_ok=True)
+    return wrong
+
+
 def prepare(folder: Path, variants: Sequence[str]) -> Path:
     """Rehearse in a process of its own, import what it imported, and return the raw files that it fabricated.
 
@@ -282,6 +375,7 @@ def main() -> int:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--kills", type=int, default=20, help="trials of each variant")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ranks", type=int, default=1, help="processes that stages are divided among")
     parser.add_argument("--folder", type=Path, help="where to work, again and again; a temporary folder otherwise")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="vixml-torture-"))
@@ -289,10 +383,15 @@ def main() -> int:
     raw = prepare(folder, arguments.variants)
     wrong, where = [], Counter[str]()
     for variant in arguments.variants:
-        failed, hits = torture(variant, raw, folder, kills=arguments.kills, seed=arguments.seed)
+        options = {"kills": arguments.kills, "seed": arguments.seed}
+        if arguments.ranks > 1:
+            wrong += torture_ranks(variant, raw, folder, **options, ranks=arguments.ranks)
+            continue
+        failed, hits = torture(variant, raw, folder, **options)
         wrong += failed
         where += hits
-    print("all kills by stage: " + ", ".join(f"{stage} {count}" for stage, count in where.items()))
+    if where:
+        print("all kills by stage: " + ", ".join(f"{stage} {count}" for stage, count in where.items()))
     total = arguments.kills * len(arguments.variants)
     print(f"{total - len(wrong)} of {total} trials ended at the numbers of the uninterrupted run")
     if not arguments.folder and not wrong:
