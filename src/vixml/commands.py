@@ -310,8 +310,8 @@ def join(
 ) -> None:
     """Help a run on another machine to train; type it in the same project folder, on a shared disk."""
     from vixml.distributed.launch import Machines
+    from vixml.distributed.machines import num_gpus
     from vixml.training.ranks.job import join as take_part
-    from vixml.training.ranks.job import num_gpus
 
     with clear_errors(), TemporaryDirectory(prefix="vixml-join-") as folder:
         typer.echo(f"Waiting for a run at {rendezvous} ...")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import pytest
 from tests.training.ranks.inputs import assert_same, dataset_inputs, weights
 from tests.training.stage_runs import changed
 
-from vixml.core.directories import Built, SealedDirectory, WorkDirectory, open_sealed, publish
+from vixml.core.directories import SealedDirectory, WorkDirectory, open_sealed, publish
 from vixml.core.errors import ConfigError
-from vixml.distributed.launch import Machines
-from vixml.params.training import TrainingParams
-from vixml.training.ranks.job import decoded, encoded, machines_of, run_stage
+from vixml.training.ranks.job import run_stage
 from vixml.training.variant_data import VariantData
 
 
@@ -61,37 +58,6 @@ def test_stages_in_two_one_and_three_processes(data: VariantData, alone: dict[st
     warmup, refreshed = (open_sealed(tmp_path / name) for name in ("warmup", "hard"))
     built, _, _ = run_stage("train_hard", in_ranks(data, 2), warmup, refreshed, work=work, resume="auto")
     assert_same(weights(publish(built, tmp_path / "again")), alone)
-
-
-def test_what_a_stage_returns_travels_as_json(tmp_path: Path) -> None:
-    value = (Built(tmp_path, "model", {"steps": 3}), [{"epoch": 1}], {"a": None})
-    assert decoded(json.loads(json.dumps(encoded(value)))) == value
-    assert decoded(encoded("plain")) == "plain"
-
-
-def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One by default; `auto` is every GPU, and one where there is none or the processor is asked for."""
-    assert machines_of(TrainingParams()) == Machines(1)
-    assert machines_of(TrainingParams(processes=3)) == Machines(3)
-    assert machines_of(TrainingParams(processes="auto")) == Machines(1)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    assert machines_of(TrainingParams(processes="auto")) == Machines(8)
-    assert machines_of(TrainingParams(processes="auto", device="cpu")) == Machines(1)
-    with pytest.raises(ConfigError, match="cannot share a named one"):
-        machines_of(TrainingParams(processes=2, device="cuda:1"))
-    with pytest.raises(ConfigError, match=r"fewer GPUs than processes.*9, 8 GPUs"):
-        machines_of(TrainingParams(processes=9))
-    assert machines_of(TrainingParams(processes=9, device="cpu")) == Machines(9)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    with pytest.raises(ConfigError, match="2, 1 GPUs"):
-        machines_of(TrainingParams(processes=2))
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    meeting = {"machines": 2, "rendezvous": "there:29500"}
-    assert machines_of(TrainingParams(processes=8, **meeting)) == Machines(8, 2, "there:29500")
-    with pytest.raises(ConfigError, match="need an address at which to meet"):
-        machines_of(TrainingParams(machines=2))
-    with pytest.raises(ValueError, match="at least 1, or auto"):
-        TrainingParams(processes=0)
 
 
 def test_several_processes_read_the_data_set_themselves(data: VariantData, tmp_path: Path) -> None:

@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vixml.core.directories import Built, SealedDirectory, WorkDirectory, open_sealed, read_json, write_json
+from vixml.core.directories import SealedDirectory, WorkDirectory
 from vixml.core.errors import ConfigError, StateError
-from vixml.data.dataset import Dataset
-from vixml.distributed.launch import Machines, clear, launch, nobody_came
-from vixml.params.evaluation import EvaluationParams
-from vixml.params.training import TrainingParams
-from vixml.params.variant import VariantParams
+from vixml.distributed.job import WORKER, run_in_ranks
+from vixml.distributed.launch import Machines, launch, nobody_came
+from vixml.distributed.machines import machines_of
 from vixml.training import stages
 from vixml.training.variant_data import VariantData
 
@@ -26,8 +24,7 @@ STAGES: Mapping[str, Callable[..., Any]] = {
 }
 """What can be run in several ranks."""
 
-JOB, RESULT = "job.json", "result.json"
-_WORKER = "vixml.training.ranks.worker"
+_STAGE = "vixml.training.ranks.job:run_described"
 _LOOK_SECONDS = 1.0
 
 
@@ -48,53 +45,8 @@ def run_stage(name: str, variant: VariantData, *inputs: SealedDirectory, work: W
     machines = machines_of(variant.params.training)
     if machines.processes * machines.count == 1:
         return STAGES[name](variant, *inputs, work, **options)
-    folder = work.path / f"{name}.ranks"
-    clear(folder)
-    (folder / RESULT).unlink(missing_ok=True)
-    write_json(folder / JOB, _described(name, variant, inputs, work, options))
-    launch(_WORKER, [str(folder)], folder=folder, machines=machines)
-    return decoded(read_json(folder / RESULT)["value"])
-
-
-def machines_of(training: TrainingParams) -> Machines:
-    """Return how many ranks a stage is divided among, and where they run; `auto` is every GPU of this machine.
-
-    Raises:
-        ConfigError: The GPUs do not suffice, or several machines have no place to meet.
-    """
-    processes = training.processes
-    if not isinstance(processes, int):
-        processes = num_gpus() if training.device in ("auto", "cuda") else 1
-    if processes > 1 and training.device.startswith("cuda:"):
-        raise ConfigError(
-            "several processes take one GPU each, so they cannot share a named one",
-            found=f"training.device {training.device}, training.processes {processes}",
-            remedy="set training.device to cuda (CUDA_VISIBLE_DEVICES selects the GPUs), or training.processes to 1.",
-        )
-    if training.device != "cpu" and processes > 1 and 0 < _gpus() < processes:
-        raise ConfigError(
-            "there are fewer GPUs than processes",
-            found=f"training.processes {processes}, {_gpus()} GPUs",
-            remedy="set training.processes to auto, or training.device to cpu.",
-        )
-    if training.machines > 1 and not training.rendezvous:
-        raise ConfigError(
-            "several machines need an address at which to meet",
-            found=f"training.machines {training.machines} without training.rendezvous",
-            remedy="set training.rendezvous to HOST:PORT of this machine; start `vixml join HOST:PORT` on the others.",
-        )
-    return Machines(processes, training.machines, training.rendezvous if training.machines > 1 else "")
-
-
-def num_gpus() -> int:
-    """Return the number of GPUs of this machine, at least 1: without one the processor does the work."""
-    return max(1, _gpus())
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
+    described = {"name": name, **_described(variant), "inputs": list(inputs), "work": work, "options": options}
+    return run_in_ranks(_STAGE, described, folder=work.path / f"{name}.ranks", machines=machines)
 
 
 def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int:
@@ -111,7 +63,7 @@ def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int
     done, waited = 0, time.monotonic()
     while (left := machines.patience - (time.monotonic() - waited)) > 0:
         try:
-            launch(_WORKER, [], folder=folder, machines=replace(machines, patience=max(1, left)))
+            launch(WORKER, [], folder=folder, machines=replace(machines, patience=max(1, left)))
         except StateError as err:
             if not nobody_came(err.__cause__):
                 raise
@@ -122,70 +74,20 @@ def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int
     return done
 
 
-def run_job(folder: Path) -> Any:
-    """Run the stage that a job describes, as one of its ranks."""
-    job = read_json(folder / JOB)
-    variant = VariantData.of(
-        VariantParams(**job["params"]),
-        Dataset(open_sealed(Path(job["dataset"]))),
-        open_sealed(Path(job["tokens"])),
-        _opened(job["image_bank"]),
-        evaluation=EvaluationParams(**job["evaluation"]),
-        seed=job["seed"],
-        soft_labels=_opened(job["soft_labels"]),
-    )
-    inputs = [open_sealed(Path(path)) for path in job["inputs"]]
-    return STAGES[job["stage"]](variant, *inputs, WorkDirectory(Path(job["work"])), **job["options"])
+def run_described(
+    *, name: str, inputs: list[SealedDirectory], work: WorkDirectory, options: Mapping[str, Any], **variant: Any
+) -> Any:
+    """Run a stage as one of its ranks; the arguments are those of `run_stage` and of `VariantData.of`."""
+    return STAGES[name](VariantData.of(**variant), *inputs, work, **options)
 
 
-def _described(
-    name: str,
-    variant: VariantData,
-    inputs: tuple[SealedDirectory, ...],
-    work: WorkDirectory,
-    options: Mapping[str, Any],
-) -> dict[str, Any]:
+def _described(variant: VariantData) -> dict[str, Any]:
+    """Return what `VariantData.of` makes the same data of in another process."""
     if variant.dataset is None:
         raise ConfigError(
             "several processes read the data set from its folder",
             found="a VariantData without `dataset`",
             remedy="create it with `VariantData.of`, or set training.processes to 1.",
         )
-    return {
-        "stage": name,
-        "params": variant.params.model_dump(mode="json"),
-        "evaluation": variant.evaluation.model_dump(mode="json"),
-        "seed": variant.seed,
-        "dataset": _place(variant.dataset.directory),
-        "tokens": _place(variant.tokens),
-        "image_bank": _place(variant.image_bank),
-        "soft_labels": _place(variant.soft_labels),
-        "inputs": [_place(directory) for directory in inputs],
-        "work": str(work.path.absolute()),
-        "options": dict(options),
-    }
-
-
-def _place(directory: SealedDirectory | None) -> str | None:
-    return None if directory is None else str(directory.path.absolute())
-
-
-def _opened(place: str | None) -> SealedDirectory | None:
-    return None if place is None else open_sealed(Path(place))
-
-
-def encoded(value: Any) -> Any:
-    """Return what a stage returns as JSON values."""
-    if isinstance(value, Built):
-        return {"built": [str(value.path), value.kind, dict(value.meta)]}
-    return {"tuple": [encoded(part) for part in value]} if isinstance(value, tuple) else value
-
-
-def decoded(value: Any) -> Any:
-    """Return what `encoded` was given."""
-    if isinstance(value, dict) and value.keys() == {"built"}:
-        path, kind, meta = value["built"]
-        return Built(Path(path), kind, meta)
-    if isinstance(value, dict) and value.keys() == {"tuple"}:
-        return tuple(decoded(part) for part in value["tuple"])
-    return value
+    names = ("params", "dataset", "tokens", "image_bank", "evaluation", "seed", "soft_labels")
+    return {name: getattr(variant, name) for name in names}

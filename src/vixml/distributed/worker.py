@@ -1,11 +1,10 @@
-"""The process of one rank: `python -m vixml.training.ranks.worker [FOLDER]`, started by `launch` or `torchrun`."""
+"""The process of one rank: `python -m vixml.distributed.worker [FOLDER]`, started by `launch` or `torchrun`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from vixml.core.directories import write_json
 from vixml.distributed import group
 from vixml.distributed.rank import joined
 
@@ -17,11 +16,11 @@ def main(given: Path | None) -> None:
         given: The job's folder; None on a machine that only joins in.
     """
     with joined(given) as folder:
-        from vixml.training.ranks.job import RESULT, encoded, run_job
+        from vixml.distributed.job import run_job, write_result
 
         value = run_job(folder)
         if group.leads():
-            write_json(folder / RESULT, {"value": encoded(value)})
+            write_result(folder, value)
 
 
 if __name__ == "__main__":
