@@ -9,7 +9,7 @@ from tests.evaluation.worlds import EVALUATION, NUM_LABELS, NUM_TRAIN, published
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import StateError
-from vixml.evaluation import stages
+from vixml.evaluation import search, stages
 from vixml.metrics.propensity import inverse_propensity
 from vixml.metrics.ranking import ranking_metrics
 from vixml.params.variant import VariantParams
@@ -39,7 +39,7 @@ def test_a_prior_for_queries_without_an_image(world, tmp_path):
 
 def test_embeddings_that_do_not_tell_who_has_an_image(world, tmp_path, monkeypatch):
     """Of an earlier version: fine without a prior, an error that says what to do with one."""
-    monkeypatch.setattr(stages, "IMAGELESS", "not-there.npy")
+    monkeypatch.setattr(search, "IMAGELESS", "not-there.npy")
     run(world, tmp_path / "a", {}, model={"use_images": True})
     with pytest.raises(StateError, match="lack the no-image mask"):
         run(world, tmp_path / "b", {"imageless_prior": 0.2}, model={"use_images": True})

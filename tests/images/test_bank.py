@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.distributed.threads import in_threads
 
-from vixml.core.directories import WorkDirectory
+from vixml.core.directories import Built, WorkDirectory
 from vixml.core.errors import DataError, StateError
 from vixml.images.bank import ImageBank, build_image_bank
 from vixml.images.vision import VisionEncoder, load_vision
@@ -161,3 +162,24 @@ def test_only_bad_images_and_missing_parts_are_errors(root: Path, work: WorkDire
         build_image_bank(root, {"test": _items(["a.png", "b.png"])}, PARAMS, 0, work, encoder=encoder)
     with pytest.raises(StateError, match="image_embedding"):
         ImageBank.open(root)
+
+
+def test_ranks_encode_a_share_of_the_shards_each(
+    root: Path, work: WorkDirectory, encoder: VisionEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bank of one process; an image of several shards is encoded once, finished shards are not encoded again."""
+    items = _catalogue() | {"test": _items(["images/copy.png", "images/5.png"], ["images/9.png", "images/absent.png"])}
+    params = PARAMS.model_copy(update={"shard_size": 2})
+    whole = build_image_bank(root, items, params, 0, work, encoder=encoder)
+    together = WorkDirectory(tmp_path / "together")
+
+    def bank() -> Built:
+        return build_image_bank(root, items, params, 0, together, encoder=encoder)
+
+    for encoded in (whole.meta["num_images"], 0):
+        built = in_threads(monkeypatch, 2, bank)[0]
+        assert built.meta["report"]["images_encoded_now"] == encoded
+        assert {**built.meta, "report": None} == {**whole.meta, "report": None}
+        for file in sorted(whole.path.glob("*.npy")):
+            np.testing.assert_array_equal(np.load(built.path / file.name), np.load(file))
+    assert len(list((together.path / "shards").iterdir())) == len(list((work.path / "shards").iterdir())) > 4

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.distributed.threads import in_threads
 from tests.oracles import centroids as oracle
 
-from vixml.negatives.centroids import label_centroids
+from vixml.negatives.centroids import label_centroids, update_centroids
 
 
 def test_centroids_are_golden(golden_dir: Path) -> None:
@@ -34,3 +38,19 @@ def test_centroids_equal_their_oracle(seed: int) -> None:
     np.testing.assert_allclose(
         label_centroids(embeddings, relevance, block=6), oracle.label_centroids(embeddings, relevance), atol=1e-5
     )
+
+
+def test_ranks_average_a_share_of_the_labels_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    queries = torch.from_numpy(rng.normal(size=(12, 5)).astype(np.float32))
+    relevance = sp.csr_matrix(sp.random(12, 7, density=0.4, format="csr", random_state=2, dtype=np.float32))
+
+    def centroids() -> np.ndarray:
+        model = SimpleNamespace(label_side=SimpleNamespace(centroids=torch.full((7, 5), 9.0)))
+        update_centroids(model, queries, relevance)
+        return model.label_side.centroids.numpy()
+
+    expected = label_centroids(queries.numpy(), relevance)
+    np.testing.assert_array_equal(centroids(), expected)
+    for found in in_threads(monkeypatch, 3, centroids):
+        np.testing.assert_array_equal(found, expected)

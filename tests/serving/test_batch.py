@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tests.distributed.threads import in_threads
 from tests.processes import run_command
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.data.items import MOST_CHARACTERS
+from vixml.distributed.launch import Machines
 from vixml.params.prediction import PredictionParams
+from vixml.serving import batch
 from vixml.serving.batch import open_predictor, predict_file
 
 COLUMNS = ["query_id", "rank", "label_id", "label_text", "score", "probability"]
@@ -203,3 +206,21 @@ def test_the_model_is_named(predictor):
         open_predictor(params.model_copy(update={"model": "encoder"}), published)
     with pytest.raises(ConfigError, match=r"prediction.queries=FILE"):
         open_predictor(PredictionParams(), published)
+
+
+def test_ranks_predict_a_share_of_the_blocks_each(predictor, queries, tmp_path, monkeypatch):
+    """And one process joins them: the same file, the same report."""
+    expected, alone = run(predictor, queries, tmp_path / "alone", k=3, block_size=3)
+
+    def in_ranks(function, given, *, folder, machines):
+        assert (function, machines) == ("vixml.serving.batch:predict_share", Machines(2))
+        return in_threads(monkeypatch, 2, lambda: batch.predict_share(**given))[0]
+
+    monkeypatch.setattr(batch, "run_in_ranks", in_ranks)
+    monkeypatch.setattr(batch, "open_predictor", lambda *_: predictor)
+    params = PredictionParams(queries=str(queries), k=3, block_size=3, device="cpu", processes=2)
+    built, report = batch.predict_together(params, {}, WorkDirectory(tmp_path / "work"))
+    pd.testing.assert_frame_equal(table(built), table(expected))
+    assert report["queries_of_this_run"] == 10
+    times = {"seconds", "queries_per_second"}
+    assert {**report, **dict.fromkeys(times)} == {**alone, **dict.fromkeys(times)}

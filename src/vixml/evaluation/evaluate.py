@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -13,37 +12,29 @@ from vixml.calibration.curves import LEAD
 from vixml.core.directories import Built, WorkDirectory
 from vixml.data.dataset import Dataset
 from vixml.evaluation.probabilities import probability_report
+from vixml.evaluation.search import Searched
 from vixml.evaluation.slices import slice_report
 from vixml.metrics.propensity import label_frequencies, label_weights
 from vixml.metrics.ranking import HEADLINE, query_metrics
 from vixml.params.evaluation import EvaluationParams
-from vixml.ranking.evidence import EvidenceRanker
-from vixml.ranking.features import Described
-from vixml.retrieval.augmentation import Ranker
 
 
 def evaluate_ranking(
-    ranker: Ranker | EvidenceRanker,
-    queries: NDArray[np.float32],
+    found: Searched,
     *,
-    described: Described | None = None,
     dataset: Dataset,
     params: EvaluationParams,
     work: WorkDirectory,
-    imageless: NDArray[np.bool_] | None = None,
     calibration: Calibrated | None = None,
 ) -> tuple[dict[str, Any], Built]:
-    """Rank the labels of every test query and measure the ranking.
+    """Measure the ranking of the labels of every test query.
 
     Args:
-        ranker: What ranks the labels.
-        queries: Test query embeddings float32 [n, d].
-        described: The queries as a ranking with all evidence sees them.
+        found: The ranked labels, `depth_of(params)` of each query.
         dataset: Ground truth and filter of the n test queries, their items for the slices, and the training relevance
             for the propensities.
         params: Depths and propensity model.
         work: Work directory of the predictions.
-        imageless: Queries that have no image [n], where the model looks at images.
         calibration: From scores to probabilities, or why there are none; None: nobody asked.
 
     Returns:
@@ -52,38 +43,37 @@ def evaluate_ranking(
         predictions: `labels.npy` int32 [n, k], `scores.npy` float32 [n, k], best first, -1 where fewer labels remain,
         and `probabilities.npy` float32 [n, k] where there are any.
     """
-    exclude, relevance, relevance_train = dataset.filter("test"), dataset.relevance("test"), dataset.relevance("train")
-    started = time.perf_counter()
-    asked: Any = queries if described is None else described
-    deep, k = max(params.top_k, LEAD), params.top_k  # a probability asks for the next labels' scores too
-    found, ranked = ranker.search(asked, deep, exclude=exclude, imageless=imageless)
-    labels = ranked[:, :k]
-    seconds = time.perf_counter() - started
+    relevance, relevance_train, k = dataset.relevance("test"), dataset.relevance("train"), params.top_k
+    labels = found.labels[:, :k]
     weights = label_weights(relevance_train, params)
     measured = query_metrics(labels, relevance, weights, params.ks)
     result: dict[str, Any] = {"metrics": measured.mean()}
-    if ranker.mode != "none" or ranker.prior is not None:
-        _, plain = ranker.labels.search(queries, k, exclude=exclude)
-        result["metrics_plain"] = query_metrics(plain, relevance, weights, params.ks).mean()
+    if found.plain is not None:
+        result["metrics_plain"] = query_metrics(found.plain, relevance, weights, params.ks).mean()
     frequencies = label_frequencies(relevance_train)
     truth: Any = {"items": dataset.items("test"), "relevance": relevance, "frequencies": frequencies}
-    probabilities = _probabilities(calibration, found, ranked, frequencies)[:, :k]
+    probabilities = _probabilities(calibration, found.scores, found.labels, frequencies)[:, :k]
     if calibration is not None:
         result["probabilities"] = probability_report(calibration, probabilities, labels, **truth)
     folder = work.fresh("predictions")
     np.save(folder / "labels.npy", labels.astype(np.int32), allow_pickle=False)
-    np.save(folder / "scores.npy", found[:, :k], allow_pickle=False)
+    np.save(folder / "scores.npy", found.scores[:, :k], allow_pickle=False)
     if isinstance(calibration, Calibration):
         np.save(folder / "probabilities.npy", probabilities, allow_pickle=False)
     result |= {
         "slices": slice_report(labels, measured, ks=params.ks, names=HEADLINE, **truth),
-        "ranking": ranker.mode,
-        "queries": len(queries),
+        "ranking": found.mode,
+        "queries": len(labels),
         "queries_with_fewer_than_k": int(((labels >= 0).sum(axis=1) < k).sum()),
         "labels": int(relevance_train.shape[1]),
-        "milliseconds_per_search": 1000 * seconds / max(1, len(queries)),
+        "milliseconds_per_search": 1000 * found.seconds / max(1, len(labels)),
     }
-    return result, Built(folder, "predictions", {"queries": len(queries), "k": k})
+    return result, Built(folder, "predictions", {"queries": len(labels), "k": k})
+
+
+def depth_of(params: EvaluationParams) -> int:
+    """Return how many labels of each query are ranked: a probability asks for the next labels' scores too."""
+    return max(params.top_k, LEAD)
 
 
 def _probabilities(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 KIND = "evidence"
 VALIDATION = "validation_queries.npy"
+_ALL = slice(None)
 
 
 def gather_evidence(
@@ -145,15 +146,20 @@ def has_prior(params: VariantParams) -> bool:
 
 
 def described(
-    side: str, items: pd.DataFrame, embeddings: SealedDirectory, bank: ImageBank | None, max_images: int
+    side: str,
+    items: pd.DataFrame,
+    embeddings: SealedDirectory,
+    bank: ImageBank | None,
+    max_images: int,
+    rows: slice = _ALL,
 ) -> Described:
-    """Return the queries of one side with their texts, embeddings and images."""
-    vectors = np.load(embeddings.path / f"{side}_queries.npy", mmap_mode="r", allow_pickle=False)
+    """Return queries of one side with their texts, embeddings and images; only what belongs to `rows` is read."""
+    vectors = np.load(embeddings.path / f"{side}_queries.npy", mmap_mode="r", allow_pickle=False)[rows]
     images = None
     if bank is not None:
-        rows = bank.images_of(side).truncate(max_images)
-        images = ImageRows(bank.vectors[rows.values], rows.offsets)
-    return Described(items["text"].tolist(), vectors, images)
+        shown = bank.images_of(side).truncate(max_images).take(np.arange(len(items))[rows])
+        images = ImageRows(bank.vectors[shown.values], shown.offsets)
+    return Described(items["text"].iloc[rows].tolist(), vectors, images)
 
 
 def open_ranking(evidence: SealedDirectory, plain: Ranker) -> EvidenceRanker:

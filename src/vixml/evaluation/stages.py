@@ -8,21 +8,18 @@ import numpy as np
 
 from vixml.calibration.calibration import open_calibration
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory, link
-from vixml.core.errors import StateError
 from vixml.data.dataset import Dataset
-from vixml.evaluation.evaluate import evaluate_ranking
-from vixml.evaluation.evidence import described, has_prior, open_ranking, plain_ranker
-from vixml.images.bank import ImageBank
+from vixml.evaluation.evaluate import depth_of, evaluate_ranking
+from vixml.evaluation.search import Sources, search, search_together
 from vixml.models.device import resolve_device
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.retrieval import IndexReportParams, RetrievalParams
 from vixml.params.variant import VariantParams
-from vixml.ranking.evidence import EvidenceRanker
-from vixml.retrieval.augmentation import FILES, Ranker
+from vixml.retrieval.augmentation import FILES
 from vixml.retrieval.index import build_index
 from vixml.retrieval.report import index_report
 
-PROTOTYPES, IMAGELESS = "label_prototypes.npy", "test_imageless.npy"
+PROTOTYPES = "label_prototypes.npy"
 
 
 def index_labels(embeddings: SealedDirectory, params: RetrievalParams, work: WorkDirectory) -> Built:
@@ -74,22 +71,14 @@ def evaluate_variant(
         image_bank: The image bank of a variant that looks at images.
         work: Work directory of the predictions.
     """
-    augmentation = params.retrieval.augmentation
-    ranker: Ranker | EvidenceRanker = plain_ranker(params, embeddings, index, dataset.relevance("train"))
-    asked = None
-    if augmentation.mode == "evidence" and evidence is not None and isinstance(ranker, Ranker):
-        ranker = open_ranking(evidence, ranker)
-        shown = image_bank is not None and evaluation.query_images
-        bank = ImageBank.open(image_bank.path) if shown and image_bank is not None else None
-        asked = described("test", dataset.items("test"), embeddings, bank, params.model.max_images)
+    shown = image_bank if evaluation.query_images else None
+    sources = Sources(params, dataset, embeddings, index, evidence, shown)
+    depth, k = depth_of(evaluation), evaluation.top_k
     result, predictions = evaluate_ranking(
-        ranker,
-        np.load(embeddings.path / "test_queries.npy", allow_pickle=False),
-        described=asked,
+        search_together(sources, depth, k, work) or search(sources, depth, k),
         dataset=dataset,
         params=evaluation,
         work=work,
-        imageless=_imageless(embeddings) if has_prior(params) else None,
         calibration=None if evidence is None else open_calibration(evidence.path),
     )
     document = {
@@ -131,18 +120,6 @@ def _facts(params: VariantParams, model: SealedDirectory) -> dict[str, Any]:
         "steps": facts["steps"],
         "device": facts["device"],
     }
-
-
-def _imageless(embeddings: SealedDirectory) -> np.ndarray:
-    """Return which test queries have no image."""
-    if IMAGELESS not in embeddings.files:
-        raise StateError(
-            "these embeddings lack the no-image mask that retrieval.imageless_prior needs",
-            file=embeddings.path,
-            remedy="run the variant's `evaluation` pipeline again, from its first node.",
-        )
-    found: np.ndarray = np.load(embeddings.path / IMAGELESS, allow_pickle=False)
-    return found
 
 
 def _vectors(embeddings: SealedDirectory, name: str) -> np.ndarray:

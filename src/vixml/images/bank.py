@@ -20,8 +20,14 @@ from numpy.typing import NDArray
 from vixml.core.directories import Built, WorkDirectory
 from vixml.core.errors import DataError, StateError
 from vixml.core.storage import reserve
+from vixml.data.dataset import Dataset
 from vixml.data.items import items_fingerprint
 from vixml.data.ragged import RaggedArray, offsets_of
+from vixml.data.sides import Side
+from vixml.distributed import group
+from vixml.distributed.job import run_in_ranks
+from vixml.distributed.launch import Machines
+from vixml.distributed.machines import processes_on
 from vixml.images.decode import REASONS
 from vixml.images.precomputed import collect_rows, is_reference
 from vixml.images.shards import EncodedFiles, encode_files
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 
     from vixml.images.vision import VisionEncoder
 
+KIND = "image-bank"
 _LISTED = 20
 
 
@@ -132,6 +139,8 @@ def build_image_bank(
             found=", ".join(f"{count} {reason}" for reason, count in reasons.most_common()),
             expected="image files at the paths that the image manifest names, relative to this folder",
         )
+    if not group.leads():  # one of several ranks: it has encoded its share
+        return Built(work.path, KIND)
     folder = work.fresh("bank")
     _write_vectors(folder / "vectors.npy", encoded)
     without: dict[str, int] = {}
@@ -146,9 +155,33 @@ def build_image_bank(
     report["model"], report["dim"] = params.model, encoded.dim
     meta: dict[str, Any] = {"dim": encoded.dim, "num_images": encoded.num_vectors, "model": params.model}
     # what a prediction needs to encode further images alike, and to find the pictures of labels
-    meta |= {"vision": params.model_dump(mode="json"), "seed": seed, "root": str(root.resolve()), "report": report}
+    meta |= {
+        "vision": params.model_dump(mode="json", exclude={"processes"}),
+        "seed": seed,
+        "root": str(root.resolve()),
+        "report": report,
+    }
     meta["items"] = {side: items_fingerprint(table) for side, table in items.items()}
-    return Built(path=folder, kind="image-bank", meta=meta)
+    return Built(path=folder, kind=KIND, meta=meta)
+
+
+def bank_of_dataset(raw: Path, dataset: Dataset, params: VisionParams, seed: int, work: WorkDirectory) -> Built:
+    """Build the image bank of an ingested data set, in as many processes as `params.processes` says.
+
+    Args:
+        raw: Folder that the image paths are relative to.
+        dataset: The data set.
+        params: Vision model and bank settings.
+        seed: Seed of the tiny model.
+        work: As for `build_image_bank`.
+    """
+    processes = processes_on(params.device, params.processes, "vision")
+    if processes > 1 and not group.is_divided():
+        given = {"raw": raw, "dataset": dataset, "params": params, "seed": seed, "work": work}
+        folder, machines = work.path / "bank.ranks", Machines(processes)
+        built: Built = run_in_ranks("vixml.images.bank:bank_of_dataset", given, folder=folder, machines=machines)
+        return built
+    return build_image_bank(raw, {side: dataset.items(side) for side in Side}, params, seed, work)
 
 
 def _list_files(

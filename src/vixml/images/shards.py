@@ -2,7 +2,8 @@
 
 A shard covers a fixed range of files. Its key hashes everything its content depends on: the encoder, the names, sizes
 and times of its files, and the key of the shard before (an image is encoded in the first shard that shows it). Threads
-read and decode ahead while the model works.
+read and decode ahead while the model works. Several ranks encode a share of the shards each: they first tell each other
+the hashes of all images, from which it follows in which shard one is encoded.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from vixml.core.directories import atomic_file
 from vixml.core.progress import progress
 from vixml.core.provenance import fingerprint_json
+from vixml.distributed import group
 from vixml.images.decode import REASONS, PictureError, decoded, read_bytes
 from vixml.params.data.vision import VisionParams
 
@@ -87,7 +89,7 @@ class _Shard:
 def encode_files(
     root: Path, files: Sequence[str], params: VisionParams, encoder: VisionEncoder, folder: Path
 ) -> EncodedFiles:
-    """Encode every different image among `files`, continuing with the shards in `folder`.
+    """Encode every different image among `files`, continuing with the shards in `folder`; ranks share the work.
 
     Args:
         root: Folder that the files are relative to.
@@ -104,10 +106,15 @@ def encode_files(
     workers = params.workers or min(16, os.cpu_count() or 1)
     bar = progress(desc=f"encoding images ({encoder.name})", total=len(files), unit="img")
     with bar, ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
+        parts: list[tuple[Sequence[str], Path]] = []
         for number, begin in enumerate(range(0, len(files), params.shard_size)):
             names = files[begin : begin + params.shard_size]
             key = fingerprint_json([key, list(names), list(pool.map(lambda name: _stamp(root / name), names))])
-            file = folder / f"{number:06d}-{key[:24]}.npz"
+            parts.append((names, folder / f"{number:06d}-{key[:24]}.npz"))
+        if group.is_divided():
+            _encode_together(root, parts, result, params=params, encoder=encoder, pool=pool)
+        begin = 0
+        for names, file in parts:
             shard = _read(file, len(names))
             if shard is None:
                 started = time.perf_counter()
@@ -117,10 +124,53 @@ def encode_files(
                 result.seconds += time.perf_counter() - started
             result.shards.append(file)
             _account(result, begin, shard, outcome)
+            begin += len(names)
             bar.update(len(names))
-    for stale in set(folder.iterdir()) - set(result.shards):
+    for stale in set(folder.iterdir()) - set(result.shards) if group.leads() else ():
         stale.unlink()
     return result
+
+
+def _encode_together(
+    root: Path,
+    parts: Sequence[tuple[Sequence[str], Path]],
+    result: EncodedFiles,
+    *,
+    params: VisionParams,
+    encoder: VisionEncoder,
+    pool: ThreadPoolExecutor,
+) -> None:
+    """Encode a share of the shards that are not there yet, as one of several ranks; wait for those of the others."""
+    started = time.perf_counter()
+    missing = set(
+        group.decided(lambda: [n for n, (names, file) in enumerate(parts) if _read(file, len(names)) is None])
+    )
+    mine = {n for place, n in enumerate(sorted(missing)) if place in group.share(len(missing))}
+    ends = np.cumsum([len(names) for names, _ in parts])
+    digests = np.zeros((int(ends[-1]), _DIGEST), dtype=np.uint8)
+    good = np.zeros(len(digests), dtype=np.uint8)
+    for number, (names, file) in enumerate(parts):
+        rows = slice(int(ends[number]) - len(names), int(ends[number]))
+        if number in mine:
+            hashes, reasons = _hashes(root, names, pool)
+            digests[rows], good[rows] = _as_rows(hashes), [reason == "ok" for reason in reasons]
+        elif number not in missing and group.leads():
+            shard = _read(file, len(names))
+            assert shard is not None
+            digests[rows], good[rows] = shard.digests, shard.reasons == 0
+    group.put_together(digests)
+    group.put_together(good)
+    seen: dict[bytes, tuple[int, int]] = {}
+    for number, (names, file) in enumerate(parts):
+        if number in mine:
+            shard = _encode_shard(root, names, params=params, encoder=encoder, pool=pool, known=seen)
+            _write(file, shard)
+            result.num_encoded += len(shard.vectors)
+        for row in range(int(ends[number]) - len(names), int(ends[number])):
+            if good[row]:
+                seen.setdefault(digests[row].tobytes(), (0, 0))
+    result.num_encoded = int(group.put_together(np.array([result.num_encoded]))[0])
+    (result.seconds,) = group.largest(time.perf_counter() - started)
 
 
 def _encode_shard(
@@ -134,19 +184,13 @@ def _encode_shard(
 ) -> _Shard:
     """Encode the images of these files that are not `known` from an earlier shard."""
 
-    def digest(name: str) -> tuple[bytes, str]:
-        try:
-            return hashlib.sha256(read_bytes(root, name)).digest()[:_DIGEST], "ok"
-        except PictureError as err:
-            return bytes(_DIGEST), err.reason
-
     def prepare(name: str) -> torch.Tensor | str:
         try:
             return decoded(read_bytes(root, name), params.max_pixels, encoder.preprocess)
         except PictureError as err:
             return err.reason
 
-    digests, reasons = zip(*pool.map(digest, names), strict=True)
+    digests, reasons = _hashes(root, names, pool)
     first = {
         d: name for d, name, reason in zip(digests[::-1], names[::-1], reasons[::-1], strict=True) if reason == "ok"
     }
@@ -163,12 +207,29 @@ def _encode_shard(
             batch = []
     parts.append(half(encoder.encode_tensors(batch)))
     return _Shard(
-        digests=np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, _DIGEST),
+        digests=_as_rows(digests),
         reasons=_codes(reasons),
-        new_digests=np.frombuffer(b"".join(new), dtype=np.uint8).reshape(-1, _DIGEST),
+        new_digests=_as_rows(new),
         new_reasons=_codes(outcomes),
         vectors=np.concatenate(parts),
     )
+
+
+def _hashes(root: Path, names: Sequence[str], pool: ThreadPoolExecutor) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """Return the digest of each file, zero where it cannot be read, and what became of it."""
+
+    def digest(name: str) -> tuple[bytes, str]:
+        try:
+            return hashlib.sha256(read_bytes(root, name)).digest()[:_DIGEST], "ok"
+        except PictureError as err:
+            return bytes(_DIGEST), err.reason
+
+    digests, reasons = zip(*pool.map(digest, names), strict=True)
+    return digests, reasons
+
+
+def _as_rows(digests: Sequence[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, _DIGEST)
 
 
 def _account(result: EncodedFiles, begin: int, shard: _Shard, outcome: dict[bytes, tuple[int, int]]) -> None:

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from vixml.distributed import group
 from vixml.models.dual import DualModel
 
 
@@ -35,7 +36,7 @@ def label_centroids(
 
 
 def update_centroids(model: DualModel, queries: torch.Tensor, relevance: sp.csr_matrix) -> None:
-    """Recompute the labels' centroids, where the model has any.
+    """Recompute the labels' centroids, where the model has any; several ranks compute a share of them each.
 
     Args:
         model: The model.
@@ -44,4 +45,8 @@ def update_centroids(model: DualModel, queries: torch.Tensor, relevance: sp.csr_
     """
     centroids = model.label_side.centroids
     if centroids is not None:
-        centroids.copy_(torch.from_numpy(label_centroids(queries.cpu().numpy(), relevance)))
+        mine = group.consecutive_share(len(centroids))
+        found = label_centroids(queries.cpu().numpy(), relevance[:, mine])
+        centroids.zero_()
+        centroids[mine] = torch.from_numpy(found).to(centroids)
+        group.add_up(centroids)

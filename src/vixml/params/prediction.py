@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from vixml.params.base import Params
+from vixml.params.base import Params, Processes
 
 
 def _listed(value: Any) -> Any:
@@ -70,6 +70,8 @@ class PredictionParams(Params):
     """Queries in memory at the same time, and the most that a killed run loses."""
     device: str = "auto"
     """`auto` (a GPU if there is one), `cpu`, `cuda`, ..."""
+    processes: Processes = 1
+    """Processes on this machine that each predict a share of the blocks, one GPU each; `auto` is one for each GPU."""
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """With fp32, a query gets the same scores alone and in any batch. The others are faster on a GPU, but scores depend
     on the batch."""

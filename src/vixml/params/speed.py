@@ -29,6 +29,7 @@ SPEED_ONLY: dict[type[BaseModel], dict[str, Any]] = {
     },
     VisionParams: {
         "device": True,
+        "processes": True,
         "batch_size": True,
         "shard_size": True,
         "workers": True,

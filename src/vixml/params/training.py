@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from vixml.core.errors import ConfigError
-from vixml.params.base import Params
+from vixml.params.base import Params, Processes
 
 Resume = Literal["auto", "force", "never"]
 """The top-level parameter `resume`: continue a checkpoint if it is of the same training, in any case, or not at all."""
@@ -30,19 +30,12 @@ class TrainingParams(Params):
     """Steps between two records of the loss within an epoch; 0 for a twentieth of an epoch."""
     device: str = "auto"
     """`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ..."""
-    processes: int | Literal["auto"] = Field(1)
+    processes: Processes = 1
     """Processes on this machine that train and embed together, one GPU each; `auto` is one for each GPU."""
     machines: int = Field(1, ge=1)
     """Machines that train and embed together; the others run `vixml join HOST:PORT`."""
     rendezvous: str = ""
     """`HOST:PORT` of this machine where several machines meet."""
-
-    @field_validator("processes")
-    @classmethod
-    def _at_least_one(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("at least 1, or auto")
-        return value
 
 
 class OptimParams(Params):

@@ -1,7 +1,8 @@
 """Predictions for a file of queries of any length: block by block, in constant memory, resumable after a kill.
 
 Each finished block is one Parquet file in the work directory, in a folder whose name hashes everything it depends on. A
-rerun skips the blocks that are there; the result is joined from all of them and appears whole.
+rerun skips the blocks that are there; the result is joined from all of them and appears whole. Several processes each
+predict a share of the blocks before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from vixml.core.heap import release_memory
 from vixml.core.progress import progress
 from vixml.core.provenance import fingerprint_json
 from vixml.data.items import clean_text
+from vixml.distributed import group
+from vixml.distributed.job import run_in_ranks
+from vixml.distributed.launch import Machines
+from vixml.distributed.machines import processes_on
 from vixml.images.decode import read_bytes
 from vixml.images.names import find_image
 from vixml.ingestion.ledger import Ledger
@@ -45,7 +50,7 @@ KIND = "prediction"
 _FORMAT = 3  # raise it when the content of a part changes its meaning
 _COUNTS = b"vixml_counts"
 _HOW_READ = ("id_column", "text_columns", "image_columns", "delimiter", "encoding", "quoting")
-_SPEED_ONLY = {"name", "device", "format", "escape_formulas"}
+_SPEED_ONLY = {"name", "device", "processes", "format", "escape_formulas"}
 _log = logging.getLogger(__name__)
 
 
@@ -74,13 +79,55 @@ def open_predictor(params: PredictionParams, published: Mapping[str, SealedDirec
     return Predictor.open(folder, device=params.device, precision=params.precision, exact=params.exact)
 
 
-def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirectory) -> tuple[Built, dict[str, Any]]:
+def predict_together(
+    params: PredictionParams, published: Mapping[str, SealedDirectory | None], work: WorkDirectory
+) -> tuple[Built, dict[str, Any]]:
+    """Predict the labels of every query of `params.queries`, in as many processes as the parameters say.
+
+    Args:
+        params: Model, queries, filters, form, number of processes.
+        published: The predictors at hand, by variant.
+        work: As for `predict_file`.
+    """
+    started, done = time.perf_counter(), 0
+    processes = processes_on(params.device, params.processes, "prediction")
+    if processes > 1:
+        given = {"params": params, "published": dict(published), "work": work}
+        folder, machines = work.path / "blocks.ranks", Machines(processes)
+        done = run_in_ranks("vixml.serving.batch:predict_share", given, folder=folder, machines=machines)
+    return predict_file(open_predictor(params, published), params, work, started=started, done=done)
+
+
+def predict_share(
+    params: PredictionParams, published: Mapping[str, SealedDirectory | None], work: WorkDirectory
+) -> int:
+    """Write the blocks that are this rank's; return how many queries all ranks have predicted."""
+    predictor = open_predictor(params, published)
+    parts, done = Path(group.decided(lambda: str(_parts_folder(predictor, params, work)))), 0
+    for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts, Ledger())):
+        if predicted is not None:
+            _write_part(parts / f"{number:08d}.parquet", predicted)
+            release_memory()
+            done += len(block)
+    return int(group.put_together(np.array([done]))[0])
+
+
+def predict_file(
+    predictor: Predictor,
+    params: PredictionParams,
+    work: WorkDirectory,
+    *,
+    started: float | None = None,
+    done: int = 0,
+) -> tuple[Built, dict[str, Any]]:
     """Predict the labels of every query of `params.queries`.
 
     Args:
         predictor: The model.
         params: Queries, filters, form.
         work: Holds the finished blocks until the result is complete.
+        started: When other processes began to predict blocks of this run (`time.perf_counter`).
+        done: How many queries they have predicted.
 
     Returns:
         A folder with `predictions.<format>` (query_id, rank from 1, label_id, label_text, score, probability: the rows
@@ -92,7 +139,7 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
         DataError: A file is missing or malformed, or the filters leave no label.
         ConfigError: Probabilities are asked for, and the model has none or keeps no such precision.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     chosen = _selection(params)
     calibration = predictor.calibration
     if chosen.asks_probabilities:
@@ -101,7 +148,7 @@ def predict_file(predictor: Predictor, params: PredictionParams, work: WorkDirec
     if isinstance(calibration, Absent):
         _log.info("%s", calibration.absent)
     parts = _parts_folder(predictor, params, work)
-    files, hashes, done, ledger = [], [], 0, Ledger()
+    files, hashes, ledger = [], [], Ledger()
     for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts, ledger)):
         files.append(parts / f"{number:08d}.parquet")
         hashes.append(hash_ids(block.ids))
@@ -165,7 +212,7 @@ def _file(name: str) -> Path:
 def _predicted_blocks(
     predictor: Predictor, params: PredictionParams, parts: Path, ledger: Ledger
 ) -> Iterator[tuple[QueryBlock, pa.Table | None]]:
-    """Yield each block with its predictions, or with None where an earlier run has finished it; fill the ledger."""
+    """Yield each block with its predictions, or with None where it is finished or another rank's; fill the ledger."""
     assert params.queries is not None
     file = _file(params.queries)
     root = (Path(params.images_root).expanduser() if params.images_root else file.parent).resolve()
@@ -183,7 +230,8 @@ def _predicted_blocks(
     labels = _label_table(predictor)
     with progress(desc="predict", unit="query") as bar:
         for number, block in enumerate(query_blocks(file, params.block_size, **columns)):
-            if (parts / f"{number:08d}.parquet").is_file():
+            theirs = number % group.num_ranks() != group.rank()
+            if theirs or (parts / f"{number:08d}.parquet").is_file():
                 yield block, None
             else:
                 failures: list[tuple[int, str]] = []

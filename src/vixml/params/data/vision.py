@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vixml.params.base import Params
+from vixml.params.base import Params, Processes
 
 TINY = "tiny"
 """Name of the project's own small vision model."""
@@ -25,6 +25,8 @@ class VisionParams(Params):
     """Image side in pixels for the model `tiny`; other models define their own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the model; `auto` uses a GPU if there is one (in bfloat16)."""
+    processes: Processes = 1
+    """Processes on this machine that each encode a share of the images, one GPU each; `auto` is one for each GPU."""
     batch_size: int = Field(64, ge=1)
     """Images encoded at the same time."""
     shard_size: int = Field(4096, ge=1)

@@ -8,7 +8,6 @@ from typing import Any
 from vixml.core.directories import Built, WorkDirectory
 from vixml.core.workspace import works_in
 from vixml.data.dataset import Dataset
-from vixml.data.sides import Side
 from vixml.params.data.vision import VisionParams
 
 
@@ -17,7 +16,7 @@ def embed_images(
     raw: Path, dataset: Dataset, params: VisionParams, seed: int, *, work: WorkDirectory
 ) -> tuple[Built, dict[str, Any]]:
     """Turn every unique image into one frozen vector; return the bank, and its report of counts, failures, speed."""
-    from vixml.images.bank import build_image_bank
+    from vixml.images.bank import bank_of_dataset
 
-    bank = build_image_bank(raw, {side: dataset.items(side) for side in Side}, params, seed, work)
+    bank = bank_of_dataset(raw, dataset, params, seed, work)
     return bank, dict(bank.meta["report"])

@@ -21,7 +21,7 @@ def predict(
         predictors: The published predictor of each variant, where there is one.
         work: Finished blocks.
     """
-    from vixml.serving.batch import open_predictor, predict_file
+    from vixml.serving.batch import predict_together
 
     published = dict(zip(VARIANTS, predictors, strict=True))
-    return predict_file(open_predictor(params, published), params, work.part(params.folder))
+    return predict_together(params, published, work.part(params.folder))
