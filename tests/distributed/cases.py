@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from vixml.params.variant import VariantParams
 from vixml.training import encode
 from vixml.training.encode import validate
 from vixml.training.refresh import refresh_exactly
+from vixml.training.step import training_step
 from vixml.training.training_data import Validation
 
 CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -42,20 +43,31 @@ CASES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "clipped": {"optim": {"clip_norm": 0.05}},
     "soft_labels": {"objective": {"distillation": {"weight": 0.5, "drawn_per_query": 2}}},
     "lora": {},
+    "divided_loss": {"model": {"matryoshka": [8]}, "objective": {"distillation": {"weight": 0.5}}},
 }
 """Name -> settings that differ from those of the tiny training."""
 
-OF_THREE = ("prime", "late_fusion", "mined_labels", "gradient_cache", "fewer_chunks_than_ranks", "odd_batches", "lora")
+OF_THREE = (
+    "prime",
+    "late_fusion",
+    "mined_labels",
+    "gradient_cache",
+    "fewer_chunks_than_ranks",
+    "odd_batches",
+    "lora",
+    "divided_loss",
+)
 """What three ranks train too."""
 
 
 def run(name: str, folder: Path) -> dict[str, np.ndarray]:
     """Train one case through both stages; return everything that N processes must share with one."""
     encode._LEAST = 4  # blocks for all ranks
+    training_step.DIVIDED_FROM = 2 if name == "divided_loss" else 4096
     tiny = _tiny()
     params = _with({**CASES[name]}, tiny.PARAMS)
     soft = None
-    if name == "soft_labels":
+    if name in ("soft_labels", "divided_loss"):
         soft = sp.csr_matrix(sp.random(50, 20, density=0.2, format="csr", random_state=4, dtype=np.float32))
     trainer = tiny.tiny_trainer(folder / "work", params=params, soft_labels=soft, model=_model(name, params))
     held_out = sp.csr_matrix(trainer.data.relevance[:9])
@@ -138,10 +150,10 @@ def _tiny() -> Any:
     return module
 
 
-def main(folder: Path) -> None:
-    """Run all cases as one of the ranks; the leader keeps the results."""
+def main(folder: Path, names: Sequence[str] = ()) -> None:
+    """Run some or all cases as one of the ranks; the leader keeps the results."""
     with joined(folder):
-        for name in OF_THREE if group.num_ranks() == 3 else CASES:
+        for name in names or (OF_THREE if group.num_ranks() == 3 else CASES):
             found = run(name, folder / name)
             if group.leads():
                 np.savez(folder / f"{name}.npz", **found)
@@ -149,4 +161,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vixml.losses.part import Part
 from vixml.losses.regulariser import prototype_regulariser
 from vixml.losses.triplet import triplet_loss
 from vixml.params.objective import ObjectiveParams
@@ -21,6 +22,7 @@ def prime_loss(
     *,
     generator: torch.Generator | None = None,
     spared: Tensor | None = None,
+    part: Part | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return L(query, text) + L(query, prototype) + L(text, query) + weight * regulariser.
 
@@ -32,34 +34,44 @@ def prime_loss(
         params: Margins, negatives, weights.
         generator: Draws one positive per row.
         spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
+        part: Which part of the loss to compute; None for all of it.
 
     Returns:
         The scalar loss, and its detached terms by name.
     """
-    text_scores = query @ text.T
-    prototype_scores = query @ prototype.T
+    # A mined label need not be relevant for any query of the batch; such a row must not dilute the mean.
+    covered = target.any(dim=0).float().mean().clamp(min=1e-6)
+    part = part or Part.whole(*target.shape)
+    of_queries, of_labels = part.draws_of_queries(generator), part.draws_of_labels(generator)
+    text_scores = query[part.queries] @ text.T
+    prototype_scores = query[part.queries] @ prototype.T
+    reverse_scores = text_scores.T if part.is_whole else text[part.labels] @ query.T
+    reverse_target, target = target.T[part.labels], target[part.queries]
+    reverse_spared = None
+    if spared is not None:
+        reverse_spared, spared = spared.T[part.labels], spared[part.queries]
     triplet = partial(
         triplet_loss,
         num_negatives=params.num_negatives,
         margin_min=params.margin_min,
         margin_max=params.margin_max,
         temperature=params.temperature,
-        generator=generator,
     )
     terms = {
-        "loss_text": triplet(text_scores, target, spared=spared),
-        "loss_prototype": triplet(prototype_scores, target, spared=spared),
-        # A mined label need not be relevant for any query of the batch; such a row must not dilute the mean.
-        "loss_reverse": triplet(text_scores.T, target.T, spared=None if spared is None else spared.T)
-        / target.any(dim=0).float().mean().clamp(min=1e-6),
+        "loss_text": part.of_queries * triplet(text_scores, target, generator=of_queries, spared=spared),
+        "loss_prototype": part.of_queries * triplet(prototype_scores, target, generator=of_queries, spared=spared),
+        "loss_reverse": part.of_labels
+        * triplet(reverse_scores, reverse_target, generator=of_labels, spared=reverse_spared)
+        / covered,
         "regulariser": prototype_regulariser(
             text_scores,
             prototype_scores,
             target,
             margin=params.regulariser_margin,
             num_negatives=params.num_negatives,
-            generator=generator,
+            generator=of_queries,
             spared=spared,
+            total=part.total,
         ),
     }
     total = terms["loss_text"] + terms["loss_prototype"] + terms["loss_reverse"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from vixml.losses.part import RowDraws
 from vixml.losses.triplet import pick_positives
 
 
@@ -15,8 +18,9 @@ def prototype_regulariser(
     *,
     margin: float = 0.1,
     num_negatives: int = 10,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | RowDraws | None = None,
     spared: Tensor | None = None,
+    total: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Ask the prototype to be nearer than the text on a positive and farther on the hardest negatives.
 
@@ -28,9 +32,10 @@ def prototype_regulariser(
         num_negatives: Hardest negatives per row, chosen by prototype similarity.
         generator: Draws the positive; `None` takes the first.
         spared: Boolean [B, P]: pairs that are no negatives, relevant or not; `None` spares the relevant ones alone.
+        total: Sums counts of active entries over the parts of a divided matrix; None for a whole one.
 
     Returns:
-        Scalar: half the sum of both halves, each averaged over its active (non-zero) entries.
+        Scalar: half the sum of both halves, each averaged over its active (non-zero) entries (0 when there is none).
     """
     has_positive = target.any(dim=1)
     column = pick_positives(target, generator)[:, None]
@@ -41,9 +46,6 @@ def prototype_regulariser(
     hardest, index = prototype_scores.masked_fill(others, -torch.inf).topk(count, dim=1, sorted=False)
     negative = (prototype_scores.gather(1, index) - text_scores.gather(1, index) + margin).clamp(min=0.0)
     negative = negative * torch.isfinite(hardest)
-    return 0.5 * (_mean_of_active(positive) + _mean_of_active(negative))
-
-
-def _mean_of_active(values: Tensor) -> Tensor:
-    """Average over the entries above zero (0 when there is none)."""
-    return values.sum() / (values > 0).sum().clamp(min=1)
+    active = torch.stack([(values > 0).sum() for values in (positive, negative)])
+    active = (active if total is None else total(active)).clamp(min=1)
+    return 0.5 * (positive.sum() / active[0] + negative.sum() / active[1])

@@ -7,8 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vixml.losses.part import RowDraws
 
-def pick_positives(target: Tensor, generator: torch.Generator | None = None) -> Tensor:
+
+def pick_positives(target: Tensor, generator: torch.Generator | RowDraws | None = None) -> Tensor:
     """Draw one positive column per row, uniformly among the row's positives.
 
     Args:
@@ -20,7 +22,11 @@ def pick_positives(target: Tensor, generator: torch.Generator | None = None) -> 
     """
     if generator is None:
         return target.to(torch.uint8).argmax(dim=1)
-    noise = torch.rand(target.shape, generator=generator).to(target.device, non_blocking=True)
+    if isinstance(generator, RowDraws):
+        noise = generator.rand(target.shape)
+    else:
+        noise = torch.rand(target.shape, generator=generator)
+    noise = noise.to(target.device, non_blocking=True)
     return noise.masked_fill(~target, -1.0).argmax(dim=1)
 
 
@@ -33,7 +39,7 @@ def triplet_loss(
     margin_max: float = 0.3,
     temperature: float | None = 0.1,
     reduction: Literal["sum_rows", "mean"] = "sum_rows",
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | RowDraws | None = None,
     spared: Tensor | None = None,
 ) -> Tensor:
     """Hinge between one positive and the hardest negatives of each row.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from vixml.core.seeding import derive_seed, global_stream, numpy_generator, torch_generator
+from vixml.distributed import group
 from vixml.losses.distillation import soft_cross_entropy
 from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
+from vixml.losses.part import Part, divided
 from vixml.models.chunked import ChunkedEmbeddings
 from vixml.models.device import send
 from vixml.models.item_batch import ItemBatch, concatenate, drop_images
@@ -25,6 +28,10 @@ from vixml.training.training_data import TrainingData
 
 Ints = NDArray[np.int64]
 Terms = dict[str, torch.Tensor]
+Vectors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+DIVIDED_FROM = 4096
+"""Labels of a pool from which on ranks divide the loss: its matrices then take more memory than the vectors."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,14 @@ class Batch:
     target: torch.Tensor
     items: ItemBatch
     soft: torch.Tensor | None = None
+
+
+def part_of_this_rank(num_queries: int, num_labels: int) -> Part:
+    """Return which part of the loss of so many queries and labels this rank computes."""
+    if num_labels < DIVIDED_FROM or not 1 < group.num_ranks() <= min(num_queries, num_labels):
+        return Part.whole(num_queries, num_labels)
+    rows, columns = group.consecutive_share(num_queries), group.consecutive_share(num_labels)
+    return Part(rows, columns, num_queries, num_labels, group.add_up)
 
 
 class TrainingStep:
@@ -75,13 +90,18 @@ class TrainingStep:
         with global_stream(self._seed, "dropout", state.step, device=state.model.device):
             batch = self.gather(state, rows)
             embedded = self._embed(state, batch.items)
-            query, text, prototype = self._split(state, embedded.embeddings, len(rows), batch.pool)
-            loss, terms = self._loss(query, text, prototype, batch, state.step)
-            self._backward(state, loss, embedded)
+            vectors = self._split(state, embedded.embeddings, len(rows), batch.pool)
+            part = part_of_this_rank(*batch.target.shape)
+            read = vectors if part.is_whole else tuple(vector.detach().requires_grad_() for vector in vectors)
+            loss, terms = self._loss(read, batch, state.step, part)
+            self._backward(state, loss, vectors, read, embedded)
         self._update_weights(state)
-        self._remember(state, rows, query)
+        self._remember(state, rows, vectors[0])
         state.step += 1
-        return {"loss": loss.detach(), **terms}
+        terms = {"loss": loss.detach(), **terms}
+        if part.is_whole:
+            return terms
+        return dict(zip(terms, group.add_up(torch.stack(list(terms.values()))), strict=True))
 
     def gather(self, state: TrainingState, rows: Ints) -> Batch:
         """Return queries and pooled labels, and what is known of each pair of them."""
@@ -122,9 +142,7 @@ class TrainingStep:
             load=self._data.labels.load,
         )
 
-    def _split(
-        self, state: TrainingState, pooled: torch.Tensor, num_queries: int, pool: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _split(self, state: TrainingState, pooled: torch.Tensor, num_queries: int, pool: torch.Tensor) -> Vectors:
         """Return unit embeddings of the queries [B, d] and labels [P, d], and the labels' prototypes [P, d]."""
         torch.manual_seed(derive_seed(self._seed, "dropout", state.step, "labels"))
         with autocast(self._params.optim.precision, state.model.device):
@@ -132,17 +150,26 @@ class TrainingStep:
             prototypes = state.model.prototypes(pooled[num_queries:], pool)
             return unit[:num_queries], unit[num_queries:], prototypes
 
-    def _loss(
-        self, query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor, batch: Batch, step: int
-    ) -> tuple[torch.Tensor, Terms]:
+    def _loss(self, vectors: Sequence[torch.Tensor], batch: Batch, step: int, part: Part) -> tuple[torch.Tensor, Terms]:
         def objective(query: torch.Tensor, text: torch.Tensor, prototype: torch.Tensor) -> tuple[torch.Tensor, Terms]:
             generator = torch_generator(self._seed, "positives", step)
-            loss, terms = LOSSES[params.name](
-                query, text, prototype, batch.target, params, generator=generator, spared=spared
+            loss, terms = divided(
+                params.name,
+                LOSSES[params.name],
+                part,
+                query,
+                text,
+                prototype,
+                batch.target,
+                params,
+                generator=generator,
+                spared=spared,
             )
             if batch.soft is None:
                 return loss, terms
-            soft = soft_cross_entropy(query, text, prototype, batch.soft, temperature=student.temperature)
+            rows = part.queries
+            soft = soft_cross_entropy(query[rows], text, prototype, batch.soft[rows], temperature=student.temperature)
+            soft = part.of_queries * soft
             return loss + student.weight * soft, {**terms, "loss_soft": soft.detach()}
 
         params = self._params.objective
@@ -150,12 +177,26 @@ class TrainingStep:
         spared = None
         if batch.soft is not None and student.spare_above is not None:
             spared = batch.soft >= student.spare_above
-        return nested_loss(objective, (query, text, prototype), self._params.model.matryoshka)
+        return nested_loss(objective, vectors, self._params.model.matryoshka)
 
-    def _backward(self, state: TrainingState, loss: torch.Tensor, embedded: ChunkedEmbeddings) -> None:
-        """Send the gradient into the label side, whole on every rank, and into the network, summed over the ranks."""
+    def _backward(
+        self,
+        state: TrainingState,
+        loss: torch.Tensor,
+        vectors: Vectors,
+        read: Sequence[torch.Tensor],
+        embedded: ChunkedEmbeddings,
+    ) -> None:
+        """Send the gradient into the label side, whole on every rank, and into the network, summed over the ranks.
+
+        A divided loss has `read` copies of the vectors, whose gradients are summed before they go on.
+        """
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if read is not vectors:
+            pairs = [(vector, copy.grad) for vector, copy in zip(vectors, read, strict=True) if copy.grad is not None]
+            whole = [group.add_up(grad.contiguous()) for _, grad in pairs]
+            torch.autograd.backward([vector for vector, _ in pairs], whole)
         embedded.backward()
 
     def _update_weights(self, state: TrainingState) -> None:
