@@ -25,6 +25,8 @@ def tell() -> dict[str, np.ndarray]:
     group._BUCKET = 3
     group.add_up_gradients([used, unused, frozen, second])
     assert used.grad is not None
+    drifted = torch.nn.Parameter(torch.full((2, 2), float(rank)))
+    group.take_from_leader([drifted])
     return {
         "rank": np.array(rank),
         "share": np.array(group.share(10)),
@@ -36,6 +38,7 @@ def tell() -> dict[str, np.ndarray]:
         "decided": np.array(group.decided(lambda: f"rank {rank}")),
         "from_leader": group.from_leader([np.arange(6).reshape(2, 3) if rank == 0 else np.zeros((1, 1), np.int64)])[0],
         "empty": group.from_leader([np.zeros((0, 4) if rank == 0 else (1, 1))])[0],
+        "drifted": drifted.detach().numpy(),
         "used": used.grad.numpy(),
         "unused": np.array(unused.grad is None and frozen.grad is None),
         "second": second.grad.numpy(),

@@ -43,6 +43,7 @@ def test_sums_parts_and_decisions(told: list[dict[str, np.ndarray]]) -> None:
     np.testing.assert_array_equal(found["put_together"], np.arange(10, dtype=np.float16)[:, None])
     np.testing.assert_array_equal(found["in_order"], [0, 10, 10, 20, 20, 20])
     np.testing.assert_array_equal(found["largest"], [2.0, 0.0])
+    np.testing.assert_array_equal(found["drifted"], np.zeros((2, 2)))
     assert found["decided"].item() == "rank 0"
     np.testing.assert_array_equal(found["from_leader"], np.arange(6).reshape(2, 3))
     assert found["empty"].shape == (0, 4)

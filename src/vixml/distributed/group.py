@@ -126,6 +126,15 @@ def from_leader(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     return received
 
 
+def take_from_leader(tensors: Iterable[torch.Tensor]) -> None:
+    """Overwrite tensors with the leader's, in place: what all ranks compute alike may differ in a last bit on GPUs."""
+    import torch.distributed as dist
+
+    if is_divided():
+        for tensor in tensors:
+            dist.broadcast(tensor.detach(), src=0)
+
+
 def add_up_gradients(weights: Iterable[torch.nn.Parameter]) -> None:
     """Sum the gradients of weights over the ranks, in place.
 

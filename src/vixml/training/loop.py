@@ -147,6 +147,7 @@ class Trainer:
     def _end_epoch(self) -> None:
         state, training = self.state, self.params.training
         state.epoch += 1
+        group.take_from_leader(state.model.label_side.parameters())
         update_centroids(state.model, state.bank, self.data.relevance)
         self._lap()
         speed = len(state.rows) / max(state.epoch_seconds, 1e-9)
