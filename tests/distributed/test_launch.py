@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.distributed.ends import start
 
 from vixml.core.errors import ConfigError, StateError
-from vixml.core.signals import EXIT_STOPPED
-from vixml.distributed.launch import alive, clear
+from vixml.core.signals import EXIT_STOPPED, Stopped
+from vixml.distributed.launch import _reason, alive, clear
 
 PIDS = ("pid-0", "pid-1")
 
@@ -116,6 +119,26 @@ def test_a_launch_waits_for_the_ranks_of_one_that_was_killed(tmp_path: Path, mon
         with pytest.raises(StateError, match=r"still work here.*end them"):
             clear(tmp_path)
     clear(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ends", "told", "said"),
+    [
+        ({0: (-9, 30), 1: (1, 0)}, "RuntimeError: boom", "rank 1 ended with an error.*boom"),  # the agent killed rank 0
+        ({0: (-15, 0), 1: (-9, 0)}, "RuntimeError: connection", "rank 1 was killed.*SIGKILL"),
+        ({0: (75, 0), 1: (-15, 1)}, None, ""),  # stopped before it joined the others, or after it left them
+    ],
+)
+def test_what_came_first_is_the_reason(
+    tmp_path: Path, ends: dict[int, tuple[int, int]], told: str | None, said: str
+) -> None:
+    if told is not None:
+        record = {"rank": 1, "time": 1.0, "kind": None, "stopped": False, "facts": {}, "text": told}
+        (tmp_path / "error-1.json").write_text(json.dumps(record))
+    failures = {rank: SimpleNamespace(exitcode=code, timestamp=after) for rank, (code, after) in ends.items()}
+    reason = _reason(tmp_path, SimpleNamespace(failures=failures))  # type: ignore[arg-type]
+    assert isinstance(reason, StateError if said else Stopped)
+    assert re.search(said, str(reason))
 
 
 @pytest.mark.parametrize("how", ["a second signal", "a kill of the launcher"])

@@ -31,7 +31,7 @@ from vixml.core import errors
 from vixml.core.errors import StateError, VixmlError
 from vixml.core.files import read_json
 from vixml.core.progress import Progress, progress
-from vixml.core.signals import Stopped, StopRequest
+from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -222,15 +222,17 @@ def _reason(folder: Path, error: BaseException) -> VixmlError | Stopped:
         )
     failures = getattr(error, "failures", {})
     begin = min((failure.timestamp for failure in failures.values()), default=0)
-    for number, failure in sorted(failures.items()):
-        # the agent kills whom its SIGTERM has not ended after 30 s: that comes later
-        if failure.exitcode in _KILLS and failure.timestamp <= begin + 1:
+    # the agent kills whom its SIGTERM has not ended after 30 s: that comes later
+    first = {number: failure for number, failure in sorted(failures.items()) if failure.timestamp <= begin + 1}
+    for number, failure in first.items():
+        if failure.exitcode in _KILLS:
             return StateError(
                 f"rank {number} was killed",
                 found=signal.Signals(-failure.exitcode).name,
                 remedy=f"lower training.processes or batching.chunk_tokens if memory ran out; {_AGAIN}",
             )
-    if told and told[0]["stopped"]:
+    codes = {failure.exitcode for failure in first.values()}
+    if told[0]["stopped"] if told else codes & {EXIT_STOPPED, -signal.SIGTERM}:
         return Stopped()
     if told:
         return StateError(
