@@ -29,7 +29,7 @@ def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     meeting = {"machines": 2, "rendezvous": "there:29500"}
     assert machines_of(TrainingParams(processes=8, **meeting)) == Machines(8, 2, "there:29500")
-    with pytest.raises(ConfigError, match="need a place to meet"):
+    with pytest.raises(ConfigError, match="need an address at which to meet"):
         machines_of(TrainingParams(machines=2))
     with pytest.raises(ValueError, match="at least 1, or auto"):
         TrainingParams(processes=0)

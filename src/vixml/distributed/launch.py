@@ -3,9 +3,9 @@
 The agent runs in a thread of this process, which uses no GPU. Ranks are separate processes that live as long as the
 piece of work. They share a folder with this process:
 
-    stop      this process was asked to stop: the ranks end after the present step
-    abort     this process ends at once: so do the ranks
-    events    what the leader has to say: log records and progress, a line each
+    stop      this process was asked to stop: the ranks end after the current step
+    abort     this process ends at once, and so do the ranks
+    events    log records and progress of the leader, one per line
     error-R   why rank R ended before its work was done
     alive     locked by every rank as long as it lives: the next launch waits for ranks of a killed one
     meeting   where the ranks of one machine find each other: a file, so that no port is open to the network
@@ -107,7 +107,7 @@ def launch(module: str, arguments: list[str], *, folder: Path, machines: Machine
 
 
 def clear(folder: Path) -> None:
-    """Empty the folder that a launch shares with its ranks, but for the job in it.
+    """Empty the folder that a launch shares with its ranks, except for the job in it.
 
     Raises:
         StateError: Ranks of an earlier launch, whose launcher was killed, do not end.
@@ -187,7 +187,7 @@ def _run_agent(
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment inside the block."""
+    """Set environment variables inside the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -37,9 +37,9 @@ def machines_of(training: Divided) -> Machines:
     processes = processes_on(training.device, training.processes, "training")
     if training.machines > 1 and not training.rendezvous:
         raise ConfigError(
-            "several machines need a place to meet",
+            "several machines need an address at which to meet",
             found=f"training.machines {training.machines} without training.rendezvous",
-            remedy="set training.rendezvous to HOST:PORT of this machine, and join from the others.",
+            remedy="set training.rendezvous to HOST:PORT of this machine; start `vixml join HOST:PORT` on the others.",
         )
     return Machines(processes, training.machines, training.rendezvous if training.machines > 1 else "")
 
@@ -61,7 +61,7 @@ def processes_on(device: str, processes: int | str, section: str) -> int:
         raise ConfigError(
             "several processes take one GPU each, so they cannot share a named one",
             found=f"{section}.device {device}, {section}.processes {processes}",
-            remedy=f"set {section}.device to cuda (CUDA_VISIBLE_DEVICES chooses which), or {section}.processes to 1.",
+            remedy=f"set {section}.device to cuda (CUDA_VISIBLE_DEVICES selects the GPUs), or {section}.processes to 1.",
         )
     if device != "cpu" and processes > 1 and 0 < _gpus() < processes:
         raise ConfigError(
