@@ -61,7 +61,7 @@ def processes_on(device: str, processes: int | str, section: str) -> int:
         raise ConfigError(
             "several processes take one GPU each, so they cannot share a named one",
             found=f"{section}.device {device}, {section}.processes {processes}",
-            remedy=f"set {section}.device to cuda (CUDA_VISIBLE_DEVICES selects the GPUs), or {section}.processes to 1.",
+            remedy=f"set {section}.device to cuda (CUDA_VISIBLE_DEVICES selects GPUs), or {section}.processes to 1.",
         )
     if device != "cpu" and processes > 1 and 0 < _gpus() < processes:
         raise ConfigError(

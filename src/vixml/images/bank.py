@@ -143,16 +143,9 @@ def build_image_bank(
         return Built(work.path, KIND)
     folder = work.fresh("bank")
     _write_vectors(folder / "vectors.npy", encoded)
-    without: dict[str, int] = {}
-    for side, (codes, counts) in sides.items():
-        rows = encoded.row[codes]
-        owner = np.repeat(np.arange(len(counts)), counts)
-        lengths = np.bincount(owner[rows >= 0], minlength=len(counts))
-        np.save(folder / f"{side}_rows.npy", rows[rows >= 0])
-        np.save(folder / f"{side}_offsets.npy", offsets_of(lengths))
-        without[side] = int((lengths == 0).sum())
+    without = {side: _write_side(folder, side, encoded.row[codes], counts) for side, (codes, counts) in sides.items()}
     report = _report(files, encoded, without, seconds=time.perf_counter() - began)
-    report["model"], report["dim"] = params.model, encoded.dim
+    report |= {"model": params.model, "dim": encoded.dim}
     meta: dict[str, Any] = {"dim": encoded.dim, "num_images": encoded.num_vectors, "model": params.model}
     # what a prediction needs to encode further images alike, and to find the pictures of labels
     meta |= {
@@ -217,6 +210,15 @@ def _write_vectors(file: Path, encoded: EncodedFiles) -> None:
         target[begin : begin + len(vectors)] = vectors
         begin += len(vectors)
     target.flush()
+
+
+def _write_side(folder: Path, side: str, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
+    """Write which rows of the bank each item of a side shows; return how many items show none."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    lengths = np.bincount(owner[rows >= 0], minlength=len(counts))
+    np.save(folder / f"{side}_rows.npy", rows[rows >= 0])
+    np.save(folder / f"{side}_offsets.npy", offsets_of(lengths))
+    return int((lengths == 0).sum())
 
 
 def _report(files: list[str], encoded: EncodedFiles, without: dict[str, int], *, seconds: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,6 +77,14 @@ class Part:
         """The same for labels."""
         return (self.labels.stop - self.labels.start) / self.num_labels
 
+    def rows_of_queries(self, pairs: Any) -> Any:
+        """Return this part's rows of a matrix [B, P] of queries and labels; None stays None."""
+        return None if pairs is None else pairs[self.queries]
+
+    def rows_of_labels(self, pairs: Any) -> Any:
+        """Return this part's rows of the transposed matrix [P, B]; None stays None."""
+        return None if pairs is None else pairs.T[self.labels]
+
     def draws_of_queries(self, generator: torch.Generator | None) -> torch.Generator | RowDraws | None:
         """Return what draws the random numbers of the rows of this part's queries."""
         return self._draws(generator, self.queries, self.num_queries)
@@ -118,14 +127,13 @@ def divided(
     if name == "prime" or part.is_whole:
         own = {"part": part} if name == "prime" else {}
         return loss(query, text, prototype, target, *arguments, generator=generator, spared=spared, **own)
-    rows = part.queries
     value, terms = loss(
-        query[rows],
+        query[part.queries],
         text,
         prototype,
-        target[rows],
+        part.rows_of_queries(target),
         *arguments,
         generator=part.draws_of_queries(generator),
-        spared=None if spared is None else spared[rows],
+        spared=part.rows_of_queries(spared),
     )
     return part.of_queries * value, {name: part.of_queries * term for name, term in terms.items()}

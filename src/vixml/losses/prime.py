@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,14 +43,12 @@ def prime_loss(
     # A mined label need not be relevant for any query of the batch; such a row must not dilute the mean.
     covered = target.any(dim=0).float().mean().clamp(min=1e-6)
     part = part or Part.whole(*target.shape)
-    of_queries, of_labels = part.draws_of_queries(generator), part.draws_of_labels(generator)
+    on_queries: Any = {"generator": part.draws_of_queries(generator), "spared": part.rows_of_queries(spared)}
+    on_labels: Any = {"generator": part.draws_of_labels(generator), "spared": part.rows_of_labels(spared)}
     text_scores = query[part.queries] @ text.T
     prototype_scores = query[part.queries] @ prototype.T
     reverse_scores = text_scores.T if part.is_whole else text[part.labels] @ query.T
-    reverse_target, target = target.T[part.labels], target[part.queries]
-    reverse_spared = None
-    if spared is not None:
-        reverse_spared, spared = spared.T[part.labels], spared[part.queries]
+    reverse_target, target = part.rows_of_labels(target), part.rows_of_queries(target)
     triplet = partial(
         triplet_loss,
         num_negatives=params.num_negatives,
@@ -58,19 +57,16 @@ def prime_loss(
         temperature=params.temperature,
     )
     terms = {
-        "loss_text": part.of_queries * triplet(text_scores, target, generator=of_queries, spared=spared),
-        "loss_prototype": part.of_queries * triplet(prototype_scores, target, generator=of_queries, spared=spared),
-        "loss_reverse": part.of_labels
-        * triplet(reverse_scores, reverse_target, generator=of_labels, spared=reverse_spared)
-        / covered,
+        "loss_text": part.of_queries * triplet(text_scores, target, **on_queries),
+        "loss_prototype": part.of_queries * triplet(prototype_scores, target, **on_queries),
+        "loss_reverse": part.of_labels * triplet(reverse_scores, reverse_target, **on_labels) / covered,
         "regulariser": prototype_regulariser(
             text_scores,
             prototype_scores,
             target,
             margin=params.regulariser_margin,
             num_negatives=params.num_negatives,
-            generator=of_queries,
-            spared=spared,
+            **on_queries,
             total=part.total,
         ),
     }

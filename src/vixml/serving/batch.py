@@ -126,8 +126,8 @@ def predict_file(
         predictor: The model.
         params: Queries, filters, form.
         work: Holds the finished blocks until the result is complete.
-        started: When other processes began to predict blocks of this run (`time.perf_counter`).
-        done: How many queries they have predicted.
+        started: When other processes began to predict blocks of this run.
+        done: How many queries they predicted.
 
     Returns:
         A folder with `predictions.<format>` (query_id, rank from 1, label_id, label_text, score, probability: the rows
@@ -147,8 +147,7 @@ def predict_file(
     threshold = chosen.threshold(calibration)
     if isinstance(calibration, Absent):
         _log.info("%s", calibration.absent)
-    parts = _parts_folder(predictor, params, work)
-    files, hashes, ledger = [], [], Ledger()
+    parts, files, hashes, ledger = _parts_folder(predictor, params, work), [], [], Ledger()
     for number, (block, predicted) in enumerate(_predicted_blocks(predictor, params, parts, ledger)):
         files.append(parts / f"{number:08d}.parquet")
         hashes.append(hash_ids(block.ids))
