@@ -59,4 +59,6 @@ def test_several_processes_train_as_one(
     for key in expected:
         # the bank is in half precision, where the last bit of a number may go either way; centroids are its means
         tolerance = 1e-3 if key in ("bank", "weight label_side.centroids") else 1e-5
+        if name == "divided_loss" and key.endswith("in_proj_bias"):
+            tolerance = 1e-4  # attention does not depend on the bias of keys: Adam moves it by rounding alone
         np.testing.assert_allclose(found[key], expected[key], atol=tolerance, rtol=1e-5, err_msg=key)
