@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from kedro.framework.project import settings
 
 from vixml.core.directories import Built, publish
 from vixml.freshness import hooks
@@ -57,6 +58,12 @@ def test_stale_inputs_are_warned_about(kedro_run, project, caplog):
     assert "dataset" in warnings[0]
     assert "data.max_images_per_item: 3 -> 1" in warnings[0]
     assert "kedro run --only-missing-outputs --pipelines=ingestion" in warnings[0]
+
+    changed = {**small, "data": {"max_images_per_item": 1}}
+    with settings.SESSION_CLASS.create(project_path=project, runtime_params=changed) as session:
+        said = hooks.stale_inputs(register_pipelines()["label_audit"], session.load_context().catalog)
+    assert any("dataset" in line for line in said)
+    assert not [line for line in said if "hard_negatives" in line], "no variant was trained: nothing is out of date"
 
 
 class TestPredictionReadsOnePredictor:

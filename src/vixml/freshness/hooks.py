@@ -102,7 +102,7 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
 
     read: dict[str, list[str]] = {}
     for name in sorted(pipeline.inputs() - _predictors_not_asked(pipeline, catalog)):
-        if name in producers and reason_of(producers[name]):
+        if name in producers and catalog.exists(name) and reason_of(producers[name]):
             read.setdefault(producers[name].name, []).append(name)
     return [
         f"Out of date: {', '.join(names)}: {reasons[node]}. To renew: "
