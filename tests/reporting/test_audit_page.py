@@ -41,6 +41,7 @@ def test_pictures_are_inside_and_texts_are_only_texts(tmp_path):
     assert "0.700" in page
     assert "No variant draws mined" in page
     assert page.count("prefers-color-scheme: dark") == 1
+    assert page.count("<small>") == 6
 
 
 def test_only_so_many_are_shown(tmp_path):

@@ -23,7 +23,7 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1080px; padding: 16px; color: #1c1e21; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; white-space: nowrap; }
 td, th { border-top: 1px solid #ddd; padding: 6px 8px; vertical-align: top; overflow-wrap: anywhere; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 img { max-width: 96px; max-height: 96px; display: block; background: #fff; } small { color: #5b6068; display: block; }
 @media (prefers-color-scheme: dark) {
   :root { color-scheme: dark; } body { color: #e7e9ee; background: #14161b; }
@@ -98,23 +98,23 @@ class _Side:
         files = self._images.iloc[self.row[uid]]
         picture = thumbnail(self._root, files[0], _PIXELS) if len(files) else None
         image = "" if picture is None else f'<img alt="" src="data:image/webp;base64,{picture}">'
-        return f"{image}{html.escape(text)}<small>{html.escape(uid)}</small>"
+        return f"{image}{html.escape(text)}" + ("" if uid == text else f"<small>{html.escape(uid)}</small>")
 
 
 def _rows(
     some: pd.DataFrame, kind: str, queries: _Side, labels: _Side, texts: pd.Series, relevance: sp.csr_matrix
 ) -> str:
-    usual = "<th>usual</th>" if kind == WRONG else ""
-    lines = [f"<table><tr><th>query</th><th>label</th><th>probability</th>{usual}<th>labels it has</th></tr>"]
+    numbered = ["probability", "usual"] if kind == WRONG else ["probability"]
+    heads = "".join(f'<th class="number">{name}</th>' for name in numbered)
+    lines = [f"<table><tr><th>query</th><th>label</th>{heads}<th>labels it has</th></tr>"]
     for one in some.to_dict("records"):
         query, label = str(one["query_id"]), str(one["label_id"])
         row = queries.row[query]
         own = relevance.indices[relevance.indptr[row] : relevance.indptr[row + 1]][:_LABELS]
-        numbers = [one["probability"]] + ([one["usual"]] if kind == WRONG else [])
         cells = [
             f"<td>{queries.cell(query, str(one['query_text']))}</td>",
             f"<td>{labels.cell(label, str(one['label_text']))}</td>",
-            *(f'<td class="number">{value:.3f}</td>' for value in numbers),
+            *(f'<td class="number">{one[name]:.3f}</td>' for name in numbered),
             f"<td>{html.escape(' · '.join(texts.iloc[np.asarray(own)]))}</td>",
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")

@@ -12,11 +12,13 @@ function probabilities() {
     kept.replaceChildren(...keptTable(of(shown.run)));
   };
   const first = of(known[0]);
-  const rows = known.map((run) => [runName(run), ...Object.values(of(run).errors).flatMap((one) => [number(one.equal_width, 4), number(one.equal_mass, 4)])]);
+  const depths = Object.keys(first.errors).sort((a, b) => a.slice(1) - b.slice(1));  // a file has its keys in the order of the alphabet
+  const errors = (run) => depths.map((depth) => of(run).errors[depth] || {}).flatMap((one) => [number(one.equal_width, 4), number(one.equal_mass, 4)]);
+  const rows = known.map((run) => [runName(run), ...errors(run)]);
   section("probabilities", "Probabilities",
     `Fitted on the validation queries, measured here on the test queries. Expected calibration error: the mean distance of probability and precision over ${first.bins} bins, of equal width and of equally many pairs, over the first labels of each query.`,
     notes,
-    table(["model", ...Object.keys(first.errors).flatMap((name) => [`${name}, equal width`, "equal mass"])], rows, { class: "numbers", label: "Expected calibration error of every model" }),
+    table(["model", ...depths.flatMap((name) => [`${name}, equal width`, "equal count"])], rows, { class: "numbers", label: "Expected calibration error of every model" }),
     known.length > 1 ? radios("Model", known.map((run) => [run.label, run.label]), shown.run.label, (label) => { shown.run = known.find((run) => run.label === label); draw(); }) : null,
     radios("Labels", ["all", ...D.slices.groups].map((name) => [name, name]), "all", (name) => { shown.group = name; draw(); }),
     place, kept);
@@ -30,7 +32,9 @@ function reliability(known, of, shown) {
 }
 
 function coverage(found) {
-  const names = Object.keys(found.coverage);
+  const order = ["all", ...D.slices.groups, "with image", "without image", "short text", "medium text", "long text"];
+  const sure = (points) => points.some((one) => one.high - one.low < 0.3);  // a curve over a handful of queries says nothing
+  const names = order.filter((name) => found.coverage[name] && sure(found.coverage[name]));
   const lines = names.map((name, at) => ({ label: name, color: name === "all" ? "var(--ink)" : `var(--c${at % 12})`, points: found.coverage[name].map((one) => [one.recall, one.precision]).sort((a, b) => a[0] - b[0]) }));
   return el("div", {}, lineChart({ title: "Coverage against precision", unit: "share of the true pairs that a threshold gives", x: "coverage", zero: true, series: lines }), legend(lines));
 }
