@@ -50,13 +50,14 @@ def joined(folder: Path | None) -> Iterator[Path]:
     Yields:
         The folder.
     """
-    import torch
-    import torch.distributed as dist
-
     number, beside = int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     launcher = int(os.environ.get(LAUNCHER) or os.getppid())
     threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
     signal.signal(signal.SIGTERM, _stop)
+
+    import torch  # takes seconds, in which the launcher may be killed
+    import torch.distributed as dist
+
     if os.environ["MASTER_ADDR"] == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     if "OMP_NUM_THREADS" not in os.environ:
