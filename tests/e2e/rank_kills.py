@@ -69,8 +69,11 @@ class Watch:
             if stage not in DIVIDED or node in self.at_work:
                 continue
             files = self._project.glob(f"data/02_intermediate/**/{stage}.ranks/{_STARTED}")
-            if any(file.stat().st_mtime > nodes[node] - time.monotonic() + time.time() for file in files):
-                self.at_work[node] = time.monotonic()
+            with suppress(
+                FileNotFoundError
+            ):  # a run empties its folders while they are listed: the next look finds them
+                if any(file.stat().st_mtime > nodes[node] - time.monotonic() + time.time() for file in files):
+                    self.at_work[node] = time.monotonic()
         return nodes
 
     def has_come(self, moment: Moment) -> bool:
