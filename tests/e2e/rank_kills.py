@@ -69,9 +69,8 @@ class Watch:
             if stage not in DIVIDED or node in self.at_work:
                 continue
             files = self._project.glob(f"data/02_intermediate/**/{stage}.ranks/{_STARTED}")
-            with suppress(
-                FileNotFoundError
-            ):  # a run empties its folders while they are listed: the next look finds them
+            # A run empties its folders while they are listed: the next look finds them.
+            with suppress(FileNotFoundError):
                 if any(file.stat().st_mtime > nodes[node] - time.monotonic() + time.time() for file in files):
                     self.at_work[node] = time.monotonic()
         return nodes
