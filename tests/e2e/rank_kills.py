@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -158,3 +159,12 @@ def _numbers(value: Any, name: str = "") -> Sequence[tuple[str, float]]:
     if isinstance(value, dict):
         return [pair for key, part in value.items() for pair in _numbers(part, f"{name}/{key}")]
     return [(name, float(value))] if isinstance(value, int | float) else []
+
+
+def said(line: str, project: Path, keep: Path) -> list[str]:
+    """Print how a trial ended; return the line and keep the project if it did not end well."""
+    print(line, flush=True)
+    if line.endswith(": equal"):
+        return []
+    shutil.copytree(project, keep, dirs_exist_ok=True)
+    return [line]

@@ -81,3 +81,14 @@ def test_what_is_equal() -> None:
     assert not rank_kills.metrics_differ(metrics, json.dumps({"P": {"1": 0.5003}, "n": 3}))
     assert rank_kills.metrics_differ(metrics, json.dumps({"P": {"1": 0.501}, "n": 3}))
     assert rank_kills.metrics_differ(metrics, json.dumps({"n": 3}))
+
+
+def test_a_trial_that_did_not_end_well_keeps_its_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "log").write_text("why")
+    assert rank_kills.said("1/2: equal", project, tmp_path / "kept") == []
+    assert not (tmp_path / "kept").exists()
+    assert rank_kills.said("2/2: DIFFERENT", project, tmp_path / "kept") == ["2/2: DIFFERENT"]
+    assert (tmp_path / "kept/log").read_text() == "why"
+    assert capsys.readouterr().out.splitlines() == ["1/2: equal", "2/2: DIFFERENT"]

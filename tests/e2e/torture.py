@@ -270,10 +270,7 @@ def torture(variant: str, raw: Path, folder: Path, *, kills: int, seed: int) -> 
         except RuntimeError as err:
             verdict = f"FAILED\n{err}"
         line = f"{variant} {number + 1}/{kills}: killed in {' and '.join(hits)}, then {rerun}: {verdict}"
-        print(line, flush=True)
-        if verdict != "equal":
-            wrong.append(line)
-            shutil.copytree(project, folder / f"{variant}-failed-{number}", dirs_exist_ok=True)
+        wrong += rank_kills.said(line, project, folder / f"{variant}-failed-{number}")
     print(f"{variant}: kills by stage: " + ", ".join(f"{stage} {count}" for stage, count in where.items()), flush=True)
     return wrong, where
 
@@ -346,10 +343,7 @@ def torture_ranks(variant: str, raw: Path, folder: Path, *, kills: int, seed: in
         except RuntimeError as err:
             verdict = f"FAILED\n{err}"
         line = f"{variant} {number + 1}/{kills}: {moment}, then {others} ranks: {verdict}"
-        print(line, flush=True)
-        if verdict != "equal":
-            wrong.append(line)
-            shutil.copytree(project, folder / f"{variant}-failed-{number}", dirs_exist_ok=True)
+        wrong += rank_kills.said(line, project, folder / f"{variant}-failed-{number}")
     return wrong
 
 

@@ -38,6 +38,7 @@ def test_a_wrong_first_label_belongs_to_the_closest_true_one() -> None:
     assert pair[WHEEL, CAR]["together"] == 2 / 3, "of three cars two have a wheel"
     assert pair[WHEEL, CAR]["similarity"] < 0.7
     assert pair[TREE, ARROW]["together"] == 0
+    assert [one["excuse"] for one in (arrows, pair[WHEEL, CAR], pair[TREE, ARROW])] == ["near_text", "together", None]
     assert found["near_text"] == 0.5
     assert found["together"] == 0.25
 

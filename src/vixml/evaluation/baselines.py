@@ -67,8 +67,8 @@ def baseline_metrics(
 
     Returns:
         Baseline -> metrics as fractions. "image kNN" and "text + image kNN" need a bank, "linear tree" needs
-        `params.linear_tree`. Where `params.max_queries`
-        is below n, the metrics are of so many queries, spread evenly over all, and `queries` among them says how many.
+        `params.linear_tree`. Where `params.max_queries` is below n, the metrics are of so many queries, spread evenly
+        over all, and `queries` among them says how many.
     """
     chosen, sampled = np.arange(len(items_test)), {}
     if params.max_queries is not None and params.max_queries < len(items_test):
@@ -83,26 +83,21 @@ def baseline_metrics(
     depth = evaluation.top_k
     texts, asked = items_train["text"].tolist(), items_test["text"].tolist()
     tuner = _Tuner(relevance_train, weights, params, validation)
-    tuned = tuner.text(texts)
-    relevance, sides = relevance_train, ["train"]
-    if validation is not None and len(validation.texts):
-        texts, sides = [*texts, *validation.texts], ["train", "validation"]
-        relevance = sp.csr_matrix(sp.vstack([relevance_train, validation.relevance]))
-    text = _Source(*text_neighbours(texts, asked, tuner.deep), *tuned)
+    known, relevance, sides = _known(texts, relevance_train, validation)
+    text = _Source(*text_neighbours(known, asked, tuner.deep), *tuner.text(texts))
     results = {
         "label frequency": measure(most_frequent(label_frequencies(relevance), filter_test, depth)),
         "text kNN": measure(_rank([text], [1.0], relevance, filter_test, depth, params)),
     }
     if params.linear_tree:
-        top = linear_tree_labels(texts, asked, relevance=relevance, exclude=filter_test, depth=depth)
+        top = linear_tree_labels(known, asked, relevance=relevance, exclude=filter_test, depth=depth)
         results["linear tree"] = measure(top)
     if bank is not None and len(bank.images_of("train").values):
         image = _Source(*image_neighbours(bank, tuner.deep, chosen, known=sides), *tuner.image(bank))
         share = tuner.share()
         results["image kNN"] = measure(_rank([image], [1.0], relevance, filter_test, depth, params))
-        results["text + image kNN"] = measure(
-            _rank([text, image], [1.0 - share, share], relevance, filter_test, depth, params)
-        )
+        both = _rank([text, image], [1.0 - share, share], relevance, filter_test, depth, params)
+        results["text + image kNN"] = measure(both)
     return results
 
 
@@ -119,6 +114,16 @@ class Validation:
     texts: Sequence[str]
     relevance: sp.csr_matrix
     exclude: sp.csr_matrix
+
+
+def _known(
+    texts: list[str], relevance: sp.csr_matrix, validation: Validation | None
+) -> tuple[list[str], sp.csr_matrix, list[str]]:
+    """Return texts, labels and sides of the queries that count as known once settings are tuned."""
+    if validation is None or not len(validation.texts):
+        return texts, relevance, ["train"]
+    both = sp.csr_matrix(sp.vstack([relevance, validation.relevance]))
+    return [*texts, *validation.texts], both, ["train", "validation"]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def confusions(
         (wrong ones that are looked at), `near_text` and `together` (shares of these; one that is both counts as the
         former), and `pairs`, the most frequent first: `predicted` and `true` label, `count`, `similarity` of their
         texts, `together` (share of the true label's training queries that have the predicted one too; None without
-        any), `query` (one row).
+        any), `excuse` (`near_text`, `together` or None: which of these shares it is in), `query` (one row).
     """
     first = np.asarray(top_labels[:, 0], dtype=np.int64)
     asked = np.flatnonzero((first >= 0) & (np.diff(relevance.indptr) > 0))
@@ -78,11 +78,19 @@ def confusions(
                 "count": count,
                 "similarity": float(similarity[example[predicted, right]]),
                 "together": None if np.isnan(share := together[example[predicted, right]]) else float(share),
+                "excuse": _excuse(similarity[example[predicted, right]], share),
                 "query": int(query[example[predicted, right]]),
             }
             for (predicted, right), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:shown]
         ],
     }
+
+
+def _excuse(similarity: float, together: float) -> str | None:
+    """Return why a person might call an answer right."""
+    if similarity >= NEAR_TEXT:
+        return "near_text"
+    return "together" if together >= TOGETHER else None
 
 
 def _true_labels(relevance: sp.csr_matrix, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -132,30 +132,34 @@ def build_image_bank(
                 encoder = load_vision(params, seed)
             encoded = encode_files(root, files, params, encoder, work.path / "shards")
     if files and encoded.num_vectors == 0:
-        reasons = Counter(REASONS[code] for code in encoded.reason)
-        raise DataError(
-            "not one of the images could be read",
-            file=root,
-            found=", ".join(f"{count} {reason}" for reason, count in reasons.most_common()),
-            expected="image files at the paths that the image manifest names, relative to this folder",
-        )
+        raise _none_read(root, encoded)
     if not group.leads():  # one of several ranks: it has encoded its share
         return Built(work.path, KIND)
     folder = work.fresh("bank")
     _write_vectors(folder / "vectors.npy", encoded)
     without = {side: _write_side(folder, side, encoded.row[codes], counts) for side, (codes, counts) in sides.items()}
-    report = _report(files, encoded, without, seconds=time.perf_counter() - began)
-    report |= {"model": params.model, "dim": encoded.dim}
-    meta: dict[str, Any] = {"dim": encoded.dim, "num_images": encoded.num_vectors, "model": params.model}
-    # what a prediction needs to encode further images alike, and to find the pictures of labels
-    meta |= {
+    facts = {"model": params.model, "dim": encoded.dim}
+    meta: dict[str, Any] = {
+        **facts,
+        "num_images": encoded.num_vectors,
+        # what a prediction needs to encode further images alike, and to find the pictures of labels
         "vision": params.model_dump(mode="json", exclude={"processes"}),
         "seed": seed,
         "root": str(root.resolve()),
-        "report": report,
+        "report": _report(files, encoded, without, seconds=time.perf_counter() - began) | facts,
     }
     meta["items"] = {side: items_fingerprint(table) for side, table in items.items()}
     return Built(path=folder, kind=KIND, meta=meta)
+
+
+def _none_read(root: Path, encoded: EncodedFiles) -> DataError:
+    reasons = Counter(REASONS[code] for code in encoded.reason)
+    return DataError(
+        "not one of the images could be read",
+        file=root,
+        found=", ".join(f"{count} {reason}" for reason, count in reasons.most_common()),
+        expected="image files at the paths that the image manifest names, relative to this folder",
+    )
 
 
 def bank_of_dataset(raw: Path, dataset: Dataset, params: VisionParams, seed: int, work: WorkDirectory) -> Built:

@@ -160,7 +160,6 @@ def predict_file(
     output = folder / f"predictions.{params.format}"
     counts = {**_join(files, output, params), "repeated_ids": _repeated(hashes)}
     shutil.rmtree(parts)
-    seconds = time.perf_counter() - started
     report = {
         **counts,
         "queries_of_this_run": done,
@@ -169,10 +168,13 @@ def predict_file(
         "probabilities": calibration.model_dump() if isinstance(calibration, Absent) else calibration.report,
         "threshold": None if threshold is None else threshold.facts(),
         "file": output.name,
-        "seconds": round(seconds, 2),
-        "queries_per_second": round(done / seconds, 1),
+        **_speed(done, time.perf_counter() - started),
     }
     return Built(folder, KIND, {**counts, "k": params.k, "model": predictor.bundle.sealed.fingerprint}), report
+
+
+def _speed(done: int, seconds: float) -> dict[str, float]:
+    return {"seconds": round(seconds, 2), "queries_per_second": round(done / seconds, 1)}
 
 
 def _repeated(hashes: Sequence[NDArray[np.uint64]]) -> int:
