@@ -19,7 +19,9 @@ from vixml.distributed.rank import joined
 
 def work(folder: Path, mode: str) -> None:
     """Do what `mode` says, as one of the ranks."""
-    (folder / f"pid-{group.rank()}").write_text(str(os.getpid()))
+    if mode in ("train", "late"):
+        train(folder, mode)
+    at_work(folder)
     if mode == "error" and group.rank() == 1:
         raise ConfigError("the setting is wrong", found=3, expected="4", remedy="set it to 4.")
     if mode == "crash" and group.rank() == 1:
@@ -30,22 +32,33 @@ def work(folder: Path, mode: str) -> None:
         logging.getLogger("vixml.test").info("rank %d of %d", group.rank(), group.num_ranks())
         for _ in progress(range(3), desc="counting", unit="sheep"):
             pass
-    if mode == "train":
-        with StopRequest() as stop:
-            while not group.largest(stop.received is not None)[0]:
-                time.sleep(0.05)
-        if group.leads():
-            time.sleep(1)  # a checkpoint takes its time
-            (folder / "saved").touch()
-        raise Stopped
-    if mode == "late":  # an error after a stop was asked for, which is not its consequence
-        with StopRequest() as stop:
-            while not group.largest(stop.received is not None)[0]:
-                time.sleep(0.05)
-            if group.rank() == 1:
-                raise ConfigError("the setting is wrong", remedy="set it to 4.")
-    if mode in ("hang", "late"):
+    if mode == "hang":
         time.sleep(600)
+
+
+def train(folder: Path, mode: str) -> None:
+    """Take steps until a signal asks to stop, as the training loop does."""
+    with StopRequest() as stop:
+        at_work(folder)  # only now, so that no signal comes before it is expected
+        while not group.largest(stop.received is not None)[0]:
+            time.sleep(0.05)
+        if mode == "late" and group.rank() == 1:  # an error that does not follow from the stop
+            raise ConfigError("the setting is wrong", remedy="set it to 4.")
+        if mode == "late":
+            time.sleep(600)
+        group.decided(lambda: save(folder))  # the others wait: the agent ends all when one of them ends
+    raise Stopped
+
+
+def save(folder: Path) -> None:
+    """Write a checkpoint that takes its time."""
+    time.sleep(1)
+    (folder / "saved").touch()
+
+
+def at_work(folder: Path) -> None:
+    """Say that this rank works."""
+    (folder / f"pid-{group.rank()}").write_text(str(os.getpid()))
 
 
 def start(folder: Path, mode: str) -> None:
