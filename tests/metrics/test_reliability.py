@@ -35,9 +35,21 @@ def test_true_probabilities_have_next_to_no_error():
     assert Reliability.of(probabilities, rng.random(100_000) < probabilities).error < 0.01
 
 
+@pytest.mark.parametrize("equal_mass", [False, True])
+def test_the_error_by_chance_against_drawing_what_is_true(equal_mass: bool):
+    rng = np.random.default_rng(2)
+    probabilities = rng.beta(2, 3, size=2_000)
+    truths = (rng.random(2_000) < probabilities for _ in range(400))
+    drawn = [Reliability.of(probabilities, true, equal_mass=equal_mass) for true in truths]
+    errors = [one.error for one in drawn]
+    assert drawn[0].error_by_chance == pytest.approx(np.mean(errors), rel=0.03)
+    assert {one.error_by_chance for one in drawn} == {drawn[0].error_by_chance}  # what is true does not matter
+
+
 def test_no_pair_at_all():
     assert Reliability.of(np.zeros(0), np.zeros(0, dtype=bool)).error == 0
     assert Reliability.of(np.zeros(0), np.zeros(0, dtype=bool), equal_mass=True).error == 0
+    assert Reliability.of(np.zeros(0), np.zeros(0, dtype=bool)).error_by_chance == 0
 
 
 def test_log_loss_stays_finite():

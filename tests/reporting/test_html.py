@@ -146,7 +146,7 @@ def test_probabilities_are_drawn_or_the_report_says_why_there_are_none(page):
     kept = part.locator("table").last
     assert kept.locator("tbody tr").count() + part.locator(".note", has_text="No threshold keeps").count() == 6
     head = part.locator("table").first.locator("thead th").all_inner_texts()
-    assert [name for name in head if "@" in name] == [f"@{depth}, equal width" for depth in (1, 5, 10)]
+    assert [name for name in head if "@" in name] == [f"@{depth}, error" for depth in (1, 5, 10)]
     legend = [name.strip() for name in part.locator(".legend").last.locator("> *").all_inner_texts()]
     assert legend[:4] == ["all", "head", "torso", "tail"]
     assert {"with image", "without image"} <= set(legend)

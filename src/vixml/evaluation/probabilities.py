@@ -51,10 +51,11 @@ def probability_report(
 
     Returns:
         `absent` (why there are no probabilities) alone, or `fit` (how they were fitted), `bins`, `errors` (expected
-        calibration error over the first 1, 5, ... labels of each query), `reliability` (group of labels -> for each
-        bin that is not empty: mean probability, precision, pairs; over the first `drawn` labels), `coverage` (slice ->
-        for each threshold what `Threshold` says) and `kept` (for each wanted precision the threshold that validation
-        found, with its interval, and what it keeps on the test queries).
+        calibration error over the first 1, 5, ... labels of each query, and what chance alone would make of it),
+        `reliability` (group of labels -> for each bin that is not empty: mean probability, precision, pairs; over the
+        first `drawn` labels), `coverage` (slice -> for each threshold what `Threshold` says) and `kept` (for each
+        wanted precision the threshold that validation found, with its interval, and what it keeps on the test
+        queries).
     """
     if isinstance(calibration, Absent):
         return {"absent": calibration.absent}
@@ -78,9 +79,11 @@ def probability_report(
 
 def _errors(probabilities: Probabilities, true: Mask, real: Mask) -> dict[str, Any]:
     some, hits = probabilities[real], true[real]
+    found = Reliability.of(some, hits)
     return {
         "pairs": int(real.sum()),
-        "equal_width": Reliability.of(some, hits).error,
+        "equal_width": found.error,
+        "by_chance": found.error_by_chance,
         "equal_mass": Reliability.of(some, hits, equal_mass=True).error,
         "mean_probability": float(some.mean()) if len(some) else 0.0,
         "precision": float(hits.mean()) if len(hits) else 0.0,

@@ -23,11 +23,13 @@ class Reliability:
         count: Pairs in each bin int64 [bins].
         probability: Mean probability of each bin float64 [bins]; 0 where it is empty.
         precision: Share of its pairs that are true, likewise.
+        deviation: Standard deviation that this share would have if every probability were exactly right, likewise.
     """
 
     count: NDArray[np.int64]
     probability: NDArray[np.float64]
     precision: NDArray[np.float64]
+    deviation: NDArray[np.float64]
 
     @classmethod
     def of(
@@ -47,15 +49,28 @@ class Reliability:
         else:
             place = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
         count = np.bincount(place, minlength=bins)
-        sums = (np.bincount(place, values, bins) for values in (probabilities, true))
-        probability, precision = (total / np.maximum(count, 1) for total in sums)
-        return cls(count, probability, precision)
+        values = (probabilities, true, probabilities * (1.0 - probabilities))
+        sums = [np.bincount(place, value, bins) for value in values]
+        probability, precision, variance = (total / np.maximum(count, 1) for total in sums)
+        return cls(count, probability, precision, np.sqrt(variance / np.maximum(count, 1)))
 
     @property
     def error(self) -> float:
         """Expected calibration error: the mean distance of probability and precision, by pairs."""
         distance = np.abs(self.probability - self.precision)
-        return float((self.count * distance).sum() / max(1, self.count.sum()))
+        return self._mean(distance)
+
+    @property
+    def error_by_chance(self) -> float:
+        """The error to expect of so many pairs if every probability were exactly right.
+
+        The mean absolute deviation of a normal variable, by bins. The pairs of a query count as independent; where they
+        tend to be right or wrong together, chance does more.
+        """
+        return self._mean(self.deviation * np.sqrt(2 / np.pi))
+
+    def _mean(self, of_bins: NDArray[np.float64]) -> float:
+        return float((self.count * of_bins).sum() / max(1, self.count.sum()))
 
 
 def log_loss(

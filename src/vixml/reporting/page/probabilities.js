@@ -13,12 +13,12 @@ function probabilities() {
   };
   const first = of(known[0]);
   const depths = Object.keys(first.errors).sort((a, b) => a.slice(1) - b.slice(1));  // a file has its keys in the order of the alphabet
-  const errors = (run) => depths.map((depth) => of(run).errors[depth] || {}).flatMap((one) => [number(one.equal_width, 4), number(one.equal_mass, 4)]);
+  const errors = (run) => depths.map((depth) => of(run).errors[depth] || {}).flatMap((one) => [number(one.equal_width, 4), number(one.by_chance, 4)]);
   const rows = known.map((run) => [runName(run), ...errors(run)]);
   section("probabilities", "Probabilities",
-    `Fitted on the validation queries, measured here on the test queries. Expected calibration error: the mean distance of probability and precision over ${first.bins} bins, of equal width and of equally many pairs, over the first labels of each query.`,
+    `Fitted on the validation queries, measured here on the test queries. Expected calibration error: the mean distance of probability and precision over ${first.bins} bins of equal width, over the first labels of each query; beside it the error that chance alone would cause with so many pairs if every probability were exactly right.`,
     notes,
-    table(["model", ...depths.flatMap((name) => [`${name}, equal width`, "equal count"])], rows, { class: "numbers", label: "Expected calibration error of every model" }),
+    table(["model", ...depths.flatMap((name) => [`${name}, error`, "by chance"])], rows, { class: "numbers", label: "Expected calibration error of every model" }),
     known.length > 1 ? radios("Model", known.map((run) => [run.label, run.label]), shown.run.label, (label) => { shown.run = known.find((run) => run.label === label); draw(); }) : null,
     radios("Labels", ["all", ...D.slices.groups].map((name) => [name, name]), "all", (name) => { shown.group = name; draw(); }),
     place, kept);
