@@ -62,7 +62,7 @@ class TestWhatIsTaken:
 
 def test_the_line_says_what_why_and_how_to_choose_another():
     line = describe_choice({"encoder": "small-data", "decoder": None}, facts(count=9960))
-    assert "small-data (encoder), none (decoder), for 9,960 training queries and no GPU" in line
+    assert "small-data (encoder), none (decoder), for about 9,960 training queries and no GPU" in line
     assert '--params "encoder_recipe=NAME,decoder_recipe=NAME"' in line
     assert "\n" not in line
     assert "for the demo's data" in describe_choice({"encoder": "demo"}, facts(demo=True))

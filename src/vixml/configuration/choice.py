@@ -92,7 +92,7 @@ def describe_choice(chosen: Mapping[str, str | None], facts: DataFacts | None) -
         why = "for the demo's data"
     else:
         count = facts.count()
-        size = f"{count:,} training queries" if count is not None else "an unknown number of training queries"
+        size = f"about {count:,} training queries" if count is not None else "an unknown number of training queries"
         why = f"for {size} and {'a' if facts.gpu else 'no'} GPU"
     others = ",".join(f"{family}_recipe=NAME" for family in chosen)
     return f'Recipe: {listed}, {why}. To choose another: --params "{others}" (`vixml settings` shows what is in force).'

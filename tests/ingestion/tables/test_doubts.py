@@ -150,3 +150,10 @@ def test_a_table_in_order_raises_no_doubt(tmp_path, caplog):
     found = propose(tmp_path)
     assert (found.queries.file, found.labels.file, found.pairs.file) == ("products.csv", "categories.csv", "links.csv")
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("body", "is_html"), [("<p>Made of clay</p>", True), ("a <b and c> d, 3 < 4", False)])
+def test_texts_with_html_tags_are_named(tmp_path, caplog, body, is_html):
+    one_table(tmp_path, body=[f"{body} {i}" for i in range(20)], tags=["red|blue", "red|green"] * 10)
+    assert propose(tmp_path).queries.text == ["title", "body"]
+    assert ("The column body of products.csv has HTML tags" in caplog.text) is is_html

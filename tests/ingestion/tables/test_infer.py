@@ -84,6 +84,8 @@ def test_one_table_that_lists_labels(tmp_path, sign):
         ("sku,description,brand name,price,tags", ["description"]),  # the name of something else
         ("sku,description,category name,price,tags", ["description"]),
         ("sku,title,comment,price,tags", ["title"]),
+        ("sku,Body (HTML),Title,price,tags", ["Title", "Body (HTML)"]),  # as a web shop exports it
+        ("sku,Langtext,Artikelbezeichnung,price,tags", ["Artikelbezeichnung", "Langtext"]),
     ],
 )
 def test_a_title_and_the_text_below_it_are_read_together(tmp_path, header, expected):

@@ -97,7 +97,15 @@ def _refuse_indicators(queries: Mapping[str, Any], profile: Profile) -> None:
 
 
 def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
-    """Name the columns that look like pictures or labels and are not used."""
+    """Name the columns that look like pictures or labels and are not used, and texts that are web pages."""
+    for name in table.get("text", ()):
+        if name in profile.columns and profile.columns[name].is_html:
+            _log.warning(
+                "The column %s of %s has HTML tags (%s), which are read as words; better remove them from the file.",
+                shown(name),
+                shown(profile.name),
+                _first(profile.columns[name]),
+            )
     used = {table.get(name) for name in ("id", "labels", "query", "label", "weight")}
     used |= {*table.get("text", ()), *table.get("images", ())}
     for column in profile.columns.values():

@@ -18,7 +18,8 @@ from vixml.ingestion.tables.table import Table
 _WORDS = {
     "id": "id uid ids uids key sku asin code nr no num number identifier ref isbn ean gtin",
     "text": "title titel titre titulo text name names description desc content headline caption body sentence question "
-    "query term abstract bezeichnung beschreibung nom nombre tag label topic keyword",
+    "query term abstract bezeichnung beschreibung nom nombre tag label topic keyword langtext artikelname produktname "
+    "artikelbezeichnung produktbezeichnung artikelbeschreibung produktbeschreibung",
     "image": "image images img imgs picture pictures pic pics photo photos foto fotos bild bilder thumbnail",
     "label": "label labels lbl tag tags category categories categorie kategorie kategorien categoria class classes "
     "target targets keyword keywords topic topics subject subjects schlagwort schlagworte",
@@ -27,8 +28,11 @@ _WORDS = {
     "pair": "pair pairs link links relation relations qrel qrels edge edges match matches interaction "
     "interactions truth",
     "weight": "weight weights score scores rel relevance relevant rating confidence count gewicht",
-    "title": "title titles titel titre titulo name names headline caption bezeichnung nom nombre",
-    "prose": "text texts description descriptions desc content contents body abstract abstracts beschreibung",
+    "title": "title titles titel titre titulo name names headline caption bezeichnung nom nombre artikelname "
+    "produktname artikelbezeichnung produktbezeichnung",
+    "prose": "text texts description descriptions desc content contents body abstract abstracts beschreibung langtext "
+    "artikelbeschreibung produktbeschreibung",
+    "form": "html short long full",
     "train": "train trn training",
     "test": "test tst testing",
     "validation": "validation valid val dev",
@@ -108,6 +112,12 @@ class Column:
         named = self.says("image")
         hits = sum(e.lower().split("?")[0].endswith(_IMAGE_SUFFIXES) or (named and is_url(e)) for e in entries)
         return bool(entries) and hits > len(entries) / 2
+
+    @cached_property
+    def is_html(self) -> bool:
+        """Whether most cells have tags of a web page."""
+        tagged = sum(bool(re.search(r"</[a-z]+[1-6]?>|<br ?/?>", one_text(cell))) for cell in self.sample)
+        return tagged > len(self.sample) / 2
 
     @cached_property
     def is_split(self) -> bool:
@@ -205,14 +215,15 @@ class Profile:
     def texts(self, kind: str, without: Iterable[str] = ()) -> list[str]:
         """Return the columns of the item's text: the best one, with the title before it or the prose after it.
 
-        The second one must be named as of the item itself (`kind` is query or label): `Product Name`, not `Brand Name`.
+        The second one must be named as of the item itself (`kind` is query or label): `Product Name` or
+        `Description (HTML)`, not `Brand Name`.
         """
         best = self.best_text(without)
         if best is None:
             return []
 
         def is_named(name: str, what: str) -> bool:
-            return bool(words_of(name) & WORDS[what]) and words_of(name) <= WORDS[what] | WORDS[kind]
+            return bool(words_of(name) & WORDS[what]) and words_of(name) <= WORDS[what] | WORDS[kind] | WORDS["form"]
 
         def is_free(column: Column) -> bool:
             is_other = column.name in (best, *without) or column.is_image or column.is_split or column.is_list
