@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,6 +67,18 @@ def test_the_same_as_the_predictor(predictor, queries, root, tmp_path, block_siz
     np.testing.assert_allclose(found["score"], [s for prediction in expected for s in prediction.scores], atol=1e-5)
     assert (report["queries"], report["predictions"], report["queries_of_this_run"]) == (10, 40, 10)
     assert report["unreadable_images"] == {"no image": 1, "outside root": 1}
+
+
+def test_images_that_the_folder_lacks_are_looked_for_beside_the_file(predictor, queries, root, tmp_path):
+    """As for a shop whose tables name pictures in a folder of their own, asked about products with new pictures."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(root / "images/L1.png", elsewhere / "other.png")
+    file = queries.parent / "two.csv"
+    frame = pd.DataFrame({"id": ["new", "old"], "text": ["vase"] * 2, "images": ["images/L1.png", "other.png"]})
+    frame.to_csv(file, index=False)
+    _, report = run(predictor, file, tmp_path, images_root=str(elsewhere))
+    assert report["unreadable_images"] == {}
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "jsonl"])

@@ -57,7 +57,8 @@ class PredictionParams(Params):
     """Columns of image files, one name or a list; a cell is a list, or names separated by `|` or `;`. A file without
     them has no images."""
     images_root: str | None = None
-    """Folder that image files are relative to and must be inside; null is the folder of the queries' file."""
+    """Folder that image files are relative to and must be inside; images that it lacks are looked for in the folder of
+    the queries' file. null: only there."""
     exclude: str | None = None
     """File of pairs that must not be predicted, columns query_id and label_id."""
     allow: str | None = None

@@ -216,7 +216,8 @@ def _predicted_blocks(
     """Yield each block with its predictions, or with None where it is finished or another rank's; fill the ledger."""
     assert params.queries is not None
     file = _file(params.queries)
-    root = (Path(params.images_root).expanduser() if params.images_root else file.parent).resolve()
+    folders = [Path(params.images_root).expanduser()] if params.images_root else []
+    roots = [folder.resolve() for folder in (*folders, file.parent)]
     allow, deny = (
         None if name is None else read_label_list(_file(name), ledger.entry(Path(name)), predictor.rows_of)
         for name in (params.allow, params.deny)
@@ -238,7 +239,7 @@ def _predicted_blocks(
                 failures: list[tuple[int, str]] = []
                 repairs = Counter[str]()
                 texts = [clean_text(text, repairs) for text in block.texts]
-                images = [[_reader(root, name) for name in names] for names in block.images]
+                images = [[_reader(roots, name) for name in names] for names in block.images]
                 exclude = None if pairs is None else pairs.of(block.ids)
                 how: Any = {"exclude": exclude, "among": among, "selection": _selection(params)}
                 found = predictor.search(texts, images, params.k, failures=failures, **how)
@@ -257,8 +258,12 @@ def _selection(params: PredictionParams) -> Selection:
     return Selection(params.min_probability, params.min_precision, params.max_labels)
 
 
-def _reader(root: Path, name: str) -> ImageLike:
-    return partial(read_bytes, root, find_image(root, name) or name)
+def _reader(roots: Sequence[Path], name: str) -> ImageLike:
+    """Return what reads an image from the first folder that has it."""
+    for root in roots:
+        if (inside := find_image(root, name)) is not None:
+            return partial(read_bytes, root, inside)
+    return partial(read_bytes, roots[0], name)  # reports what is wrong with it
 
 
 def _label_table(predictor: Predictor) -> pa.Table:
