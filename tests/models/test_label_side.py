@@ -45,7 +45,7 @@ def test_a_gated_combiner_starts_at_the_centroid(pooled: torch.Tensor) -> None:
     side = make_label_side("prototype", 16, params, num_labels=4).eval()
     assert isinstance(side, PrototypeSide)
     side.centroids[2].normal_()
-    unit, centroid = normalize(pooled, dim=-1), normalize(side.centroids[2], dim=0)
+    unit, centroid = normalize(pooled, dim=-1), normalize(side.centroids[2].float(), dim=0)
     with torch.no_grad():
         start = side(pooled, LABELS)
         torch.testing.assert_close(start[1], unit[1])

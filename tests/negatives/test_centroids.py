@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from tests.distributed.threads import in_threads
 from tests.oracles import centroids as oracle
 
-from vixml.negatives.centroids import label_centroids, update_centroids
+from vixml.negatives import centroids
+from vixml.negatives.centroids import centroid_blocks, label_centroids, update_centroids
 
 
 def test_centroids_are_golden(golden_dir: Path) -> None:
@@ -54,3 +56,25 @@ def test_ranks_average_a_share_of_the_labels_each(monkeypatch: pytest.MonkeyPatc
     np.testing.assert_array_equal(centroids(), expected)
     for found in in_threads(monkeypatch, 3, centroids):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_large_bank_in_half_precision_is_never_widened_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same centroids, from a memory map; labels of few queries, of none, and of more than are widened at once."""
+    rng = np.random.default_rng(5)
+    bank = rng.standard_normal((20_000, 64)).astype(np.float16)
+    np.save(tmp_path / "bank.npy", bank)
+    pairs = sp.lil_matrix(sp.random(20_000, 900, density=0.002, format="lil", random_state=3, dtype=np.float32))
+    pairs[:, 7], pairs[:, 8] = 1.0, 0.0
+    relevance = sp.csr_matrix(pairs)
+    relevance.eliminate_zeros()
+    expected = label_centroids(bank.astype(np.float32), relevance)
+    monkeypatch.setattr(centroids, "_WIDENED", 1 << 16)
+    tracemalloc.start()
+    blocks = centroid_blocks(np.load(tmp_path / "bank.npy", mmap_mode="r"), relevance, block=200)
+    found = {part.start: block.copy() for part, block in blocks}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(np.concatenate(list(found.values())), expected, atol=1e-5)
+    assert list(found) == [0, 200, 400, 600, 800]
+    assert not expected[8].any()
+    assert peak < bank.size * 4 / 2

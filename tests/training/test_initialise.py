@@ -40,4 +40,4 @@ def test_centroids_are_there_before_the_first_step(tmp_path: Path, monkeypatch: 
     queries, centroids = before[0]
     relevance = inputs.relevance_train.toarray()
     expected = relevance.T @ queries / np.maximum(relevance.sum(axis=0), 1)[:, None]
-    np.testing.assert_allclose(centroids, expected, atol=1e-5)
+    np.testing.assert_allclose(centroids, expected, atol=5e-4)  # half precision

@@ -50,8 +50,8 @@ class SharedVectors(nn.Module):
 class LabelSide(nn.Module):
     """The text embedding is the prototype; base of the kinds that add vectors.
 
-    Attributes `free` (`SharedVectors`) and `centroids` (buffer [L, d]) are None where the kind has none: nothing is
-    then stored, trained or computed for them.
+    Attributes `free` (`SharedVectors`) and `centroids` (buffer float16 [L, d], as the bank whose means they are) are
+    None where the kind has none: nothing is then stored, trained or computed for them.
 
     Args:
         num_labels: Number of labels L.
@@ -83,7 +83,7 @@ class LabelSide(nn.Module):
         if self.free is not None:
             found["free"] = self.free(labels)
         if self.centroids is not None:
-            found["centroid"] = self.centroids[labels]
+            found["centroid"] = self.centroids[labels].float()
         return found
 
     def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
@@ -132,7 +132,7 @@ class PrototypeSide(LabelSide):
         super().__init__(num_labels)
         self.combiner = combiner
         self.free = SharedVectors(num_vectors, dim, num_labels)
-        self.centroids = torch.zeros(num_labels, dim)  # takes the place of the registered None
+        self.centroids = torch.zeros(num_labels, dim, dtype=torch.float16)  # takes the place of the registered None
 
     def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
         """Return the combiner's outputs [n, d]."""
