@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.negatives.worlds import mining_params, world
@@ -77,3 +81,23 @@ def test_what_is_left_out_is_listed() -> None:
         assert mined.labels[row][mined.labels[row] >= 0].tolist() == kept[:4]
         assert left_out[row] == [label for label in looked_at if label in left_out[row]]
     assert sum(map(len, left_out)) / (everything.labels >= 0).sum() == pytest.approx(mined.near_duplicates)
+
+
+def test_mining_reads_memory_maps_in_half_precision_and_copies_none(tmp_path: Path) -> None:
+    """Queries are widened block by block, texts where they are compared; asked rows get what all would get."""
+    rng, sizes = np.random.default_rng(6), {"queries": 30_000, "labels": 2_000}
+    for name, count in sizes.items():
+        vectors = rng.standard_normal((count, 64))
+        np.save(tmp_path / f"{name}.npy", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16))
+    queries, labels = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in sizes)
+    relevance = sp.random(30_000, 2_000, density=0.001, format="csr", random_state=1, dtype=np.float32)
+    rows, params = np.arange(0, 30_000, 1_000), mining_params(4, (0.5, None))
+    tracemalloc.start()
+    mined = mine_labels(queries, labels, labels, relevance, rows=rows, params=params, device="cpu")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    widened = (np.asarray(part[:], dtype=np.float32) for part in (queries[rows], labels, labels))
+    expected = mine_labels(*widened, relevance[rows], params=params, device="cpu")
+    np.testing.assert_array_equal(mined.labels, expected.labels)
+    np.testing.assert_array_equal(mined.duplicates.values, expected.duplicates.values)
+    assert peak < labels.nbytes * 2

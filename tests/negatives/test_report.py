@@ -26,7 +26,7 @@ def test_the_report_equals_its_definition(monkeypatch: pytest.MonkeyPatch) -> No
     assert "negatives_changed" not in report
     before = np.roll(mined.labels, 1, axis=1)
     before[:, 0] = 99
-    again = negatives_report(queries, prototypes, relevance, mined, before)
+    again = negatives_report(queries, prototypes, relevance, mined, previous=before)
     lost = sum(labels[-1] >= 0 for labels in mined.labels)
     assert again["negatives_changed"] == pytest.approx(lost / (mined.labels >= 0).sum())
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ from torch.nn.functional import normalize
 
 from vixml.core.directories import WorkDirectory
 from vixml.core.errors import ConfigError
+from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.build import open_model
 from vixml.training import stages
+from vixml.training.encode import embed_all, embedded_labels
+from vixml.training.training_data import ItemSource
 
 
 def test_embeddings_of_the_trained_model(tmp_path: Path) -> None:
@@ -56,3 +61,61 @@ def test_published_prototypes_combine_the_embeddings_as_pooled(tmp_path: Path) -
     assert (pooled.norm(dim=1) - 1).abs().min() > 0.1
     np.testing.assert_allclose(np.load(folder / "label_prototypes.npy"), expected, atol=1e-5)
     np.testing.assert_allclose(np.load(folder / "label_texts.npy"), normalize(pooled, dim=-1), atol=1e-5)
+
+
+WIDTH, ITEMS = 64, 50_000
+
+
+class _Hash(SimpleNamespace):
+    """A network that turns an item's only token into a unit vector; prototypes are the negated texts."""
+
+    training, device = True, torch.device("cpu")
+    embedder = SimpleNamespace(dim=WIDTH)
+
+    def pool(self, batch):
+        angle = torch.from_numpy(np.asarray(batch.tokens.values, np.float32))[:, None] * torch.arange(1, WIDTH + 1)
+        return torch.sin(angle)
+
+    def embed(self, batch):
+        return normalize(self.pool(batch), dim=-1)
+
+    def prototypes(self, pooled, labels):
+        assert len(pooled) == len(labels)
+        return -normalize(pooled, dim=-1)
+
+    def train(self, mode=True):
+        self.training = mode
+
+    def eval(self):
+        self.training = False
+
+
+def _one_token_each() -> ItemSource:
+    return ItemSource(RaggedArray(np.arange(ITEMS), offsets_of(np.ones(ITEMS, dtype=np.int64))))
+
+
+def test_embeddings_stream_into_a_file(tmp_path: Path) -> None:
+    """In half precision and the items' order, without a copy of all of them in memory."""
+    model, source = _Hash(), _one_token_each()
+    whole = embed_all(model, source, precision="fp32", desc="all", dtype=np.float32)
+    tracemalloc.start()
+    found = embed_all(model, source, precision="fp32", desc="all", into=tmp_path / "all.npy")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < ITEMS * WIDTH * 2 / 2
+    assert isinstance(found, np.memmap)
+    assert found.dtype == np.float16
+    assert model.training
+    np.testing.assert_array_equal(found, whole.astype(np.float16))
+
+
+def test_texts_and_prototypes_stream_into_files_that_go(tmp_path: Path) -> None:
+    model, source = _Hash(), _one_token_each()
+    tracemalloc.start()
+    with embedded_labels(model, source, tmp_path, precision="fp32", desc="labels") as (texts, prototypes):
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert texts.shape == prototypes.shape == (ITEMS, WIDTH)
+        np.testing.assert_array_equal(prototypes, -texts)
+    assert peak < ITEMS * WIDTH * 2
+    assert not list(tmp_path.iterdir())

@@ -38,7 +38,8 @@ def _hard(tiny: SimpleNamespace, work: Path, **batching: Any) -> Trainer:
     mined = np.stack([rng.permutation(np.flatnonzero(~row))[:6] for row in true]).astype(np.int32)
     clusters = np.array_split(trainer.state.rows, 13)
     monitored = mined[trainer.state.monitored_rows]
-    trainer.state.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True), clusters, monitored)
+    trainer.state.set_bank(bank / np.linalg.norm(bank, axis=1, keepdims=True))
+    trainer.state.clusters, trainer.state.monitored = clusters, monitored
     update_centroids(trainer.state.model, trainer.state.bank, trainer.data.relevance)
     if trainer.params.batching.mined_per_query:
         left_out = rng.random(len(true)) < 0.2

@@ -118,7 +118,7 @@ def search(sources: Sources, depth: int, k: int, rows: slice = _ALL) -> Searched
         rows: Which queries.
     """
     ranker: Any = sources.ranker()
-    queries, exclude = np.array(sources.queries()[rows]), sources.dataset.filter("test")[rows]
+    queries, exclude = sources.queries()[rows], sources.dataset.filter("test")[rows]
     asked, imageless = sources.described(rows), sources.imageless(rows)
     started = time.perf_counter()
     scores, labels = ranker.search(queries if asked is None else asked, depth, exclude=exclude, imageless=imageless)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.params.batching import BatchingParams
 from vixml.params.retrieval import RetrievalParams
+from vixml.retrieval.blocks import resident
 from vixml.retrieval.index import build_index
 
 Ints = NDArray[np.int64]
@@ -44,10 +45,11 @@ class Mined:
 
 def mine_labels(
     queries: NDArray[np.floating],
-    prototypes: NDArray[np.float32],
-    texts: NDArray[np.float32],
+    prototypes: NDArray[np.floating],
+    texts: NDArray[np.floating],
     relevance: sp.csr_matrix,
     *,
+    rows: Ints | None = None,
     params: BatchingParams,
     device: str,
 ) -> Mined:
@@ -59,27 +61,29 @@ def mine_labels(
     `mined_labels` are kept.
 
     Args:
-        queries: Unit query embeddings [n, d].
+        queries: Unit query embeddings [N, d], of any float type, as are the labels'; all may be memory maps.
         prototypes: What represents the labels in the search [L, d].
         texts: Unit embeddings of the labels' own text and images [L, d].
-        relevance: Relevance [n, L]; relevant labels are never mined.
+        relevance: Relevance [N, L]; relevant labels are never mined.
+        rows: Queries that labels are mined for [n]; None for all.
         params: How many, which search, and the thresholds.
         device: Where to search and compare.
     """
     count, num_labels = params.mined_labels, len(prototypes)
+    rows = np.arange(len(queries)) if rows is None else rows
     depth = min(LOOKED_AT * count, num_labels)
-    labels = np.full((len(queries), count), -1, dtype=np.int32)
-    scores = np.full((len(queries), count), -np.inf, dtype=np.float32)
+    labels = np.full((len(rows), count), -1, dtype=np.int32)
+    scores = np.full((len(rows), count), -np.inf, dtype=np.float32)
     index = build_index(prototypes, RetrievalParams(kind=params.mining_index), device=device)
     threshold = params.duplicate_similarity
-    texts_ld = torch.from_numpy(texts).to(device) if threshold is not None else None
+    texts_ld = resident(texts, torch.device(device)) if threshold is not None else None
     # of each block the labels, and how many a query
     left_out: list[tuple[NDArray[np.int32], Ints]] = [(np.empty(0, np.int32), np.empty(0, np.int64))]
     looked_at = 0
-    for begin in range(0, len(queries), _ROWS):
+    for begin in range(0, len(rows), _ROWS):
         part = slice(begin, begin + _ROWS)
-        true = sp.csr_matrix(relevance[part])
-        found_scores, found = index.search(queries[part], depth, exclude=true)
+        true = sp.csr_matrix(relevance[rows[part]])
+        found_scores, found = index.search(queries[rows[part]], depth, exclude=true)
         same = np.zeros(found.shape, dtype=bool)
         if params.duplicate_query_similarity is not None:
             same |= found_scores >= params.duplicate_query_similarity
@@ -96,7 +100,9 @@ def mine_labels(
     return Mined(labels, scores, RaggedArray(values, offsets_of(lengths)), len(values) / max(1, looked_at), looked_at)
 
 
-def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.csr_matrix) -> NDArray[np.float32]:
+def _similar_to_a_relevant_one(
+    found: Ints, texts: NDArray[np.floating] | torch.Tensor, relevance: sp.csr_matrix
+) -> NDArray[np.float32]:
     """Return how similar each found label's text is to the most similar relevant label's, float32 [n, k]; -1 for none.
 
     One product a query: [k, d] by [d, its relevant labels]. Pair by pair a label found would be read once for each of
@@ -107,7 +113,7 @@ def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.c
         texts: Unit embeddings [L, d].
         relevance: Relevance [n, L].
     """
-    device, counts = texts.device, np.diff(relevance.indptr).astype(np.int64)
+    counts = np.diff(relevance.indptr).astype(np.int64)
     most = np.full(found.shape, -1.0, dtype=np.float32)
     order = np.argsort(counts, kind="stable")  # queries of about as many relevant labels side by side: little padding
     order = order[np.searchsorted(counts[order], 0, side="right") :]
@@ -116,8 +122,15 @@ def _similar_to_a_relevant_one(found: Ints, texts: torch.Tensor, relevance: sp.c
         fit = max(1, _VALUES // ((found.shape[1] + widest) * texts.shape[1]))
         rows, order = order[-fit:], order[:-fit]
         place = np.minimum(np.arange(widest), counts[rows, None] - 1)  # a row's last label fills it up
-        positive = torch.from_numpy(relevance.indices[relevance.indptr[rows, None] + place].astype(np.int64)).to(device)
-        candidate = torch.from_numpy(found[rows]).to(device).clamp(min=0)
-        similarity = torch.bmm(texts[candidate], texts[positive].mT).amax(dim=2)
+        positive = relevance.indices[relevance.indptr[rows, None] + place].astype(np.int64)
+        candidate = np.maximum(found[rows], 0)
+        similarity = torch.bmm(_floats(texts, candidate), _floats(texts, positive).mT).amax(dim=2)
         most[rows] = similarity.cpu().numpy()
     return most
+
+
+def _floats(texts: NDArray[np.floating] | torch.Tensor, labels: Ints) -> torch.Tensor:
+    """Return the texts of labels [n, k] as float32 [n, k, d], where the texts are."""
+    if isinstance(texts, torch.Tensor):
+        return texts[torch.from_numpy(labels).to(texts.device)].float()
+    return torch.from_numpy(texts[labels]).float()

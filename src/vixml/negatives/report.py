@@ -12,23 +12,26 @@ from vixml.negatives.mining import Mined
 
 Ints = NDArray[np.int64]
 
-_PAIRS = 1 << 18  # pairs whose vectors are compared at once
+_PAIRS = 1 << 16  # pairs whose vectors are compared at once
 
 
 def negatives_report(
     queries: NDArray[np.floating],
-    prototypes: NDArray[np.float32],
+    prototypes: NDArray[np.floating],
     relevance: sp.csr_matrix,
     mined: Mined,
+    *,
+    rows: Ints | None = None,
     previous: NDArray[np.integer] | None = None,
 ) -> dict[str, float]:
     """Say how hard mined labels are.
 
     Args:
-        queries: Query embeddings [n, d].
+        queries: Query embeddings [N, d].
         prototypes: What represents the labels [L, d].
-        relevance: Relevance [n, L].
-        mined: Hard negatives of the queries.
+        relevance: Relevance [N, L].
+        mined: Hard negatives of some queries.
+        rows: Which queries [n]; None for all.
         previous: Labels mined at the refresh before [n, k], if there was one.
 
     Returns:
@@ -36,18 +39,21 @@ def negatives_report(
         negative beats their best relevant label (`violation_rate`); the share of the labels looked at that were
         `near_duplicates`; and the share of the mined labels that the refresh before did not have (`negatives_changed`).
     """
-    rows = np.repeat(np.arange(relevance.shape[0]), np.diff(relevance.indptr))
-    positive = np.empty(len(rows), dtype=np.float32)
-    for begin in range(0, len(rows), _PAIRS):
+    rows = np.arange(len(queries)) if rows is None else rows
+    own = sp.csr_matrix(relevance[rows])
+    place = np.repeat(np.arange(len(rows)), np.diff(own.indptr))
+    positive = np.empty(len(place), dtype=np.float32)
+    for begin in range(0, len(place), _PAIRS):
         part = slice(begin, begin + _PAIRS)
-        positive[part] = np.einsum("nd,nd->n", queries[rows[part]], prototypes[relevance.indices[part]])
-    best = np.full(relevance.shape[0], -np.inf, dtype=np.float32)
-    np.maximum.at(best, rows, positive)
+        query, label = queries[rows[place[part]]], prototypes[own.indices[part]]
+        positive[part] = np.einsum("nd,nd->n", query.astype(np.float32), label.astype(np.float32))
+    best = np.full(len(rows), -np.inf, dtype=np.float32)
+    np.maximum.at(best, place, positive)
     hardest = mined.scores[:, 0]
     known = np.isfinite(best) & np.isfinite(hardest)
     finite = mined.scores[np.isfinite(mined.scores)]
     report = {
-        "queries": float(relevance.shape[0]),
+        "queries": float(len(rows)),
         "positive_similarity": float(positive.mean()) if len(positive) else 0.0,
         "negative_similarity": float(finite.mean()) if len(finite) else 0.0,
         "hardest_negative_similarity": float(hardest[known].mean()) if known.any() else 0.0,

@@ -14,6 +14,8 @@ from vixml.core.errors import DataError
 if TYPE_CHECKING:
     import torch
 
+_ROWS = 65_536  # vectors that go to a GPU at once
+
 
 def keys_of(score: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """Return int64 keys that order by score, then by falling label; the shapes broadcast."""
@@ -109,4 +111,9 @@ def resident(labels: Any, target: torch.device) -> Any:
     if target.type != "cuda" or isinstance(labels, torch.Tensor):
         return labels
     free, _ = torch.cuda.mem_get_info(target)
-    return torch.from_numpy(np.array(labels)).to(target) if labels.nbytes < free / 4 else labels
+    if labels.nbytes >= free / 4:
+        return labels
+    copy = torch.empty(labels.shape, dtype=torch.from_numpy(labels[:0].copy()).dtype, device=target)
+    for start in range(0, len(labels), _ROWS):
+        copy[start : start + _ROWS] = torch.from_numpy(np.array(labels[start : start + _ROWS]))
+    return copy

@@ -83,8 +83,8 @@ def read_state(
         index, name = key.split(".", 1)
         moments.setdefault(int(index), {})[name] = value
     state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
-    bank = torch.from_numpy(np.load(folder / _BANK, allow_pickle=False))
-    if bank.shape != state.bank.shape:
+    bank = np.load(folder / _BANK, mmap_mode="r", allow_pickle=False)
+    if bank.shape != tuple(state.bank.shape):
         raise StateError(
             "the state belongs to another number of training queries or another width, so it cannot be continued",
             file=folder / _BANK,
@@ -92,7 +92,7 @@ def read_state(
             expected=str(tuple(state.bank.shape)),
             remedy="add `--params resume=never` to start over.",
         )
-    state.bank.copy_(bank)
+    state.set_bank(bank)
     state.clusters = _read_clusters(folder / _CLUSTERS, state.rows)
     state.monitored = _read_labels(folder / _MONITORED, len(state.monitored_rows))
     if state.mined is not None and (folder / LABELS).exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -12,18 +14,21 @@ from vixml.models.projection import whiten_projection, whiten_residual
 from vixml.models.text.backbone import word_scale
 from vixml.negatives.centroids import update_centroids
 from vixml.retrieval.clustering import balanced_clusters
-from vixml.training.encode import embed_all
+from vixml.training.encode import embed_all, embedded
 from vixml.training.training_data import ItemSource, TrainingData
 from vixml.training.variant_data import VariantData
 
+_ROWS = 65_536  # labels widened at once
 
-def initialise(model: DualModel, variant: VariantData, data: TrainingData) -> None:
+
+def initialise(model: DualModel, variant: VariantData, data: TrainingData, scratch: Path) -> None:
     """Set the starting point that depends on the data: image projection, free vectors and centroids.
 
     Args:
         model: A new model, on its device.
         variant: Settings, seed and image bank.
         data: What the training reads.
+        scratch: Existing folder for embeddings that are of no use afterwards.
     """
     settings, bank, precision = variant.params.model, variant.bank, variant.params.optim.precision
     projection, residual = model.embedder.projection, model.embedder.residual
@@ -40,8 +45,9 @@ def initialise(model: DualModel, variant: VariantData, data: TrainingData) -> No
         share_free_vectors(model, free, data.labels, prototype.free_init, variant.seed, precision)
     if model.label_side.centroids is not None:
         # Without this pass the combiner would train on zeros for a whole epoch, then meet centroids that it never saw.
-        queries = embed_all(model, data.queries, precision=precision, desc="first centroids")
-        update_centroids(model, torch.from_numpy(queries), data.relevance)
+        file = scratch / "first_queries.npy"
+        with embedded(model, data.queries, file, precision=precision, desc="first centroids") as queries:
+            update_centroids(model, queries, data.relevance)
 
 
 def share_free_vectors(
@@ -55,6 +61,8 @@ def share_free_vectors(
     order = torch.cat(balanced_clusters(points, size=1, generator=torch_generator(seed, "free vectors")))
     free.of_label[order.to(model.device)] = torch.arange(num_labels, device=model.device) * num_free // num_labels
     if free_init == "cluster_mean":
-        sums = torch.zeros_like(free.table.weight).index_add_(0, free.of_label, points)
+        sums = torch.zeros_like(free.table.weight)
+        for rows in torch.arange(num_labels, device=model.device).split(_ROWS):
+            sums.index_add_(0, free.of_label[rows], points[rows].float())
         with torch.no_grad():
             free.table.weight.copy_(torch.nn.functional.normalize(sums, dim=-1))

@@ -124,7 +124,8 @@ class Trainer:
         return cluster_batches(state.clusters, state.batch_size, rng)
 
     def _refresh(self) -> None:
-        state, fresh = self.state, refresh(self.state, self.data, self.params, seed=self.seed)
+        state, scratch = self.state, self.checkpoints.parent
+        fresh = refresh(state, self.data, self.params, seed=self.seed, scratch=scratch)
         state.clusters = fresh.clusters
         if fresh.mined is not None:
             state.mined, state.mined_is_renewed = fresh.mined, True

@@ -23,11 +23,14 @@ from vixml.negatives.report import clusters_report, negatives_report
 from vixml.negatives.table import MinedTable
 from vixml.params.variant import VariantParams
 from vixml.retrieval.clustering import balanced_clusters
-from vixml.training.encode import embed_all, embed_labels
+from vixml.training.encode import embed_all, embedded_labels
 from vixml.training.state import TrainingState, monitored_queries
 from vixml.training.training_data import TrainingData
 
 Ints = NDArray[np.int64]
+Vectors = NDArray[np.floating]
+
+_ROWS = 65_536  # rows of the bank that are moved at once
 
 _QUERIES, _POINTS, _SIZES = "queries.npy", "cluster_points.npy", "cluster_sizes.npy"
 _MONITORED = "monitored_labels.npy"
@@ -50,10 +53,17 @@ class Refreshed:
     record: dict[str, float]
 
 
-def refresh(state: TrainingState, data: TrainingData, params: VariantParams, *, seed: int) -> Refreshed:
+def refresh(state: TrainingState, data: TrainingData, params: VariantParams, *, seed: int, scratch: Path) -> Refreshed:
     """Cluster the training queries again from the stale bank, and mine labels where that is due.
 
     Queries are compared by the bank's embeddings, the labels are embedded with the present weights.
+
+    Args:
+        state: The state of the training.
+        data: Training data.
+        params: Settings of the variant.
+        seed: Root seed.
+        scratch: Existing folder for embeddings that are of no use afterwards.
     """
     started = time.perf_counter()
     clusters = make_clusters(state.bank, state.rows, state.epoch, params, seed, state.model.device)
@@ -63,55 +73,53 @@ def refresh(state: TrainingState, data: TrainingData, params: VariantParams, *, 
     renewed = params.batching.mined_per_query > 0 and is_due(number, params.batching.mine_every)
     mined = monitored = None
     if renewed or is_due(number, params.batching.measure_every):
-        mined, monitored, measured = _mine(state, bank, data, params, everything=renewed)
+        precision = params.optim.precision
+        with embedded_labels(state.model, data.labels, scratch, precision=precision, desc="refresh labels") as labels:
+            mined, monitored, measured = _mine(state, bank, labels, data.relevance, params, everything=renewed)
         record |= measured
     record = {"renewed": renewed, **record, "seconds": time.perf_counter() - started}
     return Refreshed(clusters, mined, monitored, record)
 
 
 def _mine(
-    state: TrainingState, bank: NDArray[np.float16], data: TrainingData, params: VariantParams, *, everything: bool
+    state: TrainingState,
+    bank: NDArray[np.float16],
+    labels: tuple[Vectors, Vectors],
+    relevance: sp.csr_matrix,
+    params: VariantParams,
+    *,
+    everything: bool,
 ) -> tuple[MinedTable | None, NDArray[np.integer], dict[str, float]]:
-    """Mine for all queries, or for the monitored ones alone.
+    """Mine for all queries, or for the monitored ones alone, among labels of which texts and prototypes are given.
 
     Returns:
         The table of all queries (None if they were not asked for), the labels of the monitored ones, and how hard those
         are.
     """
-    texts, prototypes = embed_labels(state.model, data.labels, precision=params.optim.precision, desc="refresh labels")
     monitored, table = state.monitored_rows, None
     rows = state.rows if everything else monitored
-    mined = _mine_together(bank, rows, prototypes, texts, data.relevance, params=params, device=state.model.device)
+    mined = _mine_together(bank, rows, labels, relevance, params=params, device=state.model.device)
     if everything:
-        table = _for_all_queries(mined, rows, data.relevance.shape[0])
+        table = _for_all_queries(mined, rows, relevance.shape[0])
         place = np.searchsorted(rows, monitored)
         mined = Mined(mined.labels[place], mined.scores[place], mined.duplicates.take(place), mined.near_duplicates)
-    report = negatives_report(
-        bank[monitored].astype(np.float32), prototypes, sp.csr_matrix(data.relevance[monitored]), mined, state.monitored
-    )
+    report = negatives_report(bank, labels[1], relevance, mined, rows=monitored, previous=state.monitored)
     return table, mined.labels, report
 
 
 def _mine_together(
-    bank: NDArray[np.floating],
+    bank: Vectors,
     rows: Ints,
-    prototypes: NDArray[np.float32],
-    texts: NDArray[np.float32],
+    labels: tuple[Vectors, Vectors],
     relevance: sp.csr_matrix,
     *,
     params: VariantParams,
     device: torch.device,
 ) -> Mined:
     """Mine for the queries `rows`; several ranks search for a share of them each, and all get all labels."""
+    texts, prototypes = labels
     mine = rows[group.consecutive_share(len(rows))]
-    found = mine_labels(
-        bank[mine].astype(np.float32, copy=False),
-        prototypes,
-        texts,
-        sp.csr_matrix(relevance[mine]),
-        params=params.batching,
-        device=str(device),
-    )
+    found = mine_labels(bank, prototypes, texts, relevance, rows=mine, params=params.batching, device=str(device))
     if not group.is_divided():
         return found
     left_out = RaggedArray(
@@ -132,7 +140,7 @@ def _for_all_queries(mined: Mined, rows: Ints, count: int) -> MinedTable:
 
 
 def make_clusters(
-    bank: torch.Tensor, rows: Ints, epoch: int, params: VariantParams, seed: int, device: torch.device
+    bank: Vectors | torch.Tensor, rows: Ints, epoch: int, params: VariantParams, seed: int, device: torch.device
 ) -> list[Ints]:
     """Cluster the training queries `rows` by their bank embeddings at the size of `epoch`.
 
@@ -143,10 +151,23 @@ def make_clusters(
         return np.split(order, np.cumsum(sizes)[:-1])
     generator = torch_generator(seed, "clusters", epoch)
     size = cluster_size_at(epoch, params.batching)
-    points = bank[torch.from_numpy(rows).to(bank.device)].to(device)
+    points = _points(bank, rows, device)
     clusters = [rows[cluster.numpy()] for cluster in balanced_clusters(points, size=size, generator=generator)]
     group.from_leader([np.concatenate(clusters), np.array([len(cluster) for cluster in clusters])])
     return clusters
+
+
+def _points(bank: Vectors | torch.Tensor, rows: Ints, device: torch.device) -> torch.Tensor:
+    """Return rows [n, d] of the bank on the device, in the bank's type, without another copy of it on the way."""
+    if isinstance(bank, torch.Tensor) and bank.device == device and len(rows) == len(bank):
+        return bank
+    kind = bank.dtype if isinstance(bank, torch.Tensor) else torch.float16
+    points = torch.empty((len(rows), bank.shape[1]), dtype=kind, device=device)
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        taken = bank[torch.from_numpy(part).to(bank.device)] if isinstance(bank, torch.Tensor) else bank[part]
+        points[start : start + len(part)] = torch.as_tensor(taken).to(device)
+    return points
 
 
 def refresh_exactly(
@@ -168,24 +189,20 @@ def refresh_exactly(
         What `negatives_report` and `clusters_report` measure.
     """
     precision, relevance = params.optim.precision, data.relevance
-    queries = embed_all(model, data.queries, precision=precision, desc="refresh queries")
-    update_centroids(model, torch.from_numpy(queries), relevance)
-    texts, prototypes = embed_labels(model, data.labels, precision=precision, desc="refresh labels")
+    queries = embed_all(model, data.queries, precision=precision, desc="refresh queries", into=folder / _QUERIES)
+    update_centroids(model, queries, relevance)
     rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
-    bank = torch.from_numpy(queries)
-    clusters = make_clusters(bank, rows, params.batching.start_epoch, params, seed, model.device)
+    clusters = make_clusters(queries, rows, params.batching.start_epoch, params, seed, model.device)
     monitored = monitored_queries(rows, seed)
     asked = rows if params.batching.mined_per_query else monitored
-    mined = _mine_together(queries, asked, prototypes, texts, relevance, params=params, device=model.device)
-    report = {
-        **negatives_report(queries[asked], prototypes, sp.csr_matrix(relevance[asked]), mined),
-        **clusters_report(queries, relevance, clusters),
-    }
+    with embedded_labels(model, data.labels, folder, precision=precision, desc="refresh labels") as labels:
+        mined = _mine_together(queries, asked, labels, relevance, params=params, device=model.device)
+        report = negatives_report(queries, labels[1], relevance, mined, rows=asked)
+    report |= clusters_report(queries, relevance, clusters)
     if not group.leads():
         return report
     if params.batching.mined_per_query:
         _for_all_queries(mined, rows, len(queries)).save(folder)
-    np.save(folder / _QUERIES, queries.astype(np.float16), allow_pickle=False)
     np.save(folder / _MONITORED, mined.labels[np.searchsorted(asked, monitored)], allow_pickle=False)
     np.save(folder / _POINTS, np.concatenate(clusters), allow_pickle=False)
     np.save(folder / _SIZES, np.array([len(c) for c in clusters]), allow_pickle=False)
@@ -193,7 +210,7 @@ def refresh_exactly(
 
 
 def read_exact(folder: Path, *, remedy: str) -> tuple[NDArray[np.float16], list[Ints], NDArray[np.integer]]:
-    """Return what `refresh_exactly` wrote: query embeddings [N, d], clusters, labels of the monitored queries [m, k].
+    """Return what `refresh_exactly` wrote: query embeddings [N, d], a memory map; clusters; monitored labels [m, k].
 
     Args:
         folder: Where it was written.
@@ -208,4 +225,4 @@ def read_exact(folder: Path, *, remedy: str) -> tuple[NDArray[np.float16], list[
             "an earlier version made these hard negatives", file=folder, found=f"no {_MONITORED}", remedy=remedy
         )
     queries, points, sizes, mined = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names)
-    return np.array(queries), np.split(np.asarray(points), np.cumsum(sizes)[:-1]), np.asarray(mined)
+    return queries, np.split(np.asarray(points), np.cumsum(sizes)[:-1]), np.asarray(mined)

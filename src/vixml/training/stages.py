@@ -25,14 +25,14 @@ from vixml.negatives.centroids import update_centroids
 from vixml.negatives.table import MinedTable
 from vixml.params.model import BackboneParams
 from vixml.params.training import Resume, check_resume
-from vixml.retrieval.exact import shorten
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
-from vixml.training.encode import embed_all, embed_labels
+from vixml.training.encode import embed_all, embed_labels, embedded
 from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
 from vixml.training.initialise import initialise
 from vixml.training.loop import Trainer
 from vixml.training.refresh import read_exact, refresh_exactly
 from vixml.training.state import TrainingState
+from vixml.training.training_data import ItemSource
 from vixml.training.variant_data import VariantData
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: str = "au
         _begin_anew(checkpoints)
     checkpoint = _newest_checkpoint(checkpoints / WARMUP)
     if checkpoint is None:
-        initialise(trainer.state.model, variant, trainer.data)
+        initialise(trainer.state.model, variant, trainer.data, work.path)
     else:
         read_state(trainer.state, checkpoint, resume=policy)
     if trainer.state.epoch < start_epoch or _newest_checkpoint(checkpoints / HARD) is None:
@@ -154,8 +154,6 @@ def train_hard(
         StateError: The state belongs to other settings or data, and `resume` is `auto`.
         Stopped: A signal asked to stop; the state is saved.
     """
-    import torch
-
     policy = check_resume(resume)
     trainer = make_trainer(variant, work)
     if policy == "never":
@@ -166,9 +164,9 @@ def train_hard(
     trainer.refreshes.rewind(state.step - 1)  # the one right before this step is done again
     trainer.fit(variant.params.training.epochs, desc=HARD)
     if state.model.label_side.centroids is not None:
-        precision = variant.params.optim.precision
-        exact = embed_all(state.model, data.queries, precision=precision, desc="exact centroids")
-        update_centroids(state.model, torch.from_numpy(exact), data.relevance)
+        precision, file = variant.params.optim.precision, work.path / "exact_queries.npy"
+        with embedded(state.model, data.queries, file, precision=precision, desc="exact centroids") as exact:
+            update_centroids(state.model, exact, data.relevance)
     built = _by_leader(lambda: _save_trained(state, variant, work.fresh("model")))
     return built, trainer.curve.records(), [dict(hard_negatives.meta), *trainer.refreshes.records()]
 
@@ -243,7 +241,8 @@ def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, pol
         read_state(state, checkpoint, resume=policy)
         return
     read_state(state, warmup, resume=policy, remedy=WARMUP_AGAIN)
-    state.set_bank(*read_exact(refreshed, remedy=REFRESH_AGAIN))
+    exact, state.clusters, state.monitored = read_exact(refreshed, remedy=REFRESH_AGAIN)
+    state.set_bank(exact)
     update_centroids(state.model, state.bank, trainer.data.relevance)
 
 
@@ -270,35 +269,32 @@ def embed_test_and_labels(variant: VariantData, model: SealedDirectory, work: Wo
     """
     check_same_model(model, variant.params)
     dual, _ = open_model(model.path)
-    precision = variant.params.optim.precision
-    to_device(dual, resolve_device(variant.params.training.device), precision)
-    retrieval, found = variant.params.retrieval, {}
+    params, retrieval, folder = variant.params, variant.params.retrieval, _fresh(work, "embeddings")
+    to_device(dual, resolve_device(params.training.device), params.optim.precision)
+
+    def embed(name: str, source: ItemSource, what: str, dtype: type[np.floating] = np.float32) -> None:
+        file, precision = folder / f"{name}.npy", params.optim.precision
+        embed_all(dual, source, precision=precision, desc=f"embed {what}", into=file, dtype=dtype, dim=retrieval.dim)
+
     started = time.perf_counter()
     asked = variant.source("test")
     asked = asked if variant.evaluation.query_images else asked.without_images()
-    queries = embed_all(dual, asked, precision=precision, desc="embed test queries")
+    embed("test_queries", asked, "test queries")
     seconds = time.perf_counter() - started
-    found["test_queries"] = queries
-    if asked.image_rows is not None:
-        found["test_imageless"] = asked.image_rows.lengths == 0
-    labels = embed_labels(dual, variant.source("label"), precision=precision, desc="embed labels")
-    found["label_texts"], found["label_prototypes"] = labels
+    precision, dim = params.optim.precision, retrieval.dim
+    embed_labels(
+        dual, variant.source("label"), precision=precision, desc="embed labels", into=folder, dtype=np.float32, dim=dim
+    )
     if retrieval.train_queries or retrieval.augmentation.mode != "none":
-        train = embed_all(dual, variant.source("train"), precision=precision, desc="embed training queries")
-        found["train_queries"] = train
+        embed("train_queries", variant.source("train"), "training queries", np.float16)
     fitted = retrieval.augmentation.mode == "evidence" or retrieval.calibration is not None
     if fitted and variant.relevance_validation.shape[0]:
-        validation = embed_all(dual, variant.source("validation"), precision=precision, desc="embed validation queries")
-        found["validation_queries"] = validation
-    dim = retrieval.dim
-    meta = {"dim": dim or dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(queries))}
+        embed("validation_queries", variant.source("validation"), "validation queries")
+    meta = {"dim": dim or dual.embedder.dim, "milliseconds_per_query": 1000 * seconds / max(1, len(asked))}
 
-    def write() -> Built:
-        folder = work.fresh("embeddings")
-        for name, values in found.items():
-            short = values if values.ndim == 1 else shorten(values, dim)
-            stored = short.astype(np.float16) if name == "train_queries" else short
-            np.save(folder / f"{name}.npy", stored, allow_pickle=False)
+    def finish() -> Built:
+        if asked.image_rows is not None:
+            np.save(folder / "test_imageless.npy", asked.image_rows.lengths == 0, allow_pickle=False)
         return Built(folder, "embeddings", meta)
 
-    return _by_leader(write)
+    return _by_leader(finish)

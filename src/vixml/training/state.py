@@ -20,6 +20,7 @@ from vixml.negatives.table import MinedTable
 Ints = NDArray[np.int64]
 
 _MONITORED = 1024
+_ROWS = 65_536  # embeddings copied at once
 
 
 class Means:
@@ -114,10 +115,10 @@ class TrainingState:
         """Steps of the current epoch that are done."""
         return self.step - self.epoch * self.steps_per_epoch
 
-    def set_bank(self, embeddings: NDArray[np.floating], clusters: list[Ints], monitored: NDArray[np.integer]) -> None:
-        """Take over exact embeddings [N, d], the clusters made from them, labels of the monitored queries [m, k]."""
-        self.bank.copy_(torch.from_numpy(embeddings))
-        self.clusters, self.monitored = clusters, monitored
+    def set_bank(self, embeddings: NDArray[np.floating]) -> None:
+        """Take over embeddings [N, d], a memory map as well."""
+        for start in range(0, len(embeddings), _ROWS):
+            self.bank[start : start + _ROWS] = torch.from_numpy(np.array(embeddings[start : start + _ROWS]))
 
     def restart_epoch(self) -> None:
         """Go back to the beginning of the current epoch, with the weights as they are."""
