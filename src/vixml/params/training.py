@@ -18,6 +18,8 @@ class TrainingParams(Params):
 
     epochs: int = Field(150, ge=0)
     """Passes over the training queries, both stages together."""
+    max_epoch_steps: int = Field(0, ge=0)
+    """Steps of an epoch, at most: a trial of a long training; 0 takes all training queries."""
     validate_every: int = Field(5, ge=0)
     """Epochs between two validations if there is a validation split, plus one after the last epoch; 0 never."""
     checkpoint_every: int = Field(10, ge=0)

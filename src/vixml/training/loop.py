@@ -69,6 +69,7 @@ class Trainer:
             make_optimiser(model, params.optim),
             data.relevance,
             batch_size=params.batching.batch_size,
+            max_epoch_steps=params.training.max_epoch_steps,
             seed=seed,
             identity=identity,
         )
@@ -114,6 +115,9 @@ class Trainer:
 
     def batches(self) -> list[Ints]:
         """Return the query batches of the current epoch, re-clustering when the curriculum says so."""
+        return self._all_batches()[: self.state.steps_per_epoch]
+
+    def _all_batches(self) -> list[Ints]:
         state, batching = self.state, self.params.batching
         rng = numpy_generator(self.seed, "batches", state.epoch)
         if not is_clustered(state.epoch, batching):
@@ -151,7 +155,7 @@ class Trainer:
         group.take_from_leader(state.model.label_side.parameters())
         update_centroids(state.model, state.bank, self.data.relevance)
         self._lap()
-        speed = len(state.rows) / max(state.epoch_seconds, 1e-9)
+        speed = min(len(state.rows), state.steps_per_epoch * state.batch_size) / max(state.epoch_seconds, 1e-9)
         self.curve.log(step=state.step, epoch=state.epoch, **state.epoch_means.take(), queries_per_second=speed)
         state.epoch_seconds = 0.0
         every = training.validate_every

@@ -132,6 +132,7 @@ def new_state(
     relevance: sp.csr_matrix,
     *,
     batch_size: int,
+    max_epoch_steps: int = 0,
     seed: int,
     identity: Mapping[str, Any],
 ) -> TrainingState:
@@ -142,12 +143,14 @@ def new_state(
         optimiser: Its optimiser.
         relevance: Relevance of the training queries [N, L].
         batch_size: Queries of a step, at most.
+        max_epoch_steps: Steps of an epoch, at most; 0 for all batches.
         seed: Root seed.
         identity: What the numbers depend on.
     """
     # A query without labels has no positive to learn from.
     rows = np.flatnonzero(np.diff(relevance.indptr)).astype(np.int64)
     batch_size = min(batch_size, len(rows))
+    steps = num_batches(len(rows), batch_size)
     count, dim = relevance.shape[0], model.embedder.dim
     return TrainingState(
         model,
@@ -156,7 +159,7 @@ def new_state(
         rows,
         monitored_queries(rows, seed),
         batch_size,
-        num_batches(len(rows), batch_size),
+        min(steps, max_epoch_steps or steps),
         torch.zeros(count, dim, dtype=torch.float16, device=bank_device(count * dim * 2, model.device)),
         Means(model.device),
         Means(model.device),

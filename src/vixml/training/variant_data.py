@@ -135,6 +135,8 @@ class VariantData:
 
         relevance, soft = self.relevance_train, self.soft_labels
         settings = result_settings(self.params)
+        if not self.params.training.max_epoch_steps:
+            del settings["training"]["max_epoch_steps"]  # has no effect
         if soft is None:
             del settings["objective"]["distillation"]  # has no effect
         return {
