@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from vixml.core.directories import WorkDirectory, publish
 from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.params.retrieval import LabelUpdateParams, RetrievalParams
+from vixml.serving import labels
 from vixml.serving.bundle import PredictorBundle
 from vixml.serving.labels import LabelChanges, label_prototypes_for, update_labels
 
@@ -237,3 +239,22 @@ def test_a_bundle_that_is_torn_or_lacks_training_queries_says_so(models, tmp_pat
     (tmp_path / "torn" / "labels.parquet").unlink()
     with pytest.raises(StateError, match="missing or torn"):
         PredictorBundle.open(tmp_path / "torn")
+
+
+def test_vectors_of_many_labels_are_never_all_in_memory(tmp_path, monkeypatch):
+    """Kept ones in their order, changed and added ones in their places, block by block."""
+    old, rng = np.random.default_rng(0).random((20_000, 64), dtype=np.float32), np.random.default_rng(1)
+    np.save(tmp_path / "old.npy", old)
+    kept = np.sort(rng.choice(20_000, 19_000, replace=False))
+    changed = np.append(np.sort(rng.choice(19_000, 40, replace=False)), np.arange(19_000, 19_100))
+    vectors = rng.random((140, 64), dtype=np.float32)
+    expected = np.concatenate([old[kept], np.zeros((100, 64), np.float32)])
+    expected[changed] = vectors
+    monkeypatch.setattr(labels, "_BLOCK", 700)
+    mapped = np.load(tmp_path / "old.npy", mmap_mode="r")
+    tracemalloc.start()
+    labels._write_vectors(tmp_path / "new.npy", mapped, kept, 100, changed, vectors)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(np.load(tmp_path / "new.npy"), expected)
+    assert peak < old.nbytes / 5

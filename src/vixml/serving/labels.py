@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vixml.calibration.calibration import save_calibration
 from vixml.core.directories import Built, WorkDirectory, link
 from vixml.core.errors import ConfigError, DataError, StateError
+from vixml.data.array_writer import ArrayWriter
 from vixml.data.ids import IdIndex, canonical_id
 from vixml.data.items import clean_text
 from vixml.images.decode import read_bytes
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from vixml.models.dual import DualModel
     from vixml.serving.encoder import ItemEncoder
 
+TEXTS, PROTOTYPES = "label_texts.npy", "label_prototypes.npy"
 _BLOCK = 8192
 _ID_COLUMNS = ("id", "uid", "label_id")
 
@@ -134,20 +136,24 @@ def update_labels(
     changes.check(old["uid"].tolist())
     kept = np.flatnonzero(~old["uid"].isin(changes.removed))
     labels, changed = _new_table(old.iloc[kept], changes)
-    encoder = bundle.encoder()
-    texts = np.concatenate([bundle.label_texts[kept], np.empty((len(changes.added), encoder.dim), np.float32)])
-    prototypes = np.concatenate([bundle.label_prototypes[kept], texts[len(kept) :]])
+    folder = work.fresh("updated")
+    texts = prototypes = np.empty((0, bundle.label_texts.shape[1]), dtype=np.float32)  # of those that change
     if len(changed):
-        given = {**changes.updated, **changes.added}
+        encoder, given = bundle.encoder(), {**changes.updated, **changes.added}
         pooled = pool_labels(encoder, {uid: given[uid] for uid in labels["uid"].iloc[changed]}, changes.image_root)
-        texts[changed] = shorten(unit_rows(pooled), encoder.short_dim)
+        texts = shorten(unit_rows(pooled), encoder.short_dim)
         rows = labels["trained_row"].to_numpy()
         is_known = rows >= 0
         is_known[changed] = False
-        found = label_prototypes_for(encoder.model, pooled, rows[changed], texts[is_known], rows[is_known], params)
-        prototypes[changed] = shorten(found, encoder.short_dim)
-    folder = work.fresh("updated")
-    _write(bundle, folder, labels, kept, texts, prototypes)
+        known = folder / "known_texts.npy"
+        _write_vectors(known, bundle.label_texts, kept[np.flatnonzero(is_known)])
+        found = label_prototypes_for(encoder.model, pooled, rows[changed], _mapped(known), rows[is_known], params)
+        known.unlink()
+        prototypes = shorten(found, encoder.short_dim)
+    added = len(changes.added)
+    _write_vectors(folder / TEXTS, bundle.label_texts, kept, added, changed, texts)
+    _write_vectors(folder / PROTOTYPES, bundle.label_prototypes, kept, added, changed, prototypes)
+    _write(bundle, folder, labels, kept)
     if bundle.replaced:
         remedy = "run it again, on the new one."
         raise StateError("the predictor was replaced meanwhile", file=bundle.folder, remedy=remedy)
@@ -290,14 +296,11 @@ def _write(
     folder: Path,
     labels: pd.DataFrame,
     kept: NDArray[np.int64],
-    texts: NDArray[np.float32],
-    prototypes: NDArray[np.float32],
 ) -> None:
-    """Write the files of the new bundle; what does not change is linked."""
+    """Write the files of the new bundle beside its vectors; what does not change is linked."""
     link_tree(bundle.folder / "model", folder / "model", bundle.sealed)
     labels.to_parquet(folder / "labels.parquet", index=False)
-    np.save(folder / "label_texts.npy", texts, allow_pickle=False)
-    np.save(folder / "label_prototypes.npy", prototypes, allow_pickle=False)
+    texts, prototypes = (_mapped(folder / name) for name in (TEXTS, PROTOTYPES))
     retrieval = bundle.settings.retrieval
     build_index(prototypes, retrieval).save(folder / "index")
     if (bundle.folder / "index" / QUERIES).is_dir():
@@ -316,6 +319,41 @@ def _write(
         sp.save_npz(folder / TRAIN_FILES[2], sp.csr_matrix(sp.hstack([relevance, unseen])), compressed=False)
         for name in TRAIN_FILES[:2]:
             link(bundle.folder / name, folder / name)
+
+
+def _write_vectors(
+    file: Path,
+    old: NDArray[np.float32],
+    kept: NDArray[np.int64],
+    added: int = 0,
+    changed: NDArray[np.int64] | None = None,
+    vectors: NDArray[np.float32] | None = None,
+) -> None:
+    """Write vectors of labels block by block: all of them need not fit into main memory.
+
+    Args:
+        file: The `.npy` file.
+        old: Vectors of the labels before [L, d].
+        kept: Which of them come first.
+        added: How many labels follow.
+        changed: Rows of the file that are replaced, ascending, with all that follow.
+        vectors: What replaces them.
+    """
+    count = len(kept) + added
+    with ArrayWriter(file, (count, old.shape[1]), np.float32) as writer:
+        for start in range(0, count, _BLOCK):
+            some = kept[start : start + _BLOCK]
+            block = np.zeros((min(_BLOCK, count - start), old.shape[1]), dtype=np.float32)
+            block[: len(some)] = old[some]
+            if changed is not None and vectors is not None:
+                first, last = np.searchsorted(changed, [start, start + len(block)])
+                block[changed[first:last] - start] = vectors[first:last]
+            writer.append(block)
+
+
+def _mapped(file: Path) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return vectors
 
 
 def _read_labels(file: str | None, root: Path, ledger: Ledger) -> dict[str, tuple[str, list[str]]]:
