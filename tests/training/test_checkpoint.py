@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import torch
 from tests.processes import Ended, run
 
+from vixml.core.directories import Built, SealedDirectory
 from vixml.core.errors import StateError
 from vixml.core.signals import EXIT_STOPPED
 from vixml.params.variant import VariantParams
@@ -158,9 +160,12 @@ def test_eight_steps_are_some_steps_a_signal_and_the_rest(
         assert f"Stopped by {name} after step {done} of {STAGE}" in said
         assert "same command continues" in said
     second = resumed(tiny, tmp_path / "parts", every_step(tiny.params))
+    begin = second.state.step
+    # a killed process takes along the checkpoint that it was publishing, so its last step is taken again
+    assert begin == done or (name == "SIGKILL" and begin == done - 1)
     after = record(second)
     second.fit(2, desc=STAGE)
-    assert sorted(after) == list(range(done, 8))
+    assert sorted(after) == list(range(begin, 8))
     assert {**before, **after} == expected
     assert_same(whole, second)
 
@@ -263,3 +268,53 @@ def test_forced_onto_other_batches_the_epoch_begins_again(tiny: SimpleNamespace,
     assert (state.epoch, state.step, state.steps_per_epoch, state.epoch_means.count) == (1, 5, 5, 0)
     other.fit(2, desc=STAGE)
     assert other.state.step == 10
+
+
+def test_the_training_goes_on_while_a_checkpoint_is_published(
+    tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next step begins before the first checkpoint is there, which holds the step at which it was saved."""
+    trainer = tiny.trainer(tmp_path, params=every_step(tiny.params, keep_checkpoints=99))
+    learn, publish, began, after_one = trainer.step.learn, checkpoint.publish, threading.Event(), {}
+
+    def noted(state: TrainingState, rows: np.ndarray) -> Any:
+        if state.step == 1:
+            after_one.update({name: weight.detach().clone() for name, weight in state.model.named_parameters()})
+            began.set()
+        return learn(state, rows)
+
+    def late(built: Built, target: Path) -> SealedDirectory:
+        assert began.wait(60), "the training waits for its checkpoint"
+        assert target.name != "step-000000001" or newest_checkpoint(target.parent) is None
+        return publish(built, target)
+
+    monkeypatch.setattr(trainer.step, "learn", noted)
+    monkeypatch.setattr(checkpoint, "publish", late)
+    trainer.fit(1, desc=STAGE)
+    saved = trainer.checkpoints / STAGE / "step-000000001"
+    again = tiny.trainer(tmp_path / "again", params=every_step(tiny.params))
+    read_state(again.state, saved)
+    assert again.state.step == 1
+    for name, weight in again.state.model.named_parameters():
+        torch.testing.assert_close(weight, after_one[name], rtol=0, atol=0)
+    assert not list((trainer.checkpoints / STAGE).glob(".*"))
+
+
+def test_a_checkpoint_that_cannot_be_published_leaves_the_older_one(
+    tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = tiny.trainer(tmp_path, params=every_step(tiny.params))
+    publish = checkpoint.publish
+
+    def full(built: Built, target: Path) -> SealedDirectory:
+        if target.name > "step-000000002":
+            raise OSError(28, "No space left on device")
+        return publish(built, target)
+
+    monkeypatch.setattr(checkpoint, "publish", full)
+    with caplog.at_level(logging.WARNING):
+        trainer.fit(2, desc=STAGE)
+    folder = trainer.checkpoints / STAGE
+    assert newest_checkpoint(folder) == folder / "step-000000002"
+    assert "No checkpoint could be written at step 7" in caplog.text
+    assert trainer.state.epoch == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,18 +134,68 @@ def save_checkpoint(state: TrainingState, folder: Path, *, keep: int) -> None:
     Raises:
         OSError: It could not be written (the disk is full, ...); the older ones are untouched.
     """
-    scratch, name = folder / ".writing", f"step-{state.step:09d}"
-    if (folder / name).exists() and newest_checkpoint(folder) == folder / name:
-        saved = read_json(folder / name / STATE)["identity"]
-        if not differences(saved, state.identity):
-            return  # continued from it: the same state is there
-    for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
-        shutil.rmtree(leftover, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    with CheckpointWriter() as writer:
+        writer.save(state, folder, keep=keep)
+
+
+class CheckpointWriter:
+    """Saves checkpoints while the training goes on; use it in a `with` statement, whose end waits for the last one.
+
+    The state is written at once, so a checkpoint is of one step. What takes long (hashing it, putting it on the disk,
+    publishing it, removing older ones) is done by a thread: killed meanwhile, the older checkpoint is whole.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._last: Future[None] | None = None
+
+    def save(self, state: TrainingState, folder: Path, *, keep: int) -> None:
+        """Write the state and begin to publish it as `save_checkpoint` does, after the one before is published.
+
+        Raises:
+            OSError: This one could not be written, or the one before; older ones are untouched.
+        """
+        self.wait()
+        scratch, name = folder / ".writing", f"step-{state.step:09d}"
+        if (folder / name).exists() and newest_checkpoint(folder) == folder / name:
+            saved = read_json(folder / name / STATE)["identity"]
+            if not differences(saved, state.identity):
+                return  # continued from it: the same state is there
+        for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
+            shutil.rmtree(leftover, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        try:
+            built = write_state(state, scratch)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        self._last = self._thread.submit(_publish, built, folder, name, keep)
+
+    def wait(self) -> None:
+        """Return once the last checkpoint is published.
+
+        Raises:
+            OSError: It could not be; the older ones are untouched.
+        """
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+
+def _publish(built: Built, folder: Path, name: str, keep: int) -> None:
     try:
-        publish(write_state(state, scratch), folder / name)
+        publish(built, folder / name)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(built.path, ignore_errors=True)
     others = sorted((path for path in folder.glob("step-*") if path.name != name), reverse=True)
     older = [path for path in others if path.name < name]
     damaged = [path for path in others if path.name > name]  # a whole one would have been continued

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from vixml.negatives.batches import cluster_batches, random_batches
 from vixml.negatives.centroids import update_centroids
 from vixml.negatives.curriculum import is_clustered, is_reclustered
 from vixml.params.variant import VariantParams
-from vixml.training.checkpoint import CHECKPOINTS, save_checkpoint
+from vixml.training.checkpoint import CHECKPOINTS, CheckpointWriter
 from vixml.training.curve import Curve
 from vixml.training.encode import validate
 from vixml.training.peak_memory import peak_memory, reset_peak_memory
@@ -81,6 +82,7 @@ class Trainer:
         )
         self.checkpoints = work / CHECKPOINTS
         self._clock = self._saved_at = time.perf_counter()
+        self._writer, self._saved_step = CheckpointWriter(), 0
 
     def fit(self, until: int, *, desc: str) -> None:
         """Train to the start of epoch `until`, checkpointing on the way.
@@ -100,6 +102,7 @@ class Trainer:
         with (
             full_memory_says(_LESS_MEMORY),
             StopRequest() as stop,
+            self._saving(),
             progress(desc=desc, total=total, unit="step") as bar,
         ):
             bar.skip(state.step)
@@ -184,7 +187,7 @@ class Trainer:
         if stopped or (due and state.epoch < until):
             if not ended_epoch:
                 self._lap()
-            saved = group.decided(lambda: self._save(self.checkpoints / desc))
+            saved = group.decided(lambda: self._save(self.checkpoints / desc, wait=stopped))
             self._clock = self._saved_at = time.perf_counter()
             if stopped:
                 log.warning(
@@ -197,14 +200,45 @@ class Trainer:
                 )
                 raise Stopped
 
-    def _save(self, folder: Path) -> bool:
-        """Save a checkpoint; where that fails (a full disk, say) the training goes on and tries again later."""
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Have checkpoints saved while the block runs; the last one is complete when it ends."""
+        with CheckpointWriter() as self._writer:
+            try:
+                yield
+            finally:
+                self._complete()
+
+    def _save(self, folder: Path, *, wait: bool) -> bool:
+        """Save a checkpoint; where that fails (a full disk, say) the training goes on and tries again later.
+
+        Args:
+            folder: Where those of the stage are.
+            wait: Whether to return only when it is complete.
+
+        Returns:
+            Whether nothing has failed so far.
+        """
+        self._complete()
+        self._saved_step = self.state.step
         try:
-            save_checkpoint(self.state, folder, keep=self.params.training.keep_checkpoints)
+            self._writer.save(self.state, folder, keep=self.params.training.keep_checkpoints)
         except (OSError, SafetensorError) as err:
-            log.warning("No checkpoint could be written at step %d (the older one stays): %s", self.state.step, err)
+            self._warn(err)
+            return False
+        return self._complete() if wait else True
+
+    def _complete(self) -> bool:
+        """Wait for the checkpoint that is being saved; return whether it, if any, is complete."""
+        try:
+            self._writer.wait()
+        except OSError as err:
+            self._warn(err)
             return False
         return True
+
+    def _warn(self, error: Exception) -> None:
+        log.warning("No checkpoint could be written at step %d (the older one stays): %s", self._saved_step, error)
 
     def _validate(self) -> None:
         state = self.state
