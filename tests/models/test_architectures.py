@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.models.conftest import DECODERS, ENCODERS, WORDS
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel
 
 from vixml.core.errors import ConfigError
@@ -16,6 +17,7 @@ from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.data.tokens import tokenise
 from vixml.models.build import build_model, make_template, model_spec, open_model, save_model
 from vixml.models.dual import DualModel
+from vixml.models.embedder import Embedder
 from vixml.models.item_batch import ItemBatch
 from vixml.models.text.backbone import linear_names, make_backbone, word_scale
 from vixml.models.text.tokenizer import load_tokenizer
@@ -270,3 +272,37 @@ def test_the_text_part_of_a_larger_model(backbone_folder: Folder, tmp_path: Path
     assert linear_names(model.embedder.backbone) == sorted(
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     )
+
+
+class _Looks(TorchDispatchMode):
+    """Counts how often the host looks at a value of a tensor: on a GPU it would wait for the device each time."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2, "alpha": 2}])
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+@pytest.mark.parametrize("name", ALL)
+def test_ready_masks_mean_the_same_and_nobody_looks_at_the_device(
+    name: str, attention: str, lora: object, backbone_folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a GPU gets them; Qwen2 and Qwen3 run without a look at a value, with padding and without."""
+    if name in ENCODERS and (lora or attention == "bidirectional"):
+        pytest.skip("an encoder is bidirectional in any case")
+    backbone = params_of(name, backbone_folder, attention=attention, lora=lora)
+    model, batch = build(backbone), items(backbone)
+    with torch.no_grad():
+        with _Looks() as before:
+            expected = model.embedder(batch)
+        monkeypatch.setattr(Embedder, "_READY_ON", frozenset({"cpu"}))
+        with _Looks() as after:
+            found = model.embedder(batch)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert after.count <= before.count
+    if name in ("qwen2", "qwen3"):
+        assert after.count == 0
+        assert before.count > 0 or attention == "bidirectional"

@@ -25,7 +25,7 @@ from vixml.models.sequence import (
     sequence_lengths,
 )
 from vixml.models.text.backbone import word_dim
-from vixml.models.text.compatibility import first_position
+from vixml.models.text.compatibility import first_position, is_causal, ready_masks
 from vixml.params.model import LateFusionParams
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Embedder(nn.Module):
         output_dim: Width of the embeddings, the first numbers of the pooled ones; None for all.
         chunk_tokens: Most padded positions that go through the backbone at once.
     """
+
+    _READY_ON = frozenset({"cuda"})
 
     def __init__(
         self,
@@ -79,6 +81,8 @@ class Embedder(nn.Module):
         past = None if image_dim is None or not image_residual else ImageResidual(image_dim, width, gate=image_residual)
         self.residual = past
         self._first_position = first_position(backbone)
+        self._causal = any(is_causal(module) for module in backbone.modules())
+        self._ready_masks = ready_masks(backbone)
 
     @property
     def device(self) -> torch.device:
@@ -204,7 +208,7 @@ class Embedder(nn.Module):
         attention = send(mask, device)
         hidden = self.backbone(
             inputs_embeds=inputs,
-            attention_mask=None if mask.all() else attention,
+            attention_mask=self._seen(None if mask.all() else attention, device),
             position_ids=positions,
         ).last_hidden_state.float()
         if self.pooling == "last":
@@ -214,6 +218,20 @@ class Embedder(nn.Module):
         if position_weights is not None:
             weights = weights * position_weights[send(index, device)]
         return (hidden * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+
+    def _seen(self, attention: Tensor | None, device: torch.device) -> Tensor | dict[str, Tensor | None] | None:
+        """Return the mask of padded sequences, bool [b, t] or None where nothing is padded, as the backbone takes it.
+
+        A GPU gets it as its attention layers use it, [b, 1, t, t] (or None) for each kind of layer. Of another form,
+        transformers looks on the device whether anything is masked, and so waits for it, in every chunk.
+        """
+        if not self._ready_masks or device.type not in self._READY_ON:
+            return attention
+        if attention is not None:
+            length = attention.shape[1]
+            attention = attention[:, None, None, :].expand(-1, 1, length, -1)
+            attention = attention.tril() if self._causal else attention
+        return {"full_attention": attention} if self._ready_masks == "by layer" else attention
 
 
 def _late_fusion(width: int, params: LateFusionParams, image_weight: float | None) -> LateFusion:

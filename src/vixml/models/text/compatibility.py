@@ -98,3 +98,19 @@ def num_positions(model: PreTrainedModel) -> int | None:
     """Return the longest sequence that a model has positions for; None for any length."""
     positions = getattr(model.config, "max_position_embeddings", None)
     return None if positions is None or positions < 0 else int(positions) - first_position(model)
+
+
+READY_MASKS = {
+    **dict.fromkeys(("bert", "distilbert", "roberta", "xlm-roberta", "albert", "electra", "llama"), "padded"),
+    **dict.fromkeys(("qwen2", "qwen3"), "by layer"),
+}
+"""Architectures that a test compares with and without masks of four dimensions.
+
+Of kind `padded`, a model takes such a mask where there is padding; `by layer`, also none where there is none.
+"""
+
+
+def ready_masks(model: PreTrainedModel) -> str | None:
+    """Return which kind of `READY_MASKS` a model takes; None for none, or if some of its layers see a window alone."""
+    sliding = "sliding_attention" in (getattr(model.config, "layer_types", None) or ())
+    return None if sliding else READY_MASKS.get(model.config.model_type)
