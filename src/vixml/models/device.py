@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,27 @@ def full_memory_says(remedy: str) -> Iterator[None]:
         raise ConfigError(
             "the GPU's memory ran out", found=f"{wanted} more were wanted" if wanted else None, remedy=remedy
         ) from err
+
+
+def fetch(tensor: torch.Tensor, dtype: torch.dtype) -> Callable[[], torch.Tensor]:
+    """Begin to copy a tensor to the CPU, and return what gives the copy once it is there.
+
+    From a GPU, what has been asked of it meanwhile goes on: the copy only waits for what came before it.
+    """
+    import torch
+
+    source = tensor.detach().to(dtype)
+    if not source.is_cuda:
+        return lambda: source
+    copy, copied = torch.empty(source.shape, dtype=dtype, pin_memory=True), torch.cuda.Event()
+    copy.copy_(source, non_blocking=True)
+    copied.record()
+
+    def wait() -> torch.Tensor:
+        copied.synchronize()
+        return copy
+
+    return wait
 
 
 def send(array: NDArray[Any], device: torch.device) -> torch.Tensor:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from numpy.testing import assert_array_equal
 
 from vixml.data.ragged import RaggedArray, offsets_of
 from vixml.models.item_batch import ItemBatch, drop_images
 from vixml.params.variant import VariantParams
+from vixml.training.step import training_step
 
 
 def with_dropout(params: VariantParams, dropout: float, **batching: object) -> VariantParams:
@@ -172,3 +175,29 @@ def test_a_student_learns_from_its_teacher(tiny: SimpleNamespace, tmp_path: Path
     learned = [record["loss_soft"] for record in taught.curve.records() if "loss_soft" in record]
     assert len(learned) == 3
     assert learned[-1] < learned[0]
+
+
+def test_embeddings_set_out_for_the_bank_before_the_backward_pass(
+    tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind it, a copy from a GPU would wait for all of it; whoever needs them waits after the new weights."""
+    trainer, order = tiny.trainer(tmp_path), []
+    fetch = training_step.fetch
+
+    def noted(tensor: torch.Tensor, dtype: torch.dtype) -> Callable[[], torch.Tensor]:
+        order.append("begin")
+        wait = fetch(tensor, dtype)
+        return lambda: (order.append("wait"), wait())[1]
+
+    monkeypatch.setattr(training_step, "fetch", noted)
+    for name in ("_backward", "_update_weights"):
+        method = getattr(trainer.step, name)
+        monkeypatch.setattr(
+            trainer.step, name, lambda *given, _name=name, _method=method: (order.append(_name), _method(*given))[1]
+        )
+    rows = trainer.state.rows[:4]
+    before = trainer.state.bank.clone()
+    trainer.step.learn(trainer.state, rows)
+    assert order == ["begin", "_backward", "_update_weights", "wait"]
+    assert not torch.equal(trainer.state.bank[rows], before[rows])
+    assert trainer.state.bank[rows].float().norm(dim=1).sub(1).abs().max() < 1e-2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from vixml.losses.nested import nested_loss
 from vixml.losses.objective import LOSSES
 from vixml.losses.part import Part, divided
 from vixml.models.chunked import ChunkedEmbeddings
-from vixml.models.device import send
+from vixml.models.device import fetch, send
 from vixml.models.item_batch import ItemBatch, concatenate, drop_images
 from vixml.models.precision import autocast
 from vixml.negatives.sampling import PositiveSampler, pool_target, pool_values
@@ -94,9 +94,10 @@ class TrainingStep:
             part = part_of_this_rank(*batch.target.shape)
             read = vectors if part.is_whole else tuple(vector.detach().requires_grad_() for vector in vectors)
             loss, terms = self._loss(read, batch, state.step, part)
+            remembered = self._begin_to_remember(state, vectors[0])
             self._backward(state, loss, vectors, read, embedded)
         self._update_weights(state)
-        self._remember(state, rows, vectors[0])
+        self._remember(state, rows, remembered)
         state.step += 1
         terms = {"loss": loss.detach(), **terms}
         if part.is_whole:
@@ -207,6 +208,13 @@ class TrainingStep:
         set_learning_rate(state.optimiser, factor)
         state.optimiser.step()
 
-    def _remember(self, state: TrainingState, rows: Ints, query: torch.Tensor) -> None:
+    def _begin_to_remember(self, state: TrainingState, query: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """Begin to take the queries' embeddings to where the bank is, before the backward pass delays it."""
+        if state.bank.device.type == "cpu":
+            return fetch(query, torch.float16)
+        kept = query.detach().to(state.bank.device, torch.float16)
+        return lambda: kept
+
+    def _remember(self, state: TrainingState, rows: Ints, query: Callable[[], torch.Tensor]) -> None:
         """Put the queries' embeddings into the bank."""
-        state.bank[send(rows, state.bank.device)] = query.detach().to(state.bank.device, torch.float16)
+        state.bank[send(rows, state.bank.device)] = query()
