@@ -43,6 +43,7 @@ def build_model(
     chunk_tokens: int,
     seed: int,
     label_side: LabelSideKind = "prototype",
+    half: bool = False,
 ) -> DualModel:
     """Return a new model with its random parts drawn from `seed`.
 
@@ -55,12 +56,13 @@ def build_model(
         chunk_tokens: Most padded positions per forward chunk.
         seed: Seed of the random parts.
         label_side: What stands for a label.
+        half: See `make_backbone`.
     """
     template = make_template(backbone, model, tokenizer)
     slots = model.max_images if image_dim is not None and model.fusion == "early" else 0
     max_positions = backbone.max_length + slots + template.words
     with global_stream(seed, "model"):
-        network = make_backbone(backbone, tokenizer, max_positions=max_positions)
+        network = make_backbone(backbone, tokenizer, max_positions=max_positions, half=half)
         return _assemble(network, backbone, model, template, image_dim, num_labels, chunk_tokens, label_side)
 
 

@@ -28,9 +28,14 @@ def to_device(model: DualModel, device: torch.device, precision: str) -> DualMod
 
     Autocast would cast them again in every forward pass, and LoRA's frozen base would take twice the memory.
     """
-    if device.type == "cuda" and uses_bf16(precision, device):
+    if stores_half(device, precision):
         store_frozen_in_half(model)
     return model.to(device)
+
+
+def stores_half(device: torch.device, precision: str) -> bool:
+    """Return whether frozen weights are stored in half precision: on a GPU where its products are."""
+    return device.type == "cuda" and uses_bf16(precision, device)
 
 
 def store_frozen_in_half(model: DualModel) -> None:

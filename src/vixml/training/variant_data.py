@@ -19,7 +19,7 @@ from vixml.images.bank import ImageBank
 from vixml.metrics.propensity import label_weights
 from vixml.models.build import COMBINER_INPUT, build_model
 from vixml.models.device import resolve_device
-from vixml.models.precision import to_device
+from vixml.models.precision import stores_half, to_device
 from vixml.models.text.tokenizer import load_saved_tokenizer
 from vixml.params.evaluation import EvaluationParams
 from vixml.params.speed import result_settings
@@ -158,7 +158,8 @@ class VariantData:
 
     def new_model(self) -> DualModel:
         """The untrained model on the run's device."""
-        bank = self.bank
+        bank, precision = self.bank, self.params.optim.precision
+        device = resolve_device(self.params.training.device)
         model = build_model(
             self.params.backbone,
             self.params.model,
@@ -168,8 +169,9 @@ class VariantData:
             chunk_tokens=self.params.batching.chunk_tokens,
             label_side=self.params.objective.label_side,
             seed=self.seed,
+            half=stores_half(device, precision),
         )
-        return to_device(model, resolve_device(self.params.training.device), self.params.optim.precision)
+        return to_device(model, device, precision)
 
     def begin(self) -> tuple[DualModel, TrainingData]:
         """The untrained model on the run's device, and what it is trained on."""

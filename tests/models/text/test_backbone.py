@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,3 +135,31 @@ def test_too_few_positions(golden_dir: Path) -> None:
     make_backbone(backbone, tokenizer, max_positions=64)
     with pytest.raises(ConfigError, match="too few positions"):
         make_backbone(backbone, tokenizer, max_positions=65)
+
+
+def test_a_base_that_lora_does_not_train_arrives_in_half_precision(
+    golden_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Already from the file, not after float32 was there; adapters and what is trained in full stay float32."""
+    from transformers import AutoModel
+
+    read, load = [], AutoModel.from_pretrained
+
+    def loaded(*names: Any, **options: Any) -> Any:
+        network = load(*names, **options)
+        read.append({weight.dtype for weight in network.parameters()})
+        return network
+
+    monkeypatch.setattr(AutoModel, "from_pretrained", loaded)
+    params = BackboneParams(
+        family="decoder", name=str(golden_dir / "models" / "tiny-qwen2"), lora={"rank": 4, "alpha": 4}
+    )
+    whole = params.model_copy(update={"lora": None})
+    adapted, trained = (
+        make_backbone(one, range(100), max_positions=32, half=True)  # type: ignore[arg-type]
+        for one in (params, whole)
+    )
+    assert read == [{torch.bfloat16}, {torch.float32}]
+    for name, weight in adapted.named_parameters():
+        assert weight.dtype == (torch.float32 if "lora_" in name else torch.bfloat16), name
+    assert {weight.dtype for weight in trained.parameters()} == {torch.float32}

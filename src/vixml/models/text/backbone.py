@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def make_backbone(
-    params: BackboneParams, tokenizer: PreTrainedTokenizerFast, *, max_positions: int, offline: bool = False
+    params: BackboneParams,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    max_positions: int,
+    offline: bool = False,
+    half: bool = False,
 ) -> PreTrainedModel:
     """Return the network that turns input embeddings [b, t, d] into hidden states [b, t, d].
 
@@ -30,6 +35,7 @@ def make_backbone(
         tokenizer: Its tokenizer, for the vocabulary size.
         max_positions: Longest sequence it must take, prompt and images included.
         offline: Take it from a folder or the hub's local cache alone.
+        half: Read what LoRA does not train in bfloat16: in float32 first, it would take twice the main memory.
 
     Raises:
         ConfigError: It cannot be loaded, or does not fit; the error says why.
@@ -48,9 +54,10 @@ def make_backbone(
             )
         where: dict[str, Any] = {"local_files_only": True} if offline else {}
         config = drop_foreign_attention(from_hub_or_folder(AutoConfig.from_pretrained, params.name, **where))
+        dtype = "bfloat16" if half and params.lora is not None else "float32"
         with without_weight_bar():
             loaded = from_hub_or_folder(
-                AutoModel.from_pretrained, params.name, dtype="float32", use_safetensors=True, config=config, **where
+                AutoModel.from_pretrained, params.name, dtype=dtype, use_safetensors=True, config=config, **where
             )
         model = text_tower(loaded)
     check_fit(model, params, vocabulary=len(tokenizer), max_positions=max_positions)
