@@ -52,7 +52,7 @@ def table(built, form="parquet"):
 
 
 @pytest.mark.parametrize("block_size", [3, 2048])
-def test_the_same_as_the_predictor(predictor, queries, root, tmp_path, block_size):
+def test_the_same_as_the_predictor(predictor, queries, root, tmp_path, caplog, block_size):
     built, report = run(predictor, queries, tmp_path, k=4, block_size=block_size)
     found = table(built)
     assert list(found.columns) == COLUMNS
@@ -67,15 +67,18 @@ def test_the_same_as_the_predictor(predictor, queries, root, tmp_path, block_siz
     np.testing.assert_allclose(found["score"], [s for prediction in expected for s in prediction.scores], atol=1e-5)
     assert (report["queries"], report["predictions"], report["queries_of_this_run"]) == (10, 40, 10)
     assert report["unreadable_images"] == {"no image": 1, "outside root": 1}
+    assert f"count as absent: 1 no image, 1 outside root. They were looked for in {queries.parent}." in caplog.text
 
 
-def test_images_that_the_folder_lacks_are_looked_for_beside_the_file(predictor, queries, root, tmp_path):
+@pytest.mark.parametrize("name", ["images/L1.png", "new.png"])
+def test_images_that_the_folder_lacks_are_looked_for_beside_the_file(predictor, queries, root, tmp_path, name):
     """As for a shop whose tables name pictures in a folder of their own, asked about products with new pictures."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    shutil.copy(root / "images/L1.png", elsewhere / "other.png")
+    elsewhere, beside = tmp_path / "photos", queries.parent / "photos"
+    for folder, file_name in ((elsewhere, "other.png"), (beside, "new.png")):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(root / "images/L1.png", folder / file_name)
     file = queries.parent / "two.csv"
-    frame = pd.DataFrame({"id": ["new", "old"], "text": ["vase"] * 2, "images": ["images/L1.png", "other.png"]})
+    frame = pd.DataFrame({"id": ["new", "old"], "text": ["vase"] * 2, "images": [name, "other.png"]})
     frame.to_csv(file, index=False)
     _, report = run(predictor, file, tmp_path, images_root=str(elsewhere))
     assert report["unreadable_images"] == {}

@@ -57,8 +57,8 @@ class PredictionParams(Params):
     """Columns of image files, one name or a list; a cell is a list, or names separated by `|` or `;`. A file without
     them has no images."""
     images_root: str | None = None
-    """Folder that image files are relative to and must be inside; images that it lacks are looked for in the folder of
-    the queries' file. null: only there."""
+    """Folder that image files are relative to and must be inside. Images that it lacks are looked for beside the
+    queries' file, and there in a folder of the same name. null: only beside that file."""
     exclude: str | None = None
     """File of pairs that must not be predicted, columns query_id and label_id."""
     allow: str | None = None

@@ -216,8 +216,7 @@ def _predicted_blocks(
     """Yield each block with its predictions, or with None where it is finished or another rank's; fill the ledger."""
     assert params.queries is not None
     file = _file(params.queries)
-    folders = [Path(params.images_root).expanduser()] if params.images_root else []
-    roots = [folder.resolve() for folder in (*folders, file.parent)]
+    roots = [folder.resolve() for folder in _image_folders(params)]
     allow, deny = (
         None if name is None else read_label_list(_file(name), ledger.entry(Path(name)), predictor.rows_of)
         for name in (params.allow, params.deny)
@@ -256,6 +255,15 @@ def _predicted_blocks(
 
 def _selection(params: PredictionParams) -> Selection:
     return Selection(params.min_probability, params.min_precision, params.max_labels)
+
+
+def _image_folders(params: PredictionParams) -> list[Path]:
+    """Return where images are looked for: in the folder that is set; beside the file; there in one of the same name."""
+    beside = Path(params.queries or "").expanduser().parent
+    if params.images_root is None:
+        return [beside]
+    folder = Path(params.images_root).expanduser()
+    return [folder, beside, beside / folder.name]
 
 
 def _reader(roots: Sequence[Path], name: str) -> ImageLike:
@@ -330,7 +338,9 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
         if writer is not None:
             writer.close()
     if unreadable:
-        _log.warning("Images that could not be read counted as absent: %s.", dict(unreadable))
+        missed = ", ".join(f"{count:,} {reason}" for reason, count in unreadable.items())
+        folders = ", ".join(map(str, _image_folders(params)))
+        _log.warning("Images that could not be read count as absent: %s. They were looked for in %s.", missed, folders)
     if repairs:
         _log.warning("Texts of queries were repaired, as those of ingestion are: %s.", dict(repairs))
     chosen = _selection(params)
