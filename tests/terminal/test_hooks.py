@@ -28,8 +28,11 @@ class Catalog:
 
 @pytest.fixture
 def hooks(tmp_path):
+    (tmp_path / "pyproject.toml").touch()
     hooks = TerminalHooks()
-    hooks.after_context_created(SimpleNamespace(project_path=tmp_path))
+    hooks.after_context_created(
+        SimpleNamespace(project_path=tmp_path, config_loader=SimpleNamespace(conf_source="conf"))
+    )
     return hooks
 
 
@@ -60,6 +63,16 @@ def test_a_run_of_one_variant_prints_its_metrics_and_what_to_type(hooks, tmp_pat
     assert "kedro run --pipeline=comparison --env=shop --params encoder.training.epochs=3" in printed
     assert "vixml serve --model data/encoder_text\n" in printed
     assert "kedro mlflow ui --env=shop" in printed  # no Makefile here
+
+
+def test_without_a_project_only_commands_that_work_are_named(hooks, tmp_path, capsys):
+    """As for an installed package: `kedro viz` and `kedro mlflow` do not exist outside a project."""
+    (tmp_path / "pyproject.toml").unlink()
+    end(hooks, Catalog(tmp_path, **{"encoder_text.metrics": METRICS}), "encoder_text.metrics", env="shop")
+    printed = capsys.readouterr().out
+    assert "vixml run --conf-source=conf --pipeline=comparison --env=shop" in printed
+    assert "mlflow ui --backend-store-uri sqlite:" in printed
+    assert "kedro" not in printed
 
 
 def test_of_equal_variants_the_first_one_of_the_table_is_to_be_asked(hooks, tmp_path, capsys):

@@ -41,7 +41,7 @@ class TerminalHooks:
     """Prints a line for each stage, and the results of the run with the next commands at its end."""
 
     def __init__(self) -> None:
-        self._project = Path()
+        self._project, self._conf = Path(), "conf"
         self._catalog: CatalogProtocol | None = None
         self._began = self._node_began = 0.0
         self._made = ""
@@ -52,7 +52,7 @@ class TerminalHooks:
     def after_context_created(self, context: KedroContext) -> None:
         """Remember where the project is, and take over the terminal."""
         install()
-        self._project = Path(context.project_path)
+        self._project, self._conf = Path(context.project_path), str(context.config_loader.conf_source)
 
     @hook_impl
     def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
@@ -113,16 +113,18 @@ class TerminalHooks:
         trained = [f"{variant}.{METRICS}" for variant in ALL_VARIANTS if f"{variant}.{METRICS}" in made]
         if trained and not pages:
             steps += [("all metrics", self._place(name, catalog)) for name in trained]
-            steps.append(("compare", _command("comparison", run_params)))
+            steps.append(("compare", self._command("comparison", run_params)))
         if trained:
             best = max(trained, key=lambda name: standing(catalog.load(name)["metrics"]))
             model = Path(self._place(f"{best.rpartition('.')[0]}.{PREDICTOR}", catalog)).parent.as_posix()
             steps.append(("ask the model", f"vixml serve --model {model}"))
         elif DATASET in made and not pages:
-            steps.append(("train", _command("study", run_params)))
+            steps.append(("train", self._command("study", run_params)))
         return steps and [*steps, *self._tools(run_params, tracked=bool(trained or pages))]
 
     def _tools(self, run_params: Mapping[str, Any], *, tracked: bool) -> list[tuple[str, str]]:
+        if not (self._project / "pyproject.toml").is_file():  # the installed package: kedro has no project to open
+            return [("runs and curves", _mlflow_command())] if tracked else []
         environment = f"--env={run_params['env']}" if run_params.get("env") else ""
         has_make = (self._project / "Makefile").is_file()
         options = f' ARGS="{environment}"' if environment else ""
@@ -132,6 +134,22 @@ class TerminalHooks:
 
         tools = [("graph", command("viz", "kedro viz run"))]
         return [*tools, ("runs and curves", command("mlflow", "kedro mlflow ui"))] if tracked else tools
+
+    def _command(self, pipeline: str, run_params: Mapping[str, Any]) -> str:
+        """Return the command that runs another pipeline with the environment and the settings of this run."""
+        words = ["kedro", "run", f"--pipeline={pipeline}"]
+        if not (self._project / "pyproject.toml").is_file():
+            words = [
+                "vixml",
+                "run",
+                f"--conf-source={self._conf}",
+                f"--pipeline={pipeline}",
+            ]
+        if run_params.get("env"):
+            words.append(f"--env={run_params['env']}")
+        if settings := flatten(run_params.get("runtime_params") or {}):
+            words += ["--params", ",".join(f"{name}={value}" for name, value in settings.items())]
+        return shlex.join(words)
 
     def _place(self, name: str, catalog: CatalogProtocol) -> str:
         """Return where a data set is stored, relative to the project where it is below it; empty in memory."""
@@ -146,14 +164,14 @@ def _named(names: set[str], last: str) -> list[str]:
     return sorted(name for name in names if name.rpartition(".")[2] == last)
 
 
-def _command(pipeline: str, run_params: Mapping[str, Any]) -> str:
-    """Return the command that runs another pipeline with the environment and the settings of this run."""
-    words = ["kedro", "run", f"--pipeline={pipeline}"]
-    if run_params.get("env"):
-        words.append(f"--env={run_params['env']}")
-    if settings := flatten(run_params.get("runtime_params") or {}):
-        words += ["--params", ",".join(f"{name}={value}" for name, value in settings.items())]
-    return shlex.join(words)
+def _mlflow_command() -> str:
+    """Return the command that shows the runs without a project; an address of a server may have a password in it."""
+    import mlflow
+
+    store = mlflow.get_tracking_uri()
+    return (
+        f"mlflow ui --backend-store-uri {shlex.quote(store)}" if store.startswith("sqlite:") else "your MLflow server"
+    )
 
 
 def _print_metrics(variant: str, document: Mapping[str, Any]) -> None:
