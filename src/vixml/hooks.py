@@ -144,7 +144,7 @@ def _not_there(name: str, catalog: CatalogProtocol) -> StateError:
     return StateError(
         f"`{name}` is not there yet",
         file=getattr(catalog.get(name), "_filepath", None),
-        remedy=f"run `kedro run --pipelines={producer}` first (with the same --params)."
+        remedy=f"run `kedro run --pipelines={producer}` first (with the same --env and --params)."
         if producer
         else "run the pipeline that makes it first.",
     )

@@ -81,7 +81,7 @@ def _check_bank(parameters: dict[str, Any], catalog: CatalogProtocol) -> None:
             file=bank.path,
             found=f"vision.model={made_with}",
             expected=f"vision.model={wanted}, as it is set",
-            remedy="run `kedro run --pipelines=image_embedding` with the same --params first, or set "
+            remedy="run `kedro run --pipelines=image_embedding` with the same --env and --params first, or set "
             f"vision_backbone={made_with} to go on with the images as they are.",
         )
 

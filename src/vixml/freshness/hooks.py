@@ -106,7 +106,7 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
             read.setdefault(producers[name].name, []).append(name)
     return [
         f"Out of date: {', '.join(names)}: {reasons[node]}. To renew: "
-        f"kedro run --only-missing-outputs --pipelines={producer_of(names[0])} (with the same --params)."
+        f"kedro run --only-missing-outputs --pipelines={producer_of(names[0])} (with the same --env and --params)."
         for node, names in read.items()
     ]
 
@@ -139,7 +139,7 @@ def updated_predictor_is_old(pipeline: Pipeline, catalog: CatalogProtocol) -> st
         return None
     return (
         f"Out of date: {folder} was made from an earlier training of its model. To renew: "
-        "kedro run --pipelines=label_update (with the same --params, and --namespaces=VARIANT)."
+        "kedro run --pipelines=label_update (with the same --env and --params, and --namespaces=VARIANT)."
     )
 
 

@@ -103,7 +103,7 @@ class BackgroundSender:
             self._warned = True
             _log.warning(
                 "MLflow does not accept this run's records (%s). The run continues, and its files hold everything. "
-                "Once MLflow is back, deliver them by `%s` with the same --params.",
+                "Once MLflow is back, deliver them by `%s` with the same --env and --params.",
                 redact(reason)[:300],
                 SYNC,
             )

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 _TEXTS = 8192  # taken out of a table at a time
 WARMUP, HARD = "train_warmup", "train_hard"
-REFRESH_AGAIN = "run the pipeline `hard_negative_refresh` again (with the same --params)."
+REFRESH_AGAIN = "run the pipeline `hard_negative_refresh` again (with the same --env and --params)."
 WARMUP_AGAIN = "run the pipeline `training` from its first stage again, or add `--params resume=force` to go on."
 
 
