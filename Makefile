@@ -20,7 +20,7 @@ endef
 
 LOCK_OPTIONS := --universal --python-version 3.11.5 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help venv install install-dev run test pytest test-fast test-lowest e2e lint format bench gpu-check typecheck audit secrets torture viz viz-site mlflow docs docs-serve lock release-check clean
+.PHONY: help venv install install-dev run test pytest test-fast test-lowest e2e lint format bench gpu-check scale typecheck audit secrets torture viz viz-site mlflow docs docs-serve lock release-check clean
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ -/'
 
@@ -88,6 +88,9 @@ bench: install-dev            ## every hot path against its oracle (ARGS=--quick
 
 gpu-check:            ## checks and benchmarks on a GPU; needs little more than torch (ARGS=--quick: without a GPU)
 	PYTHONPATH=src $(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu_check $(ARGS)
+
+scale: install-dev            ## the whole line at LF-AmazonTitles-1.3M's numbers, made up, on a CPU (ARGS="--scale 0.02")
+	unset PYTHONDONTWRITEBYTECODE; $(BIN)/python -m benchmarks.scale $(ARGS)
 
 typecheck: install-dev            ## mypy
 	$(BIN)/mypy

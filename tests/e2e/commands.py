@@ -100,6 +100,7 @@ TARGETS = {
     # what these run is run anyway: the tests, by whoever runs this one; the others as commands of their own
     "test": ("named", ""),
     "bench": ("named", ""),
+    "scale": ("named", ""),
     "docs": ("named", ""),
     "secrets": ("named", ""),
     "viz": ("named", ""),
