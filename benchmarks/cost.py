@@ -8,14 +8,21 @@ Memory: frozen weights in bfloat16; trained ones in float32 with gradient and tw
 activations of a whole batch (both sides): 34 bytes a position, layer and width in 16-bit arithmetic with all kept
 (Korthikanti et al., 2022, without attention matrices), or the 4 bytes of a layer's input where the rest is recomputed;
 of one chunk where gradients are cached. Image and embedding banks lie in main memory.
+
+`python -m benchmarks.cost` compares the operations with those that torch counts in a step of small networks of the same
+kinds, on a CPU.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vixml.params.variant import VariantParams
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 RATE = 2.4e14
 """Operations a second: 40 epochs of Qwen2.5-3B with images on LF-AmazonTitles-1.3M in 178 hours, rounded."""
@@ -66,6 +73,17 @@ class Cost:
     gigabytes: float
 
 
+def operations_a_token(frozen: float, trained: float, *, again: int) -> float:
+    """Return the operations of a training step for each token: 2 a weight forward, 2 back, 2 for its own gradient.
+
+    Args:
+        frozen: Weights that are not trained, below trained ones.
+        trained: Weights that are.
+        again: Further forward passes.
+    """
+    return (4 + 2 * again) * frozen + (6 + 2 * again) * trained
+
+
 def cost(params: VariantParams, num_queries: int, num_labels: int) -> Cost:
     """Estimate the cost of training a variant.
 
@@ -82,11 +100,11 @@ def cost(params: VariantParams, num_queries: int, num_labels: int) -> Cost:
     words = (_PROMPT_TEXT + (_PROMPT_IMAGE if images else 0)) if decoder else 0
     positions = 2 * params.batching.batch_size * (backbone.max_length + words + images)
     cached = params.batching.gradient_cache
-    again = 2 * (backbone.gradient_checkpointing + cached)  # one more forward pass each
+    again = backbone.gradient_checkpointing + cached
     if backbone.lora is None:
-        operations, trained = (6 + again) * network.blocks, network.weights
+        operations, trained = operations_a_token(0, network.blocks, again=again), network.weights
     else:
-        operations = (4 + again) * network.blocks + (6 + again) * network.adapters
+        operations = operations_a_token(network.blocks, network.adapters, again=again)
         trained = network.adapters
     steps = params.training.epochs * math.ceil(num_queries / params.batching.batch_size)
     kept = _RECOMPUTED if backbone.gradient_checkpointing else _KEPT
@@ -95,3 +113,51 @@ def cost(params: VariantParams, num_queries: int, num_labels: int) -> Cost:
     held = min(positions, params.batching.chunk_tokens) if cached else positions
     memory += 4 * num_labels * network.width + kept * held * network.layers * network.width
     return Cost(steps * positions * operations / RATE / 3600, memory / 1e9)
+
+
+def counted(network: PreTrainedModel) -> tuple[float, float]:
+    """Return the operations a token of a step of `network` that torch counts, and those that are estimated for it.
+
+    Short sequences, so that attention hardly counts, as with titles; gradients go to the inputs, as with images.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from benchmarks.train_step import linear_layers
+
+    items, length = 4, 16
+    inputs = torch.randn(items, length, network.config.hidden_size, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        network.train()(inputs_embeds=inputs).last_hidden_state.sum().backward()
+    sizes = {True: 0, False: 0}
+    for layer in linear_layers(network):
+        sizes[layer.weight.requires_grad] += layer.weight.numel()
+    again = int(getattr(network, "is_gradient_checkpointing", False))
+    return counter.get_total_flops() / (items * length), operations_a_token(sizes[False], sizes[True], again=again)
+
+
+def examples() -> dict[str, PreTrainedModel]:
+    """Return small networks of the kinds that are estimated."""
+    import torch
+    from transformers import AutoModel, BertConfig, Qwen2Config
+
+    from benchmarks.architectures import with_lora
+
+    torch.manual_seed(0)
+    size = {"vocab_size": 64, "hidden_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
+    qwen = Qwen2Config(**size, num_key_value_heads=2, intermediate_size=1376, use_cache=False)
+    networks = {
+        "encoder": AutoModel.from_config(BertConfig(**size, intermediate_size=1024)),
+        "decoder with LoRA": with_lora(AutoModel.from_config(qwen), rank=32),
+        "decoder with LoRA, activations made again": with_lora(AutoModel.from_config(qwen), rank=32),
+    }
+    networks["encoder"].pooler = None
+    networks["decoder with LoRA, activations made again"].gradient_checkpointing_enable()
+    return networks
+
+
+if __name__ == "__main__":
+    print("| network | counted, million operations a token | estimated | ratio |\n|---|---|---|---|")
+    for name, network in examples().items():
+        found, estimated = counted(network)
+        print(f"| {name} | {found / 1e6:.2f} | {estimated / 1e6:.2f} | {estimated / found:.2f} |")
