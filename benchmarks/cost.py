@@ -4,10 +4,10 @@ Hours: floating point operations at the rate that the paper's own longest run im
 its full length. A trained weight costs 6 operations a token (2 forward, 4 backward); a frozen one below adapters 4, and
 with recomputed activations (gradient checkpointing) or gradient caching 2 more each.
 
-Memory: frozen weights in bfloat16; trained ones in float32 with gradient and two moments; free vectors; centroids;
-activations of a whole batch (both sides): 34 bytes a position, layer and width in 16-bit arithmetic with all kept
-(Korthikanti et al., 2022, without attention matrices), or the 4 bytes of a layer's input where the rest is recomputed;
-of one chunk where gradients are cached. Image and embedding banks lie in main memory.
+Memory: frozen weights in bfloat16; trained ones in float32 with gradient and two moments; free vectors; centroids in
+float16; activations of a whole batch (both sides): 34 bytes a position, layer and width in 16-bit arithmetic with all
+kept (Korthikanti et al., 2022, without attention matrices), or the 4 bytes of a layer's input where the rest is
+recomputed; of one chunk where gradients are cached. Image and embedding banks lie in main memory.
 
 `python -m benchmarks.cost` compares the operations with those that torch counts in a step of small networks of the same
 kinds, on a CPU.
@@ -111,7 +111,7 @@ def cost(params: VariantParams, num_queries: int, num_labels: int) -> Cost:
     frozen = 0 if backbone.lora is None else network.weights
     memory = 2 * frozen + 16 * trained + 16 * params.model.prototype.free_vectors * network.width
     held = min(positions, params.batching.chunk_tokens) if cached else positions
-    memory += 4 * num_labels * network.width + kept * held * network.layers * network.width
+    memory += 2 * num_labels * network.width + kept * held * network.layers * network.width
     return Cost(steps * positions * operations / RATE / 3600, memory / 1e9)
 
 
