@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from vixml import Predictor
@@ -18,6 +19,7 @@ from vixml.core.errors import ConfigError, DataError, StateError
 from vixml.params.prediction import PredictionParams
 from vixml.params.retrieval import RetrievalParams
 from vixml.serving.batch import predict_file
+from vixml.serving.bundle import PredictorBundle
 
 TEXTS = ["red vase", "blue shoe", "", "a  black   clock " * 20, "grüner Stuhl \ud800"]
 
@@ -234,3 +236,14 @@ def test_files_are_predicted_with_the_prior(with_prior, tmp_path):
     expected = with_prior.predict(["red vase", "blue shoe"], k=3)
     assert found["label_id"].tolist() == [uid for one in expected for uid in one.label_ids]
     np.testing.assert_allclose(found["score"], [score for one in expected for score in one.scores], atol=1e-5)
+
+
+def test_a_server_stores_its_network_as_training_does(models, monkeypatch):
+    """Where half precision is asked for and frozen weights are stored in it (a GPU), as they are in `embed_all`."""
+    monkeypatch.setattr("vixml.models.precision.stores_half", lambda device, precision: precision == "bf16")
+    bundle = PredictorBundle.open(models / "encoder_text")
+    half, full = bundle.encoder(device="cpu", precision="bf16"), bundle.encoder(device="cpu")
+    assert {weight.dtype for weight in half.model.embedder.backbone.parameters()} == {torch.bfloat16}
+    assert {weight.dtype for weight in full.model.parameters()} == {torch.float32}
+    texts = ["a red vase", "a green lamp"]
+    assert (half.embed(texts) * full.embed(texts)).sum(axis=1).min() > 0.99

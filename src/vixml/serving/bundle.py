@@ -294,6 +294,7 @@ class PredictorBundle:
         """
         from vixml.models.build import open_model
         from vixml.models.device import resolve_device
+        from vixml.models.precision import to_device
         from vixml.params.model import BackboneParams
         from vixml.serving.encoder import ItemEncoder
 
@@ -301,7 +302,7 @@ class PredictorBundle:
         backbone = BackboneParams(**read_document(self.folder / "model" / "model.json")["backbone"])
         settings = self.settings
         encoder = ItemEncoder(
-            model.to(resolve_device(device)),
+            to_device(model, resolve_device(device), precision),
             tokenizer,
             backbone,
             vision=settings.vision,
