@@ -132,7 +132,7 @@ class TestRecipesByThemselves:
     def test_the_line_of_a_run(self, load, tmp_path):
         root = {"data_root": str(write_raw(tmp_path / "shop"))}
         said = load(root).describe_recipes(["encoder", "decoder"])
-        assert "small-data (encoder), small-data (decoder), for 30 training queries" in said
+        assert "small-data (encoder), small-data (decoder), for about 30 training queries" in said
         assert "bert (encoder), as set" in load({**root, "encoder_recipe": "bert"}).describe_recipes(["encoder"])
 
 
