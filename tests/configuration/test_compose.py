@@ -97,7 +97,7 @@ def test_a_misspelt_key_is_an_error_that_names_the_nearest(parameters, near):
 
 
 def test_a_key_that_resembles_none_lists_all():
-    with pytest.raises(ConfigError, match="one of epochs, validate_every"):
+    with pytest.raises(ConfigError, match="one of epochs, max_epoch_steps, validate_every"):
         check_keys({"encoder": {"training": {"xyz": 3}}})
 
 
