@@ -18,7 +18,7 @@ FROM python:${PYTHON}-slim-bookworm
 RUN groupadd --gid 10001 vixml && useradd --uid 10001 --gid vixml --create-home --shell /usr/sbin/nologin vixml
 COPY --from=build /opt/vixml /opt/vixml
 # nothing is fetched while it serves: what a model names is in its folder, or mounted in the cache of Hugging Face
-ENV PATH=/opt/vixml/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 DO_NOT_TRACK=1
+ENV PATH=/opt/vixml/bin:$PATH PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 DO_NOT_TRACK=1 MALLOC_ARENA_MAX=2
 WORKDIR /home/vixml
 USER 10001:10001
 EXPOSE 8000

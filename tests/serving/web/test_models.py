@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -57,6 +58,19 @@ def test_a_newer_model_takes_the_place_of_the_older(served, folder):
     assert served.notice("m", after) is None
     # who has the older one goes on with it
     assert len(before.predictor.predict("red vase", k=3)[0]) == 3
+
+
+def test_memory_of_the_older_model_is_given_back(served, folder, monkeypatch):
+    """At the look after the swap, when its last answers are given; then not again."""
+    released = []
+    monkeypatch.setattr(module, "release_memory", lambda: released.append(older() is None))
+    older = weakref.ref(served.get("m").predictor)
+    renew(folder)
+    served.look()
+    assert not released
+    for _ in range(3):
+        served.look()
+    assert released == [True]
 
 
 def test_a_link_to_another_folder_is_a_newer_model(models, tmp_path):

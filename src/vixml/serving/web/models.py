@@ -7,6 +7,7 @@ it; a new one that is broken changes nothing, and the server says so.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vixml.core.errors import ConfigError, StateError, VixmlError
+from vixml.core.heap import release_memory
 from vixml.serving.web.limits import DECODE_SECONDS
 from vixml.serving.web.pictures import Roots, picture_roots
 
@@ -78,6 +80,7 @@ class Models:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """(Name, `swapped` or `refused`) -> how many newer models."""
         self._again: dict[str, tuple[float, float]] = {}
+        self._has_old = False
 
     @property
     def follows(self) -> bool:
@@ -108,6 +111,10 @@ class Models:
         """Put newer models in the place of older ones."""
         if self._reopen is None:
             return
+        if self._has_old:  # which by now has answered all that it was asked
+            self._has_old = False
+            gc.collect()
+            release_memory()
         for name, served in self._served.items():
             if not served.predictor.replaced:
                 self.problems.pop(name, None)  # the old one is back
@@ -130,6 +137,7 @@ class Models:
         self.problems.pop(name, None)
         self._again.pop(name, None)
         self.outcomes[name, "swapped"] += 1
+        self._has_old = True
         facts = {
             "model": name,
             "from": old.fingerprint,
