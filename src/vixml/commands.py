@@ -110,14 +110,17 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
         report = _read_as_proposed(folder, mapping, ticked, max_lost)
         if dry_run:
             return
-        root = folder.resolve()
-        inside = root.is_relative_to(project.resolve())
-        place = root.relative_to(project.resolve()) if inside else root
+        root, base = folder.resolve(), project.resolve()
+        place = root.relative_to(base) if root.is_relative_to(base) else root
         write_environment(target, place.as_posix(), mapping, report, max_lost=max_lost, corrections=ticked)
-        typer.echo(f"Wrote conf/{name}/. Check it, then run:")
-        if report["repairs"].get("image_urls_not_downloaded") or (mapping is None and awaits_images(folder)):
-            typer.echo(f"kedro run --env={name} --pipeline=image_download")
-        typer.echo(f"kedro run --env={name} --pipeline=study")
+        awaits = report["repairs"].get("image_urls_not_downloaded") or (mapping is None and awaits_images(folder))
+        _say_what_to_run(name, *(["image_download", "study"] if awaits else ["study"]))
+
+
+def _say_what_to_run(environment: str, *pipelines: str) -> None:
+    typer.echo(f"Wrote conf/{environment}/. Check it, then run:")
+    for pipeline in pipelines:
+        typer.echo(f"kedro run --env={environment} --pipeline={pipeline}")
 
 
 def _read_as_proposed(
