@@ -209,20 +209,40 @@ def refresh_exactly(
     return report
 
 
-def read_exact(folder: Path, *, remedy: str) -> tuple[NDArray[np.float16], list[Ints], NDArray[np.integer]]:
-    """Return what `refresh_exactly` wrote: query embeddings [N, d], a memory map; clusters; monitored labels [m, k].
+@dataclass(frozen=True)
+class ExactRefresh:
+    """What `refresh_exactly` wrote.
+
+    Args:
+        queries: Embeddings of the training queries, a memory map float16 [N, d].
+        clusters: Their clusters.
+        monitored: Labels mined for the monitored queries [m, k].
+        mined: Labels mined for all queries; None where batches draw from none.
+    """
+
+    queries: NDArray[np.float16]
+    clusters: list[Ints]
+    monitored: NDArray[np.integer]
+    mined: MinedTable | None
+
+
+def read_exact(folder: Path, *, mined: bool, remedy: str) -> ExactRefresh:
+    """Return what `refresh_exactly` wrote.
 
     Args:
         folder: Where it was written.
-        remedy: What to do where an earlier version wrote the folder.
+        mined: Whether batches draw from mined labels.
+        remedy: What to do where an earlier version, or one with other settings, wrote the folder.
 
     Raises:
-        StateError: An earlier version wrote the folder.
+        StateError: An earlier version wrote the folder, or no labels were mined for all queries.
     """
     names = (_QUERIES, _POINTS, _SIZES, _MONITORED)
     if not (folder / _MONITORED).exists():
         raise StateError(
             "an earlier version made these hard negatives", file=folder, found=f"no {_MONITORED}", remedy=remedy
         )
-    queries, points, sizes, mined = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names)
-    return queries, np.split(np.asarray(points), np.cumsum(sizes)[:-1]), np.asarray(mined)
+    queries, points, sizes, monitored = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in names)
+    clusters = np.split(np.asarray(points), np.cumsum(sizes)[:-1])
+    table = MinedTable.open(folder, remedy=remedy) if mined else None
+    return ExactRefresh(queries, clusters, np.asarray(monitored), table)

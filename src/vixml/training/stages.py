@@ -22,9 +22,8 @@ from vixml.models.device import resolve_device
 from vixml.models.precision import to_device
 from vixml.models.text.tokenizer import make_tokenizer
 from vixml.negatives.centroids import update_centroids
-from vixml.negatives.table import MinedTable
 from vixml.params.model import BackboneParams
-from vixml.params.training import Resume, check_resume
+from vixml.params.training import Resume
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
 from vixml.training.encode import embed_all, embed_labels, embedded
 from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
@@ -66,7 +65,7 @@ def _texts(items: pd.DataFrame) -> Iterator[str]:
         yield from column.iloc[start : start + _TEXTS].tolist()
 
 
-def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: str = "auto") -> Built:
+def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: Resume = "auto") -> Built:
     """Train on random batches up to the start epoch; return the full training state there.
 
     The state also stays in the work directory until the hard stage is through: killed anywhere in between, the same
@@ -81,16 +80,15 @@ def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: str = "au
         StateError: The checkpoint belongs to other settings or data, and `resume` is `auto`.
         Stopped: A signal asked to stop; the state is saved.
     """
-    policy = check_resume(resume)
     trainer = make_trainer(variant, work)
     checkpoints, start_epoch = trainer.checkpoints, variant.params.batching.start_epoch
-    if policy == "never":
+    if resume == "never":
         _begin_anew(checkpoints)
     checkpoint = _newest_checkpoint(checkpoints / WARMUP)
     if checkpoint is None:
         initialise(trainer.state.model, variant, trainer.data, work.path)
     else:
-        read_state(trainer.state, checkpoint, resume=policy)
+        read_state(trainer.state, checkpoint, resume=resume)
     if trainer.state.epoch < start_epoch or _newest_checkpoint(checkpoints / HARD) is None:
         if group.leads():
             shutil.rmtree(checkpoints / HARD, ignore_errors=True)
@@ -136,7 +134,7 @@ def train_hard(
     hard_negatives: SealedDirectory,
     work: WorkDirectory,
     *,
-    resume: str = "auto",
+    resume: Resume = "auto",
 ) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
     """Train on clustered batches to the last epoch, compute exact centroids (PRIME).
 
@@ -154,11 +152,10 @@ def train_hard(
         StateError: The state belongs to other settings or data, and `resume` is `auto`.
         Stopped: A signal asked to stop; the state is saved.
     """
-    policy = check_resume(resume)
     trainer = make_trainer(variant, work)
-    if policy == "never":
+    if resume == "never":
         _begin_anew(trainer.checkpoints / HARD)
-    _begin_or_continue_hard(trainer, warmup.path, hard_negatives.path, policy)
+    _begin_or_continue_hard(trainer, warmup.path, hard_negatives.path, resume)
     state, data = trainer.state, trainer.data
     trainer.curve.rewind(state.step)
     trainer.refreshes.rewind(state.step - 1)  # the one right before this step is done again
@@ -231,18 +228,18 @@ def _save_trained(state: TrainingState, variant: VariantData, folder: Path) -> B
     return Built(folder, "model", meta)
 
 
-def _begin_or_continue_hard(trainer: Trainer, warmup: Path, refreshed: Path, policy: Resume) -> None:
+def _begin_or_continue_hard(trainer: Trainer, warmup: Path, hard_negatives: Path, resume: Resume) -> None:
     """Put into `trainer` the newest state of the hard stage, or that after the warm-up with what the refresh made."""
-    state = trainer.state
-    if trainer.params.batching.mined_per_query:
-        state.mined = MinedTable.open(refreshed, remedy=REFRESH_AGAIN)
+    state, draws_mined = trainer.state, trainer.params.batching.mined_per_query > 0
+    refreshed = read_exact(hard_negatives, mined=draws_mined, remedy=REFRESH_AGAIN)
+    state.mined = refreshed.mined
     checkpoint = _newest_checkpoint(trainer.checkpoints / HARD)
     if checkpoint is not None:
-        read_state(state, checkpoint, resume=policy)
+        read_state(state, checkpoint, resume=resume)
         return
-    read_state(state, warmup, resume=policy, remedy=WARMUP_AGAIN)
-    exact, state.clusters, state.monitored = read_exact(refreshed, remedy=REFRESH_AGAIN)
-    state.set_bank(exact)
+    read_state(state, warmup, resume=resume, remedy=WARMUP_AGAIN)
+    state.clusters, state.monitored = refreshed.clusters, refreshed.monitored
+    state.set_bank(refreshed.queries)
     update_centroids(state.model, state.bank, trainer.data.relevance)
 
 

@@ -24,6 +24,8 @@ STAGES: Mapping[str, Callable[..., Any]] = {
 }
 """What can be run in several ranks."""
 
+_DESCRIBED = ("params", "dataset", "tokens", "image_bank", "evaluation", "seed", "soft_labels")
+"""What `VariantData.of` makes the same data of in another process."""
 _STAGE = "vixml.training.ranks.job:run_described"
 _LOOK_SECONDS = 1.0
 
@@ -42,11 +44,18 @@ def run_stage(name: str, variant: VariantData, *inputs: SealedDirectory, work: W
         VixmlError: The stage failed, in this process or in a rank.
         Stopped: A signal asked to stop; the state is saved where it was training.
     """
+    described = {field: getattr(variant, field) for field in _DESCRIBED}
     machines = machines_of(variant.params.training)
     if machines.processes * machines.count == 1:
         return STAGES[name](variant, *inputs, work, **options)
-    described = {"name": name, **_described(variant), "inputs": list(inputs), "work": work, "options": options}
-    return run_in_ranks(_STAGE, described, folder=work.path / f"{name}.ranks", machines=machines)
+    if variant.dataset is None:
+        raise ConfigError(
+            "several processes read the data set from its folder",
+            found="a VariantData without `dataset`",
+            remedy="create it with `VariantData.of`, or set training.processes to 1.",
+        )
+    job = {"name": name, **described, "inputs": list(inputs), "work": work, "options": options}
+    return run_in_ranks(_STAGE, job, folder=work.path / f"{name}.ranks", machines=machines)
 
 
 def join(machines: Machines, folder: Path, *, say: Callable[[str], None]) -> int:
@@ -79,15 +88,3 @@ def run_described(
 ) -> Any:
     """Run a stage as one of its ranks; the arguments are those of `run_stage` and of `VariantData.of`."""
     return STAGES[name](VariantData.of(**variant), *inputs, work, **options)
-
-
-def _described(variant: VariantData) -> dict[str, Any]:
-    """Return what `VariantData.of` makes the same data of in another process."""
-    if variant.dataset is None:
-        raise ConfigError(
-            "several processes read the data set from its folder",
-            found="a VariantData without `dataset`",
-            remedy="create it with `VariantData.of`, or set training.processes to 1.",
-        )
-    names = ("params", "dataset", "tokens", "image_bank", "evaluation", "seed", "soft_labels")
-    return {name: getattr(variant, name) for name in names}
