@@ -58,6 +58,11 @@ def big(tmp_path_factory):
         study.add(variant, quality)
     study.add("encoder_text", 0.5, seed=5, name=NASTY)
     report = study.compare(f"latest+{study.archives['encoder_text'][1].id}")
+    return write_report(study, report, folder)
+
+
+def write_report(study, report, folder):
+    """Write `report.html`; return it with its gallery and the report."""
     chosen = compared_runs(study.archives, report)
     params = ComparisonParams(gallery_queries=1000)
     gallery = build_gallery(chosen, study.data, params, root=folder / "raw", seed=0)
@@ -209,6 +214,17 @@ def test_filters_show_the_right_queries(page, big, label, test):
     assert 0 < expected < 1000
     page.get_by_label(re.compile(label)).check()
     assert page.locator("#shown").inner_text() == f"{expected:,} of 1,000 queries"
+
+
+def test_one_run_alone_says_nothing_of_what_images_do(browser, tmp_path):
+    study = Study(tmp_path, make_test_set(tmp_path / "raw", 20, 12))
+    study.add("encoder_vision", 0.5)
+    page = browser.new_page()
+    page.goto(write_report(study, study.compare(), tmp_path)[0].as_uri())
+    said = page.locator("#gallery").inner_text()
+    assert "All (20)" in said
+    assert "helped" not in said
+    page.close()
 
 
 def test_search_finds_text_and_id(page):

@@ -197,6 +197,11 @@ def test_the_page_loads_nothing_from_elsewhere(client):
         assert "innerHTML" not in text
 
 
+def test_the_page_brings_its_own_icon(client):
+    assert 'href="/favicon.svg"' in client.get("/").text
+    assert client.get("/favicon.svg").headers["content-type"] == "image/svg+xml"
+
+
 def test_other_host_names_are_refused_on_the_own_machine(models):
     app = web.create_app({"m": Predictor.open(models / "encoder_text")}, hosts=LOOPBACK)
     assert TestClient(app, base_url="http://127.0.0.1:8000").get("/health").status_code == 200

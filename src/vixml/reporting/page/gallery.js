@@ -8,16 +8,16 @@ const mean = (values) => (values.length ? values.reduce((sum, value) => sum + va
 
 G.queries.forEach((query) => {
   const found = query.tops.map(hits);
-  // runs without images may be missing: the difference is then not a number, and neither filter takes the query
+  // runs with or without images may be missing: the difference is then not a number, and nothing is said of images
   query.gain = mean(D.runs.filter((run) => run.images).map((run) => found[run.index])) - mean(D.runs.filter((run) => !run.images).map((run) => found[run.index]));
   query.best = Math.max(0, ...found);
   query.words = [query.text, query.uid, ...query.true.map((label) => G.labels[label].text)].join(" ").toLowerCase();
 });
 
+const COMPARED = D.runs.some((run) => run.images) && D.runs.some((run) => !run.images);
 const FILTERS = {
   all: ["All", () => true],
-  helped: ["Image helped", (query) => query.gain > 0],
-  hurt: ["Image hurt", (query) => query.gain < 0],
+  ...(COMPARED && { helped: ["Image helped", (query) => query.gain > 0], hurt: ["Image hurt", (query) => query.gain < 0] }),
   wrong: ["All wrong", (query) => query.best === 0],
 };
 
@@ -65,7 +65,7 @@ function gallery() {
   }
 
   const options = Object.entries(FILTERS).map(([key, [name, test]]) => [key, `${name} (${count(G.queries.filter(test).length)})`]);
-  section("gallery", "Gallery", `${count(G.queries.length)} test queries, drawn at random, with the first five labels of every run. “Image helped”: runs with images have more hits among them than runs without, on average.${G.omitted ? ` Pictures left out, for the size limit of the report or because they cannot be read: ${count(G.omitted)}.` : ""}`,
+  section("gallery", "Gallery", `${count(G.queries.length)} test queries, drawn at random, with the first five labels of every run.${COMPARED ? " “Image helped”: runs with images have more hits among them than runs without, on average." : ""}${G.omitted ? ` Pictures left out, for the size limit of the report or because they cannot be read: ${count(G.omitted)}.` : ""}`,
     el("div", { class: "controls sticky" }, radios("Filter", options, filter, (key) => { filter = key; restart(); }), search, status), list, button);
   new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting) && !button.hidden) more(); }, { rootMargin: "1500px" }).observe(button);
   restart();

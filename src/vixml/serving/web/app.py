@@ -38,6 +38,7 @@ _FILES = {
     "": ("page.html", "text/html"),
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
+    "favicon.svg": ("favicon.svg", "image/svg+xml"),
 }
 
 
