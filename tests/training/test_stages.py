@@ -12,7 +12,7 @@ from tests.training.stage_runs import Killed, changed, make_inputs, train, witho
 from vixml.core.directories import WorkDirectory, open_sealed
 from vixml.core.errors import ConfigError, StateError
 from vixml.negatives.table import MinedTable
-from vixml.training import stages
+from vixml.training import encode, stages
 from vixml.training.loop import Trainer
 from vixml.training.state import TrainingState
 from vixml.training.step.training_step import TrainingStep
@@ -80,10 +80,14 @@ def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(
         stages.train_hard(inputs, warmup, refreshed, WorkDirectory(tmp_path / "again"))
 
 
-def test_a_network_may_stay_as_it_is(tmp_path: Path) -> None:
-    """No epoch, no step: the stages end with the network as it was loaded, and exact centroids."""
+def test_a_network_may_stay_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No epoch, no step: the network as it was loaded, exact centroids, and one pass over the training queries."""
     inputs = changed(make_inputs(tmp_path), training={"epochs": 0}, batching={"start_epoch": 0})
+    passes: list[str] = []
+    encoding = encode._encoding
+    monkeypatch.setattr(encode, "_encoding", lambda desc, count: (passes.append(desc), encoding(desc, count))[1])
     model, curve = train(inputs, tmp_path / "run")
+    assert [name for name in passes if "label" not in name and "free" not in name] == ["refresh queries"]
     assert (model.meta["epochs"], model.meta["steps"], curve) == (0, 0, [])
     fresh = inputs.new_model().state_dict()
     kept = load_file(str(tmp_path / "run" / "model" / "model.safetensors"))
@@ -91,6 +95,10 @@ def test_a_network_may_stay_as_it_is(tmp_path: Path) -> None:
     assert backbone
     for name in backbone:
         np.testing.assert_array_equal(kept[name], fresh[name])
+    queries = np.load(tmp_path / "run" / "hard_negatives" / "queries.npy")
+    relevance = inputs.relevance_train.toarray()
+    expected = relevance.T @ queries / np.maximum(relevance.sum(axis=0), 1)[:, None]
+    np.testing.assert_allclose(kept["label_side.centroids"].float().numpy(), expected, atol=5e-4)  # half precision
 
 
 def test_shorter_widths_are_trained_along(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ def initialise(model: DualModel, variant: VariantData, data: TrainingData, scrat
     free, prototype = model.label_side.free, settings.prototype
     if free is not None and (prototype.free_vectors < model.num_labels or prototype.free_init == "cluster_mean"):
         share_free_vectors(model, free, data.labels, prototype.free_init, variant.seed, precision)
-    if model.label_side.centroids is not None:
+    if model.label_side.centroids is not None and variant.params.batching.start_epoch > 0:
         # Without this pass the combiner would train on zeros for a whole epoch, then meet centroids that it never saw.
+        # Without a warm-up the exact refresh comes next, and fills them.
         file = scratch / "first_queries.npy"
         with embedded(model, data.queries, file, precision=precision, desc="first centroids") as queries:
             update_centroids(model, queries, data.relevance)

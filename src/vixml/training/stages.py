@@ -160,7 +160,8 @@ def train_hard(
     trainer.curve.rewind(state.step)
     trainer.refreshes.rewind(state.step - 1)  # the one right before this step is done again
     trainer.fit(variant.params.training.epochs, desc=HARD)
-    if state.model.label_side.centroids is not None:
+    trained = variant.params.training.epochs > variant.params.batching.start_epoch
+    if state.model.label_side.centroids is not None and trained:  # else those of the exact refresh are exact still
         precision, file = variant.params.optim.precision, work.path / "exact_queries.npy"
         with embedded(state.model, data.queries, file, precision=precision, desc="exact centroids") as exact:
             update_centroids(state.model, exact, data.relevance)
