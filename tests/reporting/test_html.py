@@ -116,6 +116,9 @@ def gains(gallery, variants):
     found = []
     for query in gallery["queries"]:
         hits = [sum(hit for _, hit in top) for top in query["tops"]]
+        if not query["pictures"]:
+            found.append((float("nan"), max(hits)))
+            continue
         image = [value for value, variant in zip(hits, variants, strict=True) if variant.endswith("vision")]
         text = [value for value, variant in zip(hits, variants, strict=True) if variant.endswith("text")]
         found.append((sum(image) / len(image) - sum(text) / len(text), max(hits)))
@@ -194,7 +197,9 @@ def test_names_of_settings_break_behind_a_dot(page):
 
 def test_the_metric_can_be_switched(page):
     before = page.locator(".matrix").inner_text()
+    assert "P@1 by picture of the query" in page.locator("#slices").inner_text()
     page.get_by_label("PSP@5").check()
+    assert "PSP@5 by picture of the query" in page.locator("#slices").inner_text()
     assert page.locator(".matrix").inner_text() != before
     assert "at PSP@5" in page.locator(".verdict").inner_text()
 

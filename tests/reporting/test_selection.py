@@ -56,6 +56,16 @@ def test_several_runs_of_a_variant_are_told_apart_and_none_stands_twice(study, r
     assert labels(study, "encoder_text~1 + latest+tuned") == expected
 
 
+def test_runs_without_a_name_are_told_apart_by_their_time(study):
+    stored = [study.add("encoder_text", 0.1 * number) for number in (1, 2)]
+    study.archives["encoder_text"] = [
+        dataclasses.replace(run, document={**run.document, "id": f"20261128T08533{number}.496-aaaaaa"})
+        for number, run in reversed(list(enumerate(stored, 1)))
+    ]
+    found = choose_runs(study.archives, "encoder_text+encoder_text~1", study.data.identity)
+    assert [entry.label for entry in found] == ["encoder_text (28 Nov 08:53:32)", "encoder_text (28 Nov 08:53:31)"]
+
+
 def test_the_chosen_runs_are_found_again_by_the_report(study, runs):
     report = study.compare("latest+encoder_text~1")
     assert report["order"] == ["encoder_text (tuned)", "encoder_text (plain)", "decoder_vision"]

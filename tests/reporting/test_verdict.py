@@ -76,3 +76,25 @@ def test_the_headline_also_names_other_metrics_that_are_below() -> None:
     report["verdicts"] = {"P@5": lost, "P@1": won, "R@10": won}
     assert headline(report) == ["first leads ...", "first is BELOW ..."]
     assert headline({"metric": "P@1"}) == []
+
+
+def test_where_one_metric_does_not_decide_the_first_that_does_is_said() -> None:
+    """Nearly every first label is right, by the baselines as well: the others are where models differ."""
+    report = _report(0.6)
+    more = _report(0.5)
+    more["variants"]["second"]["metrics"]["P@1"] = 0.7  # another run may be the best one there
+    for name in ("P@5", "R@10"):
+        report["metrics"].append(name)
+        for run, entry in report["variants"].items():
+            entry["metrics"][name] = more["variants"][run]["metrics"]["P@1"]
+        report["baselines"]["text kNN"][name] = 0.5
+        report["intervals"][name] = {
+            run: [entry["metrics"][name] - 0.03, 1] for run, entry in report["variants"].items()
+        }
+        report["pairs"][name] = {"low": [[0, -0.2], [0.05, 0]], "high": [[0, -0.05], [0.2, 0]]}
+    report["verdicts"] = verdicts(report)
+    assert report["verdicts"]["P@1"]["also"] == "P@5"
+    assert report["verdicts"]["P@5"]["also"] is None
+    level, ahead = headline(report)
+    assert level.startswith("first is level with the best baseline at P@1")
+    assert ahead.startswith("second leads at P@5 with 70.00 %")

@@ -113,6 +113,7 @@ def _run(label: str, report: Mapping[str, Any]) -> dict[str, Any]:
         "label": label,
         "variant": entry["variant"],
         "images": bool(report["variants"][label].get("images")),
+        "untrained": report["variants"][label].get("epochs") == 0,
         **{key: entry[key] for key in ("id", "name", "mlflow_id", "git_commit", "created", "refreshes")},
         "curve": learning_series(entry["curve"]),
     }

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from vixml.configuration.compose import readable_name
@@ -135,16 +136,24 @@ def differing_parts(run: StoredRun, test_set: Mapping[str, Any]) -> list[str]:
 
 
 def _labelled(pairs: Sequence[tuple[str, StoredRun]]) -> list[ChosenRun]:
-    """Name each run after its variant, where one has several runs with the run's own name or else its id."""
+    """Name each run after its variant, where one has several runs with the run's own name, or else its time."""
     variants = [variant for variant, _ in pairs]
     chosen: dict[str, ChosenRun] = {}
     for variant, run in pairs:
         label, name = readable_name(variant), run.document["name"]
         if variants.count(variant) > 1:
-            own = name if name and name != variant else run.id.partition(".")[0]
+            own = name if name and name != variant else _time_of(run.id)
             label = f"{label} ({own})" if f"{label} ({own})" not in chosen else f"{label} ({run.id})"
         chosen[label] = ChosenRun(label, variant, run)
     return list(chosen.values())
+
+
+def _time_of(run_id: str) -> str:
+    """Return the time (UTC) in a run's id, short enough for a table: 20261128T085337.496-e7d3b0 is 28 Nov 08:53:37."""
+    try:
+        return datetime.strptime(run_id.partition(".")[0], "%Y%m%dT%H%M%S").strftime("%d %b %H:%M:%S")
+    except ValueError:
+        return run_id
 
 
 def _mlflow_id(run: StoredRun) -> str:

@@ -21,16 +21,22 @@ def verdicts(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         report: `order`, `variants`, `baselines`, `metrics`, `intervals` and `pairs` of a comparison.
 
     Returns:
-        Metric -> `run`, `state`, `text` (what follows the run's name), and `gap` in points to the best baseline, None
-        without any.
+        Metric -> `run`, `state`, `text` (what follows the run's name), `gap` in points to the best baseline, None
+        without any, and `also`: where the best run is level with the best baseline, as it is where both find nearly
+        everything, the first other metric in which a run is clearly ahead of every baseline; else None.
     """
-    return {metric: _verdict(metric, report) for metric in report["metrics"]}
+    found = {metric: _verdict(metric, report) for metric in report["metrics"]}
+    clear = [metric for metric, verdict in found.items() if verdict["clear"]]
+    for verdict in found.values():
+        verdict["also"] = None if verdict.pop("clear") or verdict["state"] == "below" else next(iter(clear), None)
+    return found
 
 
 def headline(report: Mapping[str, Any]) -> list[str]:
-    """Return the sentence of the comparison's metric, and those of the others in which the best run is below."""
+    """Return the sentence of the comparison's metric, of what decides where it does not, and of all that is below."""
     found, first = report.get("verdicts", {}), report.get("metric")  # reports of earlier versions have none
-    chosen = [name for name, verdict in found.items() if name == first or verdict["state"] == "below"]
+    also = found.get(first, {}).get("also")
+    chosen = [name for name, verdict in found.items() if name in (first, also) or verdict["state"] == "below"]
     return [found[name]["run"] + found[name]["text"] for name in sorted(chosen, key=lambda name: name != first)]
 
 
@@ -45,7 +51,7 @@ def _verdict(metric: str, report: Mapping[str, Any]) -> dict[str, Any]:
         text = (
             f" is level with {' and '.join(equals)} at {metric}: {own}" if equals else f" leads at {metric} with {own}"
         )
-        return {"run": run, "state": "level" if equals else "ahead", "gap": None, "text": f"{text}."}
+        return {"run": run, "state": "level" if equals else "ahead", "gap": None, "text": f"{text}.", "clear": True}
     best = max(known, key=lambda name: known[name])
     gap = values[run] - known[best]
     beside = f"{best} {known[best]:.2f} %"
@@ -54,15 +60,15 @@ def _verdict(metric: str, report: Mapping[str, Any]) -> dict[str, Any]:
         if report["variants"][run].get("ranking") != "evidence":
             remedy = "rank by all evidence (retrieval.augmentation.mode=evidence, with a validation split); or " + _MORE
         text = f" is BELOW the best baseline at {metric}: {own}, {beside}, {gap:+.2f} points. To try: {remedy}."
-        return {"run": run, "state": "below", "gap": gap, "text": text}
+        return {"run": run, "state": "below", "gap": gap, "text": text, "clear": False}
     if known[best] >= low:
         text = f" is level with the best baseline at {metric}: {own}, {beside}, {gap:+.2f} points, within the interval."
-        return {"run": run, "state": "level", "gap": gap, "text": text}
+        return {"run": run, "state": "level", "gap": gap, "text": text, "clear": False}
     text = f" leads at {metric} with {own}"
     if equals:
         text = f" is level with {' and '.join(equals)} at {metric}: {own}"
     text += f"; {gap:+.2f} points over the best baseline, {beside}."
-    return {"run": run, "state": "level" if equals else "ahead", "gap": gap, "text": text}
+    return {"run": run, "state": "level" if equals else "ahead", "gap": gap, "text": text, "clear": True}
 
 
 def _level_runs(run: str, metric: str, report: Mapping[str, Any]) -> list[str]:

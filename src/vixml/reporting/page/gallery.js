@@ -8,8 +8,8 @@ const mean = (values) => (values.length ? values.reduce((sum, value) => sum + va
 
 G.queries.forEach((query) => {
   const found = query.tops.map(hits);
-  // runs with or without images may be missing: the difference is then not a number, and nothing is said of images
-  query.gain = mean(D.runs.filter((run) => run.images).map((run) => found[run.index])) - mean(D.runs.filter((run) => !run.images).map((run) => found[run.index]));
+  // without a picture, or without runs of both kinds, the gain is not a number, and nothing is said of images
+  query.gain = !query.pictures.length ? NaN : mean(D.runs.filter((run) => run.images).map((run) => found[run.index])) - mean(D.runs.filter((run) => !run.images).map((run) => found[run.index]));
   query.best = Math.max(0, ...found);
   query.words = [query.text, query.uid, ...query.true.map((label) => G.labels[label].text)].join(" ").toLowerCase();
 });

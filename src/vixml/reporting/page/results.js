@@ -15,10 +15,11 @@ function headline() {
   const verdict = el("p", { class: "verdict" });
   const tiles = el("div", { class: "tiles" });
   document.getElementById("main").append(el("section", { class: "hero", "aria-label": "Summary" }, title, verdict, tiles));
+  const said = (metric) => [runName(D.runs.find((run) => run.label === D.verdicts[metric].run)), `${D.verdicts[metric].text} `, ...imageGains(metric)];
   onMetric(() => {
     const metric = state.metric, found = D.verdicts[metric], winner = D.runs.find((run) => run.label === found.run);
     verdict.classList.toggle("below", found.state === "below");
-    verdict.replaceChildren(runName(winner), `${found.text} `, ...imageGains(metric));
+    verdict.replaceChildren(...said(metric), ...(found.also ? [el("br"), ...said(found.also)] : []));
     tiles.replaceChildren(...[
       [`best ${metric}`, `${number(byModel[winner.label][metric], 1)} %`], ["compared runs", count(D.runs.length)],
       ["test queries", count(D.test_set.num_queries)], ["labels", count(D.test_set.num_labels)],
@@ -124,18 +125,22 @@ function depths() {
 }
 
 function slices() {
-  const S = D.slices, metric = D.metrics.includes("P@1") ? "P@1" : D.metrics[0], first = Object.values(S.queries)[0];
+  const S = D.slices, first = Object.values(S.queries)[0];
   const described = (one) => `${count(one.labels)}\u00a0labels, ${count(one.least)}–${count(one.most)}\u00a0points`;
   const groups = barChart({ title: "Recall@10 by label frequency", unit: "percent", groups: S.groups, notes: S.described.map(described),
     series: series((run) => ({ values: S.recall[run.label].map((value) => (value === null ? null : 100 * value)) })) });
   const queries = (title, names, extra = {}) => {
     const shown = names.filter((name) => first[name] && first[name].queries);
     return barChart({ title, unit: "percent", groups: shown, notes: shown.map((name) => `${extra[name] || ""}${count(first[name].queries)}\u00a0${first[name].queries === 1 ? "query" : "queries"}`),
-      series: series((run) => ({ values: shown.map((name) => 100 * S.queries[run.label][name].metrics[metric]) })) });
+      series: series((run) => ({ values: shown.map((name) => 100 * S.queries[run.label][name].metrics[state.metric]) })) });
   };
-  const images = queries(`${metric} by picture of the query`, ["with image", "without image"]);
   const [short, medium] = S.words;
-  const texts = queries(`${metric} by length of the text`, ["short text", "medium text", "long text"], { "short text": `to\u00a0${short}\u00a0words, `, "medium text": `to ${medium}, `, "long text": "longer, " });
+  const lengths = { "short text": `to\u00a0${short}\u00a0words, `, "medium text": `to ${medium}, `, "long text": "longer, " };
+  const images = el("div"), texts = el("div");
+  onMetric(() => {
+    images.replaceChildren(queries(`${state.metric} by picture of the query`, ["with image", "without image"]));
+    texts.replaceChildren(queries(`${state.metric} by length of the text`, Object.keys(lengths), lengths));
+  });
   const coverage = barChart({ title: "Labels found at least once in a top 5", unit: "percent of those to be found", groups: [""], series: series((run) => ({ values: [100 * S.coverage[run.label]] })) });
   const never = barChart({ title: "Labels in no top 5 at all", unit: "percent of all labels", groups: [""], series: series((run) => ({ values: [100 * S.never[run.label]] })) });
   section("slices", "Where it works", "Head, torso and tail each hold a third of the training points: few frequent labels, many rare ones. Texts are divided into short, medium and long at the thirds of their lengths.",
