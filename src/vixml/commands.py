@@ -72,9 +72,9 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     query_id: Column = None,
     query_text: Columns = None,
     query_images: Columns = None,
-    query_labels: Column = None,
+    query_labels: Columns = None,
     label_separators: Annotated[
-        str | None, typer.Option(metavar="SIGNS", help="Signs between labels of a cell; '' for one label.")
+        list[str] | None, typer.Option(metavar="SIGNS", help="Signs between labels of a cell; '' for one label.")
     ] = None,
     label_id: Column = None,
     label_text: Columns = None,
@@ -93,7 +93,8 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
 ) -> None:
     """Read your own tables, propose a role for each column, check them, and write an environment.
 
-    An option overrides a guess; `--query-text`, `--query-images`, `--label-text` and `--label-images` may be repeated.
+    An option overrides a guess; `--query-text`, `--query-images`, `--query-labels`, `--label-text` and `--label-images`
+    may be repeated, and `--label-separators` once for each `--query-labels`.
     A benchmark as it is published is read as such, unless an option names a file or column.
     """
     from vixml.ingestion.benchmark.recognise import awaits_images, is_benchmark

@@ -202,3 +202,76 @@ def test_a_repeated_column_may_be_the_text(tmp_path):
     ]
     (tmp_path / "b_categories.csv").write_text("\n".join(lines) + "\n")
     assert propose(tmp_path).labels.text == ["Categorie"]
+
+
+def shop_with_pairs(folder: Path) -> None:
+    """Write an export with two columns of labels, of names that say nothing, beside a table that pairs one of them."""
+    rows = [
+        (
+            f"P-{uid}",
+            f"Ding {number % 7} no {uid}",
+            f"Group {number % 3}, all",
+            f"{COLOURS[number % 3]}, {THINGS[number % 4]}",
+        )
+        for number, (uid, *_) in enumerate(products())
+    ]
+    csv(folder, "artikel_export.csv", "Art.-Nr.;Bezeichnung;Warengruppe;Merkmale", rows, ";")
+    csv(folder, "zuordnung.csv", "Art.-Nr.;Merkmal", [(row[0], tag) for row in rows for tag in row[3].split(", ")], ";")
+
+
+def test_the_table_that_has_the_named_column_of_labels_is_that_of_the_queries(tmp_path):
+    shop_with_pairs(tmp_path)
+    found = propose(tmp_path, {"query_labels": ["Merkmale"]})
+    assert (found.queries.file, found.queries.id, found.queries.labels) == (
+        "artikel_export.csv",
+        "Art.-Nr.",
+        "Merkmale",
+    )
+    assert found.labels is found.pairs is None
+    with pytest.raises(DataError, match=r"no column `Merkmahle`.*did you mean `Merkmal"):
+        ingest(tmp_path, DataParams(mapping=propose(tmp_path, {"query_labels": ["Merkmahle"]})), 0)
+
+
+def test_another_column_than_that_of_the_labels_refers_to_no_table_of_labels(tmp_path):
+    shop_with_pairs(tmp_path)
+    csv(tmp_path, "stock.csv", "Art.-Nr.;Menge", [(f"P-{uid}", 3) for uid, *_ in products()], ";")
+    found = propose(tmp_path, {"queries": "artikel_export.csv", "query_labels": ["Merkmale"]})
+    assert found.labels is None
+
+
+def test_several_columns_of_labels_are_read_together_each_with_its_separator(tmp_path):
+    shop_with_pairs(tmp_path)
+    found = propose(tmp_path, {"query_labels": ["Warengruppe", "Merkmale"]})
+    assert found.queries.labels == ["Warengruppe", "Merkmale"]
+    assert found.queries.label_separators == ["", ","]
+    assert found.queries.text == ["Bezeichnung"]
+    report = ingest(tmp_path, DataParams(mapping=found), 0).report
+    assert report["sides"]["label"]["items"] == 3 + len(COLOURS) + len(THINGS)
+    assert report["labels_per_point"]["train"]["mean"] == 3.0
+    same = propose(tmp_path, {"query_labels": ["Warengruppe", "Merkmale"], "label_separators": [","]})
+    assert same.queries.label_separators == ","
+    with pytest.raises(ConfigError, match="3 entries and `labels` 2 columns"):
+        propose(tmp_path, {"query_labels": ["Warengruppe", "Merkmale"], "label_separators": [",", "|", ""]})
+
+
+def test_several_columns_of_label_ids_beside_a_table_of_labels(tmp_path):
+    rows = [(f"q{uid}", f"title {uid} of it", f"L{label}", f"L{(label + 1) % 12}") for uid, _, label in products()]
+    csv(tmp_path, "items.csv", "id,title,main,other", rows)
+    csv(tmp_path, "names.csv", "nr,name", [(f"L{number}", name) for number, name in enumerate(LABELS)])
+    found = propose(tmp_path, {"query_labels": ["main", "other"]})
+    assert (found.labels.file, found.labels.id, found.queries.labels) == ("names.csv", "nr", ["main", "other"])
+    report = ingest(tmp_path, DataParams(mapping=found), 0).report
+    assert report["labels_per_point"]["train"]["mean"] == 2.0
+
+
+def test_columns_that_look_like_lists_are_named_where_none_is_called_like_labels(tmp_path):
+    rows = [
+        (f"P-{uid}", f"Ding no {uid}", "made by hand, ships flat", "12,90", f"{COLOURS[n % 3]}, {THINGS[n % 4]}")
+        for n, (uid, *_) in enumerate(products())
+    ]
+    csv(tmp_path, "artikel.csv", "Art.-Nr.;Bezeichnung;Langtext;Preis;Alle Merkmale", rows, ";")
+    with pytest.raises(
+        DataError, match=r"`Alle Merkmale` looks like a list of labels: --query-labels 'Alle Merkmale'\."
+    ) as error:
+        propose(tmp_path)
+    assert "Preis`" not in str(error.value)

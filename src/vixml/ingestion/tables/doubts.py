@@ -81,8 +81,9 @@ def _refuse_headerless(tables: Mapping[str, Mapping[str, Any]], profiles: Mappin
 
 def _refuse_indicators(queries: Mapping[str, Any], profile: Profile) -> None:
     """Refuse to take one column of 0 and 1 for the labels where there are several."""
-    column = profile.columns.get(queries.get("labels") or "")
-    if column is None or not column.values <= _BINARY:
+    named = [profile.columns[name] for name in _names(queries.get("labels")) if name in profile.columns]
+    column = next((column for column in named if column.values <= _BINARY), None)
+    if column is None:
         return
     others = [c.name for c in profile.columns.values() if c is not column and c.values and c.values <= _BINARY]
     if others:
@@ -106,8 +107,8 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
                 shown(profile.name),
                 _first(profile.columns[name]),
             )
-    used = {table.get(name) for name in ("id", "labels", "query", "label", "weight")}
-    used |= {*table.get("text", ()), *table.get("images", ())}
+    used = {table.get(name) for name in ("id", "query", "label", "weight")}
+    used |= {*table.get("text", ()), *table.get("images", ()), *_names(table.get("labels"))}
     for column in profile.columns.values():
         if column.name in used:
             continue
@@ -127,12 +128,12 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
             )
         elif table.get("labels") and column.says("label") and column.sample and not column.says("id"):
             _log.warning(
-                "Not used: the column %s of %s, which looks like labels (%s); the labels are read from %s alone. Write "
-                "them into one column, or name the other one: --query-labels.",
+                "Not used: the column %s of %s, which looks like labels (%s); the labels are read from %s alone. Name "
+                "all columns of labels, each with its option: --query-labels COLUMN --query-labels COLUMN.",
                 shown(column.name),
                 shown(profile.name),
                 _first(column),
-                shown(table["labels"]),
+                shown(", ".join(_names(table["labels"]))),
             )
         elif table.get("query") and (column.says("weight") or column.is_weight) and not column.says("id"):
             _log.warning(
@@ -144,6 +145,10 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
             )
     for name, why in profile.odd.items():
         _log.warning("Not used: the column %s of %s, which holds %s.", shown(name), shown(profile.name), why)
+
+
+def _names(labels: str | list[str] | None) -> list[str]:
+    return [labels] if isinstance(labels, str) else labels or []
 
 
 def _described(profile: Profile) -> str:

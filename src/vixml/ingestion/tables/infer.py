@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from vixml.ingestion.benchmark.recognise import TARGETS, labels_missing
 from vixml.ingestion.parts import parts_of_tables
 from vixml.ingestion.tables.doubts import warn_of_doubts
 from vixml.ingestion.tables.files import is_table, read_table
-from vixml.ingestion.tables.items import is_url
+from vixml.ingestion.tables.items import image_folder, is_url
 from vixml.ingestion.tables.profile import Column, Profile, words_of
-from vixml.ingestion.tables.separators import label_separators
+from vixml.ingestion.tables.separators import column_of_labels, label_separators
 from vixml.params.data.mapping import MappingParams
 
 CHOICES = (
@@ -35,7 +36,8 @@ CHOICES = (
     *("split_by", "split_column", "test_fraction"),
     *("delimiter", "encoding", "quoting"),
 )
-"""What a user may fix: files, columns, the split, and how CSV is written. `*_text` and `*_images` are lists."""
+"""What a user may fix: files, columns, the split, and how CSV is written. `*_text` and `*_images` are lists;
+`query_labels` and `label_separators` may be."""
 
 FORMAT = ("delimiter", "encoding", "quoting")
 
@@ -262,14 +264,20 @@ def _roles(profiles: dict[str, Profile], fixed: dict[str, Any]) -> tuple[Profile
             roles["labels"] = ends[-1].table
     if roles["queries"] is None:
         candidates = [profile for profile in free.values() if profile is not roles["labels"]]
+        named = [profile for profile in candidates if set(_as_list(fixed.get("query_labels"))) <= set(profile.columns)]
+        candidates = named or candidates  # where no table has the columns, reading them says so
         by_name = sorted(candidates, key=lambda p: (p.says("label"), not (p.says("query") or p.says("train"))))
         pointing = [profile for profile in by_name if references[profile.name]]
         roles["queries"] = next(iter(pointing or by_name), None)
     queries = roles["queries"]
     if queries is None:
         raise DataError("no table of queries was found", found=", ".join(profiles), remedy="name it: --queries FILE.")
-    if roles["labels"] is None and pairs is None and references[queries.name]:
-        roles["labels"] = max(references[queries.name], key=_looks_like_label).table
+    if roles["labels"] is None and pairs is None:
+        ends = references[queries.name]
+        if "query_labels" in fixed:  # other columns may refer to other tables
+            own = {n: c for n, c in queries.columns.items() if n in _as_list(fixed["query_labels"])}
+            ends = _references(Profile(queries.name, own), {n: p for n, p in profiles.items() if n != queries.name})
+        roles["labels"] = max(ends, key=_looks_like_label).table if ends else None
     return queries, roles["labels"], pairs
 
 
@@ -306,17 +314,8 @@ def _item_table(folder: Path, profile: Profile, uid: str | None, fixed: dict[str
     images = fixed.get(f"{kind}_images") or profile.images()
     table: dict[str, Any] = {"file": profile.name, "id": uid, "text": list(text), "images": list(images)}
     entries = [entry for name in images if name in profile.columns for entry in profile.columns[name].entries("|;")]
-    table["image_folder"] = _image_folder(folder, [entry for entry in entries if not is_url(entry)])
+    table["image_folder"] = image_folder(folder, [entry for entry in entries if not is_url(entry)])
     return table
-
-
-def _image_folder(folder: Path, names: list[str]) -> str:
-    """Return the sub-folder that most images are in, where they are not found as they are written."""
-    names = [name.replace("\\", "/").removeprefix("/") for name in names[:200]]
-    places = ["", "images", *(p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_dir())]
-    hits = {place: sum((folder / place / name).is_file() for name in names) for place in places[:200]}
-    best = max(hits, key=hits.__getitem__) if names else ""
-    return "" if best == "images" or not hits.get(best) else best
 
 
 def _query_table(
@@ -325,12 +324,12 @@ def _query_table(
     uid = fixed.get("query_id") or _referenced_key(pairs, queries) or queries.best_id()
     table: dict[str, Any] = {}
     if pairs is None:
-        table["labels"] = fixed.get("query_labels") or _labels_column(queries, labels, uid)
-        column = queries.columns.get(table["labels"])
-        if column is not None:
-            guess = label_separators(column, labels)
-            table["label_separators"] = fixed.get("label_separators", guess)
-    without = {table.get("labels")} - set(fixed.get("query_text", ()))
+        chosen = _as_list(fixed.get("query_labels")) or [_labels_column(queries, labels, uid)]
+        signs = [label_separators(queries.columns[n], labels) if n in queries.columns else "|" for n in chosen]
+        signs = _as_list(fixed.get("label_separators")) or signs
+        table["labels"] = chosen if len(chosen) > 1 else chosen[0]
+        table["label_separators"] = signs if len(set(signs)) > 1 else signs[0]
+    without = set(_as_list(table.get("labels"))) - set(fixed.get("query_text", ()))
     rest = Profile(queries.name, {name: column for name, column in queries.columns.items() if name not in without})
     return {**_item_table(folder, rest, uid, fixed, "query"), **table}
 
@@ -340,8 +339,12 @@ def _label_table(
 ) -> dict[str, Any]:
     uid = fixed.get("label_id") or _referenced_key(pairs, labels)
     if uid is None and pairs is None:
-        column, separators = queries.columns[raw["queries"]["labels"]], raw["queries"]["label_separators"]
-        shares = {key.name: column.share_within(key.values, separators) for key in labels.keys}
+        names, signs = _as_list(raw["queries"]["labels"]), raw["queries"]["label_separators"]
+        each = zip(
+            names, repeat(signs) if isinstance(signs, str) else signs, strict=False
+        )  # its length is checked later
+        known = [(queries.columns[name], separators) for name, separators in each if name in queries.columns]
+        shares = {key.name: sum(c.share_within(key.values, between) for c, between in known) for key in labels.keys}
         uid = max(shares, key=shares.__getitem__, default=None)
     return _item_table(folder, labels, uid or labels.best_id() or next(iter(labels.columns)), fixed, "label")
 
@@ -358,16 +361,11 @@ def _labels_column(queries: Profile, labels: Profile | None, uid: str | None) ->
         references = _references(queries, {labels.name: labels})
         if references:
             return references[0].column.name
-    named = [c for n, c in queries.columns.items() if n != uid and c.says("label") and not (c.is_image or c.is_split)]
-    if not named:
-        raise DataError(
-            "no pairs were found: no table repeats the ids of two others, and no column lists labels",
-            file=queries.name,
-            found=", ".join([*queries.columns, *(f"{name} ({why})" for name, why in queries.odd.items())]),
-            expected="a table of pairs, or a column such as `labels`",
-            remedy="name it: --pairs FILE, or --query-labels COLUMN.",
-        )
-    return max(named, key=lambda column: column.is_list).name
+    return column_of_labels(queries, uid)
+
+
+def _as_list(choice: Any) -> list[str]:
+    return [choice] if isinstance(choice, str) else list(choice or ())
 
 
 def _pair_table(

@@ -113,6 +113,15 @@ def read_downloaded(root: Path) -> dict[str, str]:
         ) from err
 
 
+def image_folder(folder: Path, names: list[str]) -> str:
+    """Return the sub-folder that most images are in, where they are not found as they are written."""
+    names = [name.replace("\\", "/").removeprefix("/") for name in names[:200]]
+    places = ["", "images", *(p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_dir())]
+    hits = {place: sum((folder / place / name).is_file() for name in names) for place in places[:200]}
+    best = max(hits, key=hits.__getitem__) if names else ""
+    return "" if best == "images" or not hits.get(best) else best
+
+
 @dataclass
 class Items:
     """The different items of one side of the mapping, in order of appearance.

@@ -150,8 +150,8 @@ def _read_queries(
     for side_name, file in files_by_side(params).items():
         table = _read(root, params, ledger, file)
         numbers = queries.read(table, params, images, ledger)
-        if params.labels is not None:
-            pairs.read_column(table, params.labels, numbers, params.label_separators, ledger)
+        for column, separators in params.lists_of_labels.items():
+            pairs.read_column(table, column, numbers, separators, ledger)
         column_is_here = split.column is not None and (split.column in table.columns or mapping.pairs is None)
         if column_is_here and split.column is not None:
             ledger.entry(table.file).names((), [split.column])

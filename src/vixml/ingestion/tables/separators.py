@@ -1,9 +1,11 @@
-"""Which characters separate the labels of one cell: a guess from what the column holds."""
+"""Which column lists labels, and which characters separate those of one cell: guesses from what the columns hold."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 
+from vixml.core.errors import DataError
 from vixml.ingestion.tables.cells import printed_list
 from vixml.ingestion.tables.profile import Column, Profile
 
@@ -39,6 +41,43 @@ def label_separators(column: Column, labels: Profile | None) -> str:
         if recurring > _RECURRING or is_usual:
             chosen += sign
     return chosen
+
+
+def column_of_labels(queries: Profile, uid: str | None) -> str:
+    """Return the column of a query table that is called like labels; of several one of lists, else the first.
+
+    Args:
+        queries: The table.
+        uid: Its column of ids.
+
+    Raises:
+        DataError: None is. Columns that look like lists are named; what they list is for the user to say.
+    """
+    free = [c for n, c in queries.columns.items() if n != uid and not (c.is_image or c.is_split)]
+    named = [column for column in free if column.says("label")]
+    if named:
+        return max(named, key=lambda column: column.is_list).name
+    lists = [column.name for column in free if _looks_like_list(column) and not column.says("text")]
+    remedy = "name it: --pairs FILE, or --query-labels COLUMN."
+    if lists:
+        names = " and ".join(f"`{name}`" for name in lists)
+        options = " or ".join(f"--query-labels {shlex.quote(name)}" for name in lists)
+        remedy = f"{names} {'look like lists' if lists[1:] else 'looks like a list'} of labels: {options}."
+    raise DataError(
+        "no pairs were found: no table repeats the ids of two others, and no column is called like labels",
+        file=queries.name,
+        found=", ".join([*queries.columns, *(f"{name} ({why})" for name, why in queries.odd.items())]),
+        expected="a table of pairs, or a column that lists labels",
+        remedy=remedy,
+    )
+
+
+def _looks_like_list(column: Column) -> bool:
+    """Tell whether the parts of a column's cells recur in other cells, as labels do and sentences do not."""
+    if column.is_number:  # 12,90
+        return False
+    signs = label_separators(column, None)
+    return column.is_list or bool(signs and _recurrence(_texts(column), signs, signs[-1]) > _RECURRING)
 
 
 def _texts(column: Column) -> list[str]:

@@ -45,10 +45,31 @@ class QueryTableParams(ItemTableParams):
     """Second table with the same columns that holds the test queries (`split.by: file`)."""
     validation_file: str | None = None
     """Third table with the same columns that holds the validation queries; requires `test_file`."""
-    labels: str | None = None
-    """Column that lists the labels of a query; null if `pairs` names a table of pairs."""
-    label_separators: str = "|"
-    """Characters that separate several labels in one cell of `labels`; a JSON list is always read as a list."""
+    labels: str | list[str] | None = None
+    """Column that lists the labels of a query, or a list of several, which are read together; null if `pairs` names a
+    table of pairs."""
+    label_separators: str | list[str] = "|"
+    """Characters that separate several labels in one cell of `labels`; of several columns, a text for all of them or a
+    list with one text each. A JSON list is always read as a list."""
+
+    @model_validator(mode="after")
+    def _separators_fit(self) -> QueryTableParams:
+        columns = [self.labels] if isinstance(self.labels, str) else self.labels or []
+        if len(set(columns)) < len(columns) or self.labels == []:
+            raise ValueError("`labels` names each column once, and at least one")
+        if isinstance(self.label_separators, list) and len(self.label_separators) != len(columns):
+            raise ValueError(
+                f"`label_separators` has {len(self.label_separators)} entries and `labels` {len(columns)} columns: "
+                "give one text for all of them, or one for each"
+            )
+        return self
+
+    @property
+    def lists_of_labels(self) -> dict[str, str]:
+        """Return column -> separators of the columns that list labels; empty where there is a table of pairs."""
+        columns = [self.labels] if isinstance(self.labels, str) else self.labels or []
+        signs = self.label_separators
+        return dict(zip(columns, [signs] * len(columns) if isinstance(signs, str) else signs, strict=True))
 
 
 class PairTableParams(TableParams):
