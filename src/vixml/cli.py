@@ -1,4 +1,6 @@
-"""What this project changes of Kedro's own command line: `--params` takes paths as they are, and `--runner` is checked.
+"""What this project changes of Kedro's own command line: `--params` takes paths as they are, and mistakes are found.
+
+A runner that does not exist and an option of one value that is given twice are refused.
 
 Kedro looks for its extensions in a module of this name; the command `vixml` is in `vixml.commands`.
 """
@@ -16,6 +18,7 @@ from omegaconf import OmegaConf
 
 from vixml.configuration.layers import nested
 from vixml.configuration.recipes import overlay
+from vixml.terminal.once import refuse_repeated
 
 
 def read_params(text: str) -> dict[str, Any]:
@@ -71,8 +74,19 @@ def _runner(context: click.Context, option: click.Parameter, value: str | None) 
     return value
 
 
+class _Once(click.Command):
+    """A command whose options of one value are given once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words of the command line, after a look at what is given twice."""
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        refuse_repeated(ctx, given)
+        return super().parse_args(ctx, args)
+
+
 def _with_callbacks(command: click.Command, callbacks: dict[str, Any]) -> click.Command:
     changed = copy.copy(command)
+    changed.__class__ = _Once  # what Kedro's command holds stays as it is
     changed.params = [copy.copy(param) for param in command.params]
     for param in changed.params:
         param.callback = callbacks.get(param.name or "", param.callback)

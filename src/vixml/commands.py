@@ -13,10 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from vixml.core.errors import ConfigError, user_error
 from vixml.core.redact import HIDDEN, is_secret, redact
 from vixml.serving.web.logs import LogFormat
+from vixml.terminal.once import refuse_repeated
 
 if TYPE_CHECKING:
     from vixml.configuration.origins import Setting
@@ -50,12 +52,22 @@ def run(context: typer.Context) -> None:
         find_run_command("vixml")(args=list(context.args), prog_name="vixml run")
 
 
+class Once(TyperCommand):
+    """A command whose options of one value are given once."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of the command line, after a look at what is given twice."""
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        refuse_repeated(ctx, given)
+        return super().parse_args(ctx, args)
+
+
 Column = Annotated[str | None, typer.Option(metavar="COLUMN")]
 Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
 File = Annotated[str | None, typer.Option(metavar="FILE")]
 
 
-@app.command("init-data")
+@app.command("init-data", cls=Once)
 def init_data(  # the names of the options are those of `vixml.ingestion.tables.infer.CHOICES`
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Folder of your CSV, TSV, Parquet or JSON lines tables.")],
@@ -157,7 +169,7 @@ def _read_as_proposed(
     return report
 
 
-@app.command("settings")
+@app.command("settings", cls=Once)
 def show_settings(
     variant: Annotated[str | None, typer.Argument(help="A variant, or another section; all by default.")] = None,
     env: Annotated[str | None, typer.Option(help="Environment, as in `kedro run`.")] = None,
@@ -266,7 +278,7 @@ def find_project() -> Path | None:
     return None if project is None else Path(project)
 
 
-@app.command()
+@app.command(cls=Once)
 def serve(
     model: Annotated[list[Path], typer.Option(help="Model folder of a variant; repeat it for several.")],
     host: Annotated[
@@ -305,7 +317,7 @@ def serve(
         )
 
 
-@app.command()
+@app.command(cls=Once)
 def join(
     rendezvous: Annotated[str, typer.Argument(help="Address of the run, HOST:PORT: its training.rendezvous.")],
     machines: Annotated[int, typer.Option(help="training.machines of the run.", min=2)] = 2,
@@ -324,7 +336,7 @@ def join(
         typer.echo(f"No work for {patience:g} minutes. Took part in {done} stages.")
 
 
-@app.command()
+@app.command(cls=Once)
 def export_mlflow(
     model: Annotated[Path, typer.Option(help="Model folder of a variant.")],
     to: Annotated[Path, typer.Option(help="New folder of the MLflow model.")],
@@ -338,7 +350,7 @@ def export_mlflow(
         typer.echo(f"{to}" if version is None else f"{to}, registered as {register} version {version}")
 
 
-@app.command()
+@app.command(cls=Once)
 def export(
     model: Annotated[Path, typer.Option(help="Model folder of a variant.")],
     to: Annotated[Path, typer.Option(help="New folder.")],
