@@ -108,6 +108,7 @@ def check(store_file, records):
     assert run.data.params == records[0]["params"]
     assert run.data.params["backbone.name"] == "tiny"
     assert run.data.tags["variant"] == VARIANT
+    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == [records[0]["tags"]["dataset"]]
     assert run.data.metrics["P_at_1"] == 0.25
     history = client.get_metric_history(run.info.run_id, "epoch/loss")
     assert [(p.step, p.value) for p in history] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]

@@ -7,6 +7,7 @@ from vixml.tracking.facts import (
     git_state,
     headline,
     numbers,
+    origin,
     safe_name,
     shown_settings,
 )
@@ -28,6 +29,12 @@ def test_a_runs_name_is_shown_in_the_description_and_does_nothing():
         r"| a\|b \[x\](javascript:alert(1)) &lt;img src=x onerror=alert(1)&gt; \!\[y\](http://z) \`c\` | 50.00 |"
     )
     assert headline({"encoder_text": {"metrics": {"P@1": 1.0}}}).splitlines()[2] == "| encoder_text | 100.00 |"
+
+
+def test_the_description_names_data_set_and_recipe():
+    assert origin({"dataset": "shop", "recipe": "small-data"}) == "Data set shop, recipe small-data.\n\n"
+    assert origin({"recipe": "a|b", "dataset": None}) == "Recipe a\\|b.\n\n"
+    assert origin({}) == ""
 
 
 def test_metric_names_are_made_safe():

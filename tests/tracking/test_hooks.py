@@ -58,6 +58,9 @@ def test_one_variant_is_one_run_with_parameters_curve_and_metrics(config, client
     assert run.data.tags["dataset"] == "toy"
     assert run.data.tags["backbone"] == "tiny"
     assert "version.kedro" in run.data.tags
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("toy", run.data.tags["data.fingerprint"])
+    assert run.data.tags["mlflow.note.content"].startswith("Data set toy.\n\n| test, percent |")
     assert "mlflow.parentRunId" not in run.data.tags
     assert run.data.metrics["P_at_1"] == 0.25
     assert next(iter(run.data.metrics)) == "P_at_1", "MLflow's comparison opens on the metric that was logged first"
@@ -86,6 +89,8 @@ def test_several_variants_are_nested_under_one_parent(config, runs_of, tmp_path)
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     parent = runs["default"].info.run_id
     assert all(runs[name].data.tags["mlflow.parentRunId"] == parent for name in names)
+    assert {input.dataset.name for run in runs.values() for input in run.inputs.dataset_inputs} == {"toy"}
+    assert [len(run.inputs.dataset_inputs) for run in runs.values()] == [1, 1, 1]
 
 
 def test_an_error_leaves_failed_runs(config, runs_of, tmp_path):

@@ -81,6 +81,17 @@ def headline(documents: Mapping[str, Mapping[str, Any] | None]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def origin(tags: Mapping[str, Any]) -> str:
+    """Return the data set and the recipe of a run as a paragraph of Markdown; empty where its tags name neither."""
+    found = [
+        f"{what} {_plain(str(tags[key]))}"
+        for what, key in (("data set", "dataset"), ("recipe", "recipe"))
+        if tags.get(key)
+    ]
+    text = ", ".join(found)
+    return f"{text[0].upper()}{text[1:]}.\n\n" if text else ""
+
+
 def _plain(name: str) -> str:
     """Return a run's name, which anybody may choose, as Markdown that shows it and does nothing else."""
     return re.sub(r"([\\`*\[\]!|])", r"\\\1", html.escape(" ".join(name.split()), quote=False))

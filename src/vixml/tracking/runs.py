@@ -13,7 +13,7 @@ from typing import Any
 from vixml.core.redact import redact_document
 from vixml.tracking.background_sender import BackgroundSender
 from vixml.tracking.curve_uploader import CurveUploader
-from vixml.tracking.facts import final_metrics, headline
+from vixml.tracking.facts import final_metrics, headline, origin
 from vixml.tracking.store import Store
 
 
@@ -89,7 +89,8 @@ class VariantRuns:
 
     def result(self, name: str, document: Mapping[str, Any], model: Mapping[str, str] | None) -> None:
         """Log a variant's results: final metrics, also as those of its model, and the headline as description."""
-        self._to(name, lambda run: log_result(self._store, run, name, document, model))
+        tags = self._runs[name].record["tags"] if name in self._runs else {}
+        self._to(name, lambda run: log_result(self._store, run, name, document, model, tags))
 
     def document(self, name: str, value: Any, file: str) -> None:
         """Log a JSON document as an artefact."""
@@ -157,16 +158,26 @@ class VariantRuns:
             self._store.add_params(run.id, run.record["params"])
             if run.record["params"]:  # a variant's; MLflow's comparison opens on the metric that was logged first
                 self._store.add_metrics(run.id, [("P@1", math.nan, 0)], at=run.record["started"])
+            self._store.add_data(run.id, run.record["tags"])
+            if run.above is not None and run.above.id is not None:  # what is folded shows its data set too
+                self._store.add_data(run.above.id, run.record["tags"])
             if self._system_metrics:
                 run.monitor = _monitor(run.id, self._store.uri)
         return run.id
 
 
-def log_result(store: Store, run: str, name: str, document: Mapping[str, Any], model: Mapping[str, str] | None) -> None:
+def log_result(
+    store: Store,
+    run: str,
+    name: str,
+    document: Mapping[str, Any],
+    model: Mapping[str, str] | None,
+    tags: Mapping[str, Any],
+) -> None:
     """Log a variant's results to the run of this id; the description comes last and says that all is there."""
     points = [(key, value, 0) for key, value in final_metrics(document)]
     store.add_metrics(run, points, model=store.add_model(run, model) if model else None)
-    store.describe(run, headline({name: document}))
+    store.describe(run, f"{origin(tags)}{headline({name: document})}")
 
 
 def _monitor(run: str, uri: str) -> Any:

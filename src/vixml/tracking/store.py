@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,6 +29,7 @@ REPLACED = "vixml.replaced_by"
 _ENTRIES = 100  # MLflow's limit on parameters and tags of one request
 _METRICS = 900  # ... and, with some room, on metrics
 _TAG = 5_000  # characters of a tag, the description included
+_NAME = 500  # ... and of a data set's name
 
 
 class Store:
@@ -102,6 +104,15 @@ class Store:
 
         for part in _parts((Param(key, value) for key, value in params.items()), _ENTRIES):
             self.client.log_batch(run, params=part)
+
+    def add_data(self, run: str, tags: Mapping[str, Any]) -> None:
+        """Log the data set that tags name (`dataset`, `data.fingerprint`) as the run's input: lists of runs show it."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        name, fingerprint = redact(str(tags.get("dataset") or ""))[:_NAME], tags.get("data.fingerprint")
+        if name and fingerprint:
+            data = Dataset(name, str(fingerprint), source_type="vixml", source=json.dumps({"dataset": name}))
+            self.client.log_inputs(run, [DatasetInput(data)])
 
     def add_metrics(
         self, run: str, points: Iterable[tuple[str, float, int]], *, model: str | None = None, at: int | None = None

@@ -116,6 +116,8 @@ def _sync_run(
     present = store.client.get_run(run)
     missing = {key: value for key, value in record["params"].items() if key not in present.data.params}
     store.add_params(run, missing)
+    if present.inputs is None or not present.inputs.dataset_inputs:
+        store.add_data(run, record.get("tags") or {})
     points = _missing_points(store, run, curve)
     store.add_metrics(run, points)
     model = record.get("model")
@@ -123,7 +125,7 @@ def _sync_run(
     finished = made and "mlflow.note.content" not in present.data.tags
     if finished and metrics is not None:
         store.document(run, dict(metrics), "reports/metrics.json")
-        log_result(store, run, record["name"], metrics, model)  # the description comes last, and says that all is there
+        log_result(store, run, record["name"], metrics, model, record.get("tags") or {})  # the description comes last
     if present.info.status == "RUNNING":
         store.client.set_terminated(run, status, end_time=record.get("ended"))
     if parent is not None and "session" in record and store.client.get_run(parent).info.status == "RUNNING":
