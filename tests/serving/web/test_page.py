@@ -186,3 +186,18 @@ def test_without_a_single_picture_no_place_is_kept_for_one(page):
         labelRow(entry, 0, 1, false).querySelectorAll('.picture').length])"""
     assert page.evaluate(shown) == [[1, 0], [1, 0]]
     assert page.evaluate("blank().title") == "There is no picture."
+
+
+def test_the_tick_asks_again_where_there_is_an_answer(page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/api/predict") else None)
+    page.check("#why")
+    page.uncheck("#why")
+    assert asked == []  # nothing was asked yet
+    page.fill("#text", "red vase")
+    page.click("#go")
+    sync_api.expect(page.locator("#answers")).to_be_visible()
+    sync_api.expect(page.locator("#with .why")).to_have_count(0)
+    page.check("#why")
+    sync_api.expect(page.locator("#with .why").first).to_be_visible()
+    assert len(asked) == 2

@@ -230,6 +230,7 @@ async function start() {
   byId("query").addEventListener("submit", submit);
   byId("clear").addEventListener("click", clear);
   byId("model").addEventListener("change", about);
+  byId("why").addEventListener("change", (event) => { if (!byId("answers").hidden) submit(event); });
   byId("file").addEventListener("change", async (event) => { await add([...event.target.files]); event.target.value = ""; });
   const drop = byId("drop");
   for (const name of ["dragenter", "dragover"]) {
