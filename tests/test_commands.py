@@ -66,6 +66,20 @@ def test_a_folder_inside_the_project_is_named_relative_to_it(project, shop):
     assert 'data_root: "raw"' in (project / "conf/mine/globals.yml").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("signs", "written"), [((), ["", ","]), (("", "|"), ["", "|"]), ((",",), ",")])
+def test_several_columns_of_labels_are_named_by_repeating_the_option(project, shop, signs, written):
+    table = "id;title;group;marks\n" + "".join(
+        f"{i:03d};a text of {i};g {i % 2};m {i % 3}, n {i % 5}\n" for i in range(30)
+    )
+    (shop / "items.csv").write_text(table, encoding="utf-8")
+    options = [word for sign in signs for word in ("--label-separators", sign)]
+    ended = call("init-data", shop, "--name", "shop", "--query-labels", "group", "--query-labels", "marks", *options)
+    assert ended.exit_code == 0, ended.output
+    data = yaml.safe_load((project / "conf/shop/parameters.yml").read_text(encoding="utf-8"))["data"]
+    queries = data["mapping"]["queries"]
+    assert (queries["labels"], queries["label_separators"]) == (["group", "marks"], written)
+
+
 def test_a_mistake_is_a_message_and_no_traceback(project, shop):
     ended = call("init-data", shop, "--query-id", "nr")
     assert (ended.exit_code, type(ended.exception)) == (1, SystemExit)
