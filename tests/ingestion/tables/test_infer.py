@@ -275,3 +275,12 @@ def test_columns_that_look_like_lists_are_named_where_none_is_called_like_labels
     ) as error:
         propose(tmp_path)
     assert "Preis`" not in str(error.value)
+
+
+def test_one_of_several_columns_of_0_and_1_is_the_labels_where_it_is_named(tmp_path):
+    """The error that asks for it offers this way; without a name the columns are refused."""
+    rows = [(f"P-{uid}", f"Thing no {uid}", n % 2, int(n % 3 == 0)) for n, (uid, *_) in enumerate(products())]
+    csv(tmp_path, "products.csv", "id;title;labels;tag_red", rows, ";")
+    with pytest.raises(DataError, match="own column of 0 and 1"):
+        propose(tmp_path)
+    assert propose(tmp_path, {"query_labels": "labels"}).queries.labels == "labels"

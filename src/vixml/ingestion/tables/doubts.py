@@ -15,12 +15,13 @@ _log = logging.getLogger(__name__)
 _BINARY = frozenset(("0", "1"))
 
 
-def warn_of_doubts(raw: Mapping[str, Any], profiles: Mapping[str, Profile]) -> None:
+def warn_of_doubts(raw: Mapping[str, Any], profiles: Mapping[str, Profile], *, labels_are_named: bool) -> None:
     """Look at what the mapping does not use.
 
     Args:
         raw: The proposed mapping, as `MappingParams` takes it.
         profiles: All tables of the folder, by name.
+        labels_are_named: Whether the user named the columns of labels.
 
     Raises:
         DataError: A first line is a row and no header, or the labels stand in many columns of 0 and 1.
@@ -28,7 +29,8 @@ def warn_of_doubts(raw: Mapping[str, Any], profiles: Mapping[str, Profile]) -> N
     tables = {role: raw[role] for role in ("queries", "labels", "pairs") if role in raw}
     _refuse_headerless(tables, profiles)
     queries = tables["queries"]
-    _refuse_indicators(queries, profiles[queries["file"]])
+    if not labels_are_named:
+        _refuse_indicators(queries, profiles[queries["file"]])
     files = ("file", "test_file", "validation_file")
     used = {table[name] for table in tables.values() for name in files if table.get(name)}
     for name, profile in profiles.items():

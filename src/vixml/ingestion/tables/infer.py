@@ -102,7 +102,7 @@ def propose(folder: Path, choices: Mapping[str, Any] | None = None) -> MappingPa
     for table in ("queries", "labels", "pairs"):
         if table in raw:
             raw[table].update({name: fixed[name] for name in FORMAT if name in fixed})
-    warn_of_doubts(raw, profiles)
+    warn_of_doubts(raw, profiles, labels_are_named="query_labels" in fixed)
     try:
         return MappingParams.model_validate(raw)
     except ValidationError as err:
