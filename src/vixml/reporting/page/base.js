@@ -67,7 +67,7 @@ function table(head, rows, options = {}) {
 }
 
 function runName(run) {
-  return el("span", { class: "run", run: run.color }, el("i", { "aria-hidden": "true" }), el("span", { class: "name", title: run.label }, run.label, run.untrained ? el("small", {}, " untrained") : null));
+  return el("span", { class: "run", run: run.color }, el("i", { "aria-hidden": "true" }), el("span", { class: "name", title: run.label }, run.label, run.untrained && !run.label.includes("untrained") ? el("small", {}, " untrained") : null));
 }
 
 function legend(runs) {
