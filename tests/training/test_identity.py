@@ -10,7 +10,7 @@ import torch
 from tests.training.stage_runs import Killed, changed, make_inputs, stop_at, train
 
 from vixml.core.directories import SealedDirectory, WorkDirectory
-from vixml.core.errors import StateError
+from vixml.core.errors import ConfigError, StateError
 from vixml.params.model import TinyParams
 from vixml.params.variant import VariantParams
 from vixml.training import stages
@@ -81,6 +81,12 @@ def test_a_state_of_an_earlier_version_does_not_say_the_threads(
     assert "other library versions or number of threads (then -> now)" in caplog.text
     assert 'versions.threads: 8 -> 4; versions.torch: "1" -> "2"' in caplog.text
     assert str(tmp_path) not in caplog.text
+
+
+def test_an_unknown_way_to_resume_is_refused_where_a_state_is_read(tmp_path: Path) -> None:
+    """The known ones are listed; kedro refuses the word before anything runs."""
+    with pytest.raises(ConfigError, match="auto, force, never"):
+        train(make_inputs(tmp_path), tmp_path, resume="sometimes")
 
 
 def test_the_identity_holds_results_not_speed(tmp_path: Path) -> None:

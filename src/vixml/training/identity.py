@@ -11,7 +11,7 @@ from vixml.core.directories import SealedDirectory
 from vixml.core.errors import StateError
 from vixml.core.provenance import differences, flatten, listed
 from vixml.params.speed import result_settings
-from vixml.params.training import Resume
+from vixml.params.training import Resume, check_resume
 from vixml.params.variant import VariantParams
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,10 @@ def check_identity(saved: Identity, current: Identity, *, state: Path, resume: R
     run. A state that does not say the number of threads is of an earlier version.
 
     Raises:
+        ConfigError: `resume` is none of the known words.
         StateError: Settings or data differ and `resume` is not `force`; every difference is named.
     """
+    check_resume(resume)
     changed = differences({_THREADS: current.get(_THREADS), **saved}, current)
     if not changed:
         return
