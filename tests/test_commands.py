@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from tests.processes import run_command
 from typer.testing import CliRunner
@@ -31,10 +32,26 @@ def shop(tmp_path: Path) -> Path:
     return folder
 
 
+def test_every_option_of_every_command_is_described():
+    commands = typer.main.get_command(app).commands
+    bare = [
+        f"{name} {option.opts[0]}" for name, command in commands.items() for option in command.params if not option.help
+    ]
+    assert bare == []
+    assert len(commands) > 5
+
+
 def test_init_data_prints_what_it_found_and_writes_an_environment(project, shop):
     ended = call("init-data", shop, "--name", "shop", "--split-by", "last", "--test-fraction", 0.5)
     assert ended.exit_code == 0, ended.output
-    for printed in ("items.csv", "tags", "--query-text COLUMN", "15, 0 naming an image", "kedro run --env=shop"):
+    for printed in (
+        "items.csv",
+        "tags",
+        "--query-text COLUMN",
+        "15, 0 naming an image",
+        "validation items",
+        "kedro run --env=shop",
+    ):
         assert printed in ended.output
     assert sorted(file.name for file in (project / "conf/shop").iterdir()) == ["globals.yml", "parameters.yml"]
     written = (project / "conf/shop/parameters.yml").read_text(encoding="utf-8")

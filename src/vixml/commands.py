@@ -62,9 +62,8 @@ class Once(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-Column = Annotated[str | None, typer.Option(metavar="COLUMN")]
-Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
-File = Annotated[str | None, typer.Option(metavar="FILE")]
+One = str | None
+Many = list[str] | None
 
 
 @app.command("init-data", cls=Once)
@@ -74,29 +73,29 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     name: Annotated[str, typer.Option(help="Name of the environment: conf/NAME, and data/*/NAME.")] = "mine",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an environment of this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the proposal, write nothing.")] = False,
-    queries: File = None,
-    test_queries: File = None,
-    validation_queries: File = None,
-    labels: File = None,
-    pairs: File = None,
-    test_pairs: File = None,
-    validation_pairs: File = None,
-    query_id: Column = None,
-    query_text: Columns = None,
-    query_images: Columns = None,
-    query_labels: Columns = None,
+    queries: Annotated[One, typer.Option(metavar="FILE", help="Queries, or training queries.")] = None,
+    test_queries: Annotated[One, typer.Option(metavar="FILE", help="Test queries.")] = None,
+    validation_queries: Annotated[One, typer.Option(metavar="FILE", help="Validation queries.")] = None,
+    labels: Annotated[One, typer.Option(metavar="FILE", help="Labels with their texts.")] = None,
+    pairs: Annotated[One, typer.Option(metavar="FILE", help="Pairs of query and label.")] = None,
+    test_pairs: Annotated[One, typer.Option(metavar="FILE", help="Pairs of the test queries.")] = None,
+    validation_pairs: Annotated[One, typer.Option(metavar="FILE", help="Pairs of the validation queries.")] = None,
+    query_id: Annotated[One, typer.Option(metavar="COLUMN", help="Id of a query.")] = None,
+    query_text: Annotated[Many, typer.Option(metavar="COLUMN", help="Text of a query.")] = None,
+    query_images: Annotated[Many, typer.Option(metavar="COLUMN", help="Paths or URLs of a query's pictures.")] = None,
+    query_labels: Annotated[Many, typer.Option(metavar="COLUMN", help="Labels of a query.")] = None,
     label_separators: Annotated[
-        list[str] | None, typer.Option(metavar="SIGNS", help="Signs between labels of a cell; '' for one label.")
+        Many, typer.Option(metavar="SIGNS", help="Signs between labels of a cell; '' for one label.")
     ] = None,
-    label_id: Column = None,
-    label_text: Columns = None,
-    label_images: Columns = None,
-    pair_query: Column = None,
-    pair_label: Column = None,
-    pair_weight: Column = None,
-    split_by: Annotated[str | None, typer.Option(metavar="hash|last|column")] = None,
-    split_column: Column = None,
-    test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0)] = None,
+    label_id: Annotated[One, typer.Option(metavar="COLUMN", help="Id of a label.")] = None,
+    label_text: Annotated[Many, typer.Option(metavar="COLUMN", help="Text of a label.")] = None,
+    label_images: Annotated[Many, typer.Option(metavar="COLUMN", help="Paths or URLs of a label's pictures.")] = None,
+    pair_query: Annotated[One, typer.Option(metavar="COLUMN", help="Query of a pair.")] = None,
+    pair_label: Annotated[One, typer.Option(metavar="COLUMN", help="Label of a pair.")] = None,
+    pair_weight: Annotated[One, typer.Option(metavar="COLUMN", help="How much a pair counts.")] = None,
+    split_by: Annotated[One, typer.Option(metavar="hash|last|column", help="How test queries are set aside.")] = None,
+    split_column: Annotated[One, typer.Option(metavar="COLUMN", help="Says train, validation or test.")] = None,
+    test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Share of test queries.")] = None,
     max_lost: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of a file that may be lost.")] = 0.01,
     delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of every CSV.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of every CSV, for instance cp1252.")] = None,
@@ -158,9 +157,9 @@ def _read_as_proposed(
 
     said = describe_benchmark(folder) if mapping is None else describe(mapping)
     _print_table(f"Proposed for {folder}", ("what", "column or file", "change it with"), said)
-    params = DataParams(mapping=mapping, text_fields="auto", max_lost=1.0, corrections=corrections)
-    if mapping is None:  # groups of near-duplicates are read where validation queries are set aside
-        params = params.model_copy(update={"validation_fraction": "auto"})
+    params = DataParams(
+        mapping=mapping, text_fields="auto", validation_fraction="auto", max_lost=1.0, corrections=corrections
+    )
     report = ingest(folder, params, seed=0).report
     rows = ledger_rows(report["ledger"])
     _print_table("Files: what is taken, and what was guessed", ("file", "what", "change it with"), rows)

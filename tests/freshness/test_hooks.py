@@ -42,6 +42,19 @@ class TestGoOn:
         )
 
 
+def test_after_an_error_of_ours_its_remedy_comes_first():
+    plain = hooks.go_on_message("encode", ["read"], 3, RUN)
+    refused = hooks.go_on_message("encode", ["read"], 3, RUN, refused=True)
+    assert "To go on:\n" in plain
+    assert "To go on, after what the error below asks for:\n" in refused
+
+
+def test_the_recipe_of_a_variant_is_named():
+    catalog = SimpleNamespace(exists="params:encoder_recipe".__eq__, load={"params:encoder_recipe": "untrained"}.get)
+    assert hooks._recipe_of("encoder_text.tokenise", catalog) == " (the encoder recipe of this run: untrained)"
+    assert hooks._recipe_of("ingestion.ingest", catalog) == ""
+
+
 def test_stale_inputs_are_warned_about(kedro_run, project, caplog):
     fabrication = {"num_train": 20, "num_test": 10, "num_labels": 12, "labels_per_family": 6, "image_pixels": 16}
     small = {"fabrication": fabrication, "vision": {"tiny_image_size": 32}}

@@ -15,7 +15,7 @@ from kedro.framework.hooks import hook_impl
 from pydantic import ValidationError
 
 from vixml.core.directories import is_sealed, open_sealed
-from vixml.core.errors import VixmlError
+from vixml.core.errors import VixmlError, user_error
 from vixml.core.provenance import flatten
 from vixml.freshness.origin import Origin, origin_of, was_recorded, why_stale, write_record
 from vixml.pipeline_registry import producer_of, register_pipelines
@@ -71,12 +71,13 @@ class FreshnessHooks:
             write_record(dataset_name, self._origins[node.name], self._catalog)
 
     @hook_impl
-    def on_pipeline_error(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Say where the run stopped, what is complete, and what to type."""
         if self._running is not None:
             done = [node.name for node in pipeline.nodes if self._saved.get(node.name, set()) >= set(node.outputs)]
             done = [name for name in done if name != self._running.name]
-            click.echo(go_on_message(self._running.name, done, len(pipeline.nodes), run_params), err=True)
+            reached = (self._running.name, done, len(pipeline.nodes))
+            click.echo(go_on_message(*reached, run_params, refused=user_error(error) is not None), err=True)
 
 
 def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
@@ -105,10 +106,17 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
         if name in producers and catalog.exists(name) and reason_of(producers[name]):
             read.setdefault(producers[name].name, []).append(name)
     return [
-        f"Out of date: {', '.join(names)}: {reasons[node]}. To renew: "
+        f"Out of date: {', '.join(names)}: {reasons[node]}{_recipe_of(node, catalog)}. To renew: "
         f"kedro run --only-missing-outputs --pipelines={producer_of(names[0])} (with the same --env and --params)."
         for node, names in read.items()
     ]
+
+
+def _recipe_of(node: str, catalog: CatalogProtocol) -> str:
+    """Return which recipe the settings of a variant's node come from: a changed recipe changes many of them."""
+    family = node.partition("_")[0]
+    name = f"params:{family}_recipe"
+    return f" (the {family} recipe of this run: {catalog.load(name)})" if catalog.exists(name) else ""
 
 
 def _predictors_not_asked(pipeline: Pipeline, catalog: CatalogProtocol) -> set[str]:
@@ -150,12 +158,23 @@ def _own_reason(node: Node, catalog: CatalogProtocol) -> str | None:
         return None
 
 
-def go_on_message(node: str, done: list[str], total: int, run_params: Mapping[str, Any]) -> str:
-    """Return where a run stopped, what is complete, and the command that continues it."""
+def go_on_message(
+    node: str, done: list[str], total: int, run_params: Mapping[str, Any], *, refused: bool = False
+) -> str:
+    """Return where a run stopped, what is complete, and the command that continues it.
+
+    Args:
+        node: Where it stopped.
+        done: Nodes that are complete.
+        total: Number of nodes of the run.
+        run_params: Kedro's description of the run.
+        refused: The run ended with an error of ours, whose remedy comes before the command.
+    """
     listed = f" ({', '.join(done)})" if done else ""
+    first = "To go on, after what the error below asks for" if refused else "To go on"
     return (
         f"\nStopped in {node}. Complete in this run: {len(done)} of {total} nodes{listed}.\n"
-        f"What is complete stays, and a training continues at its newest checkpoint. To go on:\n\n"
+        f"What is complete stays, and a training continues at its newest checkpoint. {first}:\n\n"
         f"    {go_on_command(run_params)}\n"
     )
 

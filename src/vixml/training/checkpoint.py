@@ -24,7 +24,8 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.json"
 _WEIGHTS, _OPTIMISER, _BANK, _CLUSTERS = "weights.safetensors", "optimiser.safetensors", "bank.npy", "clusters.npz"
 _MONITORED = "watched_labels.npy"  # the name former versions gave it
-GO_ON_OR_BEGIN_ANEW = "add `--params resume=force` to continue anyway, or `--params resume=never` to start over."
+_START_OVER = "add `resume=never` to the settings of `--params`, after a comma, to start over."
+GO_ON_OR_BEGIN_ANEW = f"add `resume=force` to continue anyway, or {_START_OVER[4:]}"
 
 
 def write_state(state: TrainingState, folder: Path) -> Built:
@@ -91,13 +92,13 @@ def read_state(
             file=folder / _BANK,
             found=str(tuple(bank.shape)),
             expected=str(tuple(state.bank.shape)),
-            remedy="add `--params resume=never` to start over.",
+            remedy=_START_OVER,
         )
     state.set_bank(bank)
     state.clusters = _read_clusters(folder / _CLUSTERS, state.rows)
     state.monitored = _read_labels(folder / _MONITORED, len(state.monitored_rows))
     if state.mined is not None and (folder / LABELS).exists():
-        renewed = MinedTable.open(folder, remedy="add `--params resume=never` to start over.")
+        renewed = MinedTable.open(folder, remedy=_START_OVER)
         # forced onto other queries or another number of labels, those of the exact refresh stay
         if renewed.labels.shape == state.mined.labels.shape:
             state.mined, state.mined_is_renewed = renewed, True

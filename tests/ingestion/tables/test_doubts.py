@@ -107,6 +107,15 @@ def test_a_second_column_of_labels_is_named(tmp_path, caplog):
     assert "Not used: the column label2 of products.csv, which looks like labels (Hats)" in caplog.text
 
 
+def test_a_column_of_lists_by_another_name_is_named(tmp_path, caplog):
+    lists = [f"{NAMES[i % 5]}, {NAMES[(i + 1) % 5]}" for i in range(20)]
+    sentences = [f"sentence {i}, which is like no other, of {i * i} words" for i in range(20)]
+    one_table(tmp_path, category=[NAMES[i % 5] for i in range(20)], etiquetas=lists, note=sentences)
+    assert propose(tmp_path).queries.labels == "category"
+    assert "Not used: the column etiquetas of products.csv, which looks like labels (" in caplog.text
+    assert "note" not in caplog.text
+
+
 @pytest.mark.parametrize("cells", [[f"p{i}" for i in range(20)], ["data:image/png;base64,iVBORw0KGg"] * 20])
 def test_a_column_of_images_that_names_no_files_is_named(tmp_path, caplog, cells):
     one_table(tmp_path, labels=[NAMES[i % 5] for i in range(20)], image=cells)

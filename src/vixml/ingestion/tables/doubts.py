@@ -10,6 +10,7 @@ from typing import Any
 from vixml.core.errors import DataError, shown
 from vixml.data.ids import canonical_id
 from vixml.ingestion.tables.profile import Column, Profile
+from vixml.ingestion.tables.separators import looks_like_list
 
 _log = logging.getLogger(__name__)
 _BINARY = frozenset(("0", "1"))
@@ -128,7 +129,7 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
                 shown(profile.name),
                 _first(column),
             )
-        elif table.get("labels") and column.says("label") and column.sample and not column.says("id"):
+        elif table.get("labels") and column.sample and not column.says("id") and _may_be_labels(column):
             _log.warning(
                 "Not used: the column %s of %s, which looks like labels (%s); the labels are read from %s alone. Name "
                 "all columns of labels, each with its option: --query-labels COLUMN --query-labels COLUMN.",
@@ -147,6 +148,10 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
             )
     for name, why in profile.odd.items():
         _log.warning("Not used: the column %s of %s, which holds %s.", shown(name), shown(profile.name), why)
+
+
+def _may_be_labels(column: Column) -> bool:
+    return column.says("label") or (not (column.says("text") or column.is_split) and looks_like_list(column))
 
 
 def _names(labels: str | list[str] | None) -> list[str]:

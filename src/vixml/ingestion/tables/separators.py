@@ -57,7 +57,7 @@ def column_of_labels(queries: Profile, uid: str | None) -> str:
     named = [column for column in free if column.says("label")]
     if named:
         return max(named, key=lambda column: column.is_list).name
-    lists = [column.name for column in free if _looks_like_list(column) and not column.says("text")]
+    lists = [column.name for column in free if looks_like_list(column) and not column.says("text")]
     remedy = "name it: --pairs FILE, or --query-labels COLUMN."
     if lists:
         names = " and ".join(f"`{name}`" for name in lists)
@@ -72,8 +72,8 @@ def column_of_labels(queries: Profile, uid: str | None) -> str:
     )
 
 
-def _looks_like_list(column: Column) -> bool:
-    """Tell whether the parts of a column's cells recur in other cells, as labels do and sentences do not."""
+def looks_like_list(column: Column) -> bool:
+    """Return whether the parts of a column's cells recur in other cells, as labels do and sentences do not."""
     if column.is_number:  # 12,90
         return False
     signs = label_separators(column, None)
