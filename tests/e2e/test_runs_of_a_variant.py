@@ -42,3 +42,5 @@ def test_two_runs_are_compared_and_a_regression_fails_after_the_report(kedro_run
     assert (folder / "report.html").is_file()
     kedro_run("comparison", params={**tiny, "runs": better, "comparison": {**check, "baseline": worse}})
     assert json.loads((folder / "regression_check.json").read_text())["ok"]
+    columns = (folder / "comparison_table.csv").read_text().partition("\n")[0].split(",")
+    assert [name for name in columns if name.endswith("with image")] == ["P@5 with image"]

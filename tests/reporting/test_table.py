@@ -66,6 +66,21 @@ def test_slices_are_columns_of_the_table_and_printed_below(capsys):
     assert "12.50" in printed
 
 
+def test_slices_of_queries_follow_the_metric_of_the_comparison(capsys):
+    slices = {
+        "labels": {},
+        "queries": {"with image": {"queries": 3, "P@1": 0.25, "R@10": 0.625}},
+        "never_predicted": {},
+    }
+    table = comparison_table({"encoder_text": {**RESULT, "slices": slices}}, BASELINES, metric="R@10")
+    assert table.loc[1, "R@10 with image"] == 62.5
+    assert "P@1 with image" not in table
+    print_table(table, report={"dataset": "demo", "missing": [], "metric": "R@10"})
+    printed = capsys.readouterr().out
+    assert "62.50" in printed
+    assert "25.00" not in printed.partition("where it works")[2]
+
+
 def test_what_to_try_is_printed_once(capsys):
     verdicts = {
         name: {"run": "encoder_text", "state": "below", "text": f" is BELOW at {name}. To try: more."}

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 METRICS = HEADLINE
 """Metrics of the table, in its order; those that were not computed are left out."""
 
-SLICES = (
-    *(f"recall@10 {name}" for name in GROUPS),
-    *(f"P@1 {name}" for name in (*IMAGES, *TEXTS)),
-    "never predicted",
-)
-"""Slices of the table in percent: true pairs of head, torso and tail labels that are found; queries by image and text;
-and the labels that are in no query's first ten."""
-
+_FIRST = METRICS[0]
 _COSTS = ("minutes", "GiB", "M parameters", "ms/query")
 _BOUNDS = ("low", "high")
 
@@ -34,14 +27,17 @@ def comparison_table(
     results: Mapping[str, Mapping[str, Any] | None],
     baselines: Mapping[str, Any] | None,
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    *,
+    metric: str = _FIRST,
 ) -> pd.DataFrame:
-    """Return one row a baseline and a variant: metrics in percent, the cost, the bounds of the metrics' intervals.
+    """Return one row a baseline and a variant: metrics in percent, slices, cost, bounds of the metrics' intervals.
 
     Args:
         results: Metrics document of each variant (`metrics` as fractions, `seconds`, `num_parameters`,
             `peak_memory_bytes`); None where the variant has not been run.
         baselines: Metrics (fractions) of each baseline; with `queries` where it was measured on some of them only.
         intervals: Metric -> variant -> bounds (fractions).
+        metric: Metric of the slices of queries.
 
     Raises:
         StateError: No variant has been run.
@@ -63,7 +59,7 @@ def comparison_table(
             "model": name,
             "kind": "variant",
             **_percents(_metrics(document)),
-            **_slices(document),
+            **_slices(document, metric),
             **_costs(document),
             **_bounds(name, intervals or {}),
         }
@@ -71,7 +67,8 @@ def comparison_table(
     ]
     table = pd.DataFrame(rows)
     bounds = [f"{name} {bound}" for name in METRICS for bound in _BOUNDS]
-    return table[["model", "kind", *(name for name in (*METRICS, *SLICES, *_COSTS, *bounds) if name in table)]]
+    columns = (*METRICS, *_slice_names(metric), *_COSTS, *bounds)
+    return table[["model", "kind", *(name for name in columns if name in table)]]
 
 
 def numeric_columns(table: pd.DataFrame) -> list[str]:
@@ -105,7 +102,7 @@ def print_table(table: pd.DataFrame, *, report: Mapping[str, Any]) -> None:
         console.print(shown)
 
     show(table, "metrics in percent", numeric_columns(table))
-    if slices := [name for name in SLICES if name in table]:
+    if slices := [name for name in _slice_names(report.get("metric", _FIRST)) if name in table]:
         show(table[table["kind"] == "variant"], "where it works, percent", slices)
     for number, whole in enumerate(headline(report)):
         sentence = whole.partition(" To try:")[0] if number else whole  # what to try is the same for each metric
@@ -127,16 +124,26 @@ def _percents(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: round(100 * float(metrics[name]), 2) for name in METRICS if name in metrics}
 
 
-def _slices(document: Mapping[str, Any]) -> dict[str, float]:
+def _slice_names(metric: str) -> tuple[str, ...]:
+    """Return the names of the table's slices.
+
+    These are the true pairs of head, torso and tail labels that are found, a metric of the queries by image and text,
+    and the labels that are in no query's first ten.
+    """
+    queries = (f"{metric} {name}" for name in (*IMAGES, *TEXTS))
+    return (*(f"recall@10 {name}" for name in GROUPS), *queries, "never predicted")
+
+
+def _slices(document: Mapping[str, Any], metric: str) -> dict[str, float]:
     slices: Mapping[str, Any] = document.get("slices", {})
     if not slices:
         return {}
     found: dict[str, float | None] = {
         f"recall@10 {name}": part.get("recall@10") for name, part in slices["labels"].items()
     }
-    found |= {f"P@1 {name}": part.get("P@1") for name, part in slices["queries"].items() if part["queries"]}
+    found |= {f"{metric} {name}": part.get(metric) for name, part in slices["queries"].items() if part["queries"]}
     found["never predicted"] = slices["never_predicted"].get("@10")
-    return {name: round(100 * value, 2) for name in SLICES if (value := found.get(name)) is not None}
+    return {name: round(100 * value, 2) for name in _slice_names(metric) if (value := found.get(name)) is not None}
 
 
 def _bounds(model: str, intervals: Mapping[str, Mapping[str, tuple[float, float]]]) -> dict[str, float]:

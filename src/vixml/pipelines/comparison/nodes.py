@@ -65,7 +65,7 @@ def compare(
         dataset=name,
         seed=seed,
     )
-    return comparison_table(report["variants"], baselines, report["intervals"]), report
+    return comparison_table(report["variants"], baselines, report["intervals"], metric=report["metric"]), report
 
 
 def plot_comparison(table: pd.DataFrame, name: str) -> Figure:
