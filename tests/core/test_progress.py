@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from vixml.core import progress as module
-from vixml.core.progress import Position, duration, line, progress
+from vixml.core.progress import Position, duration, line, progress, subject, with_subject
 
 
 @pytest.fixture
@@ -78,6 +78,23 @@ def test_without_a_terminal_a_line_now_and_then(caplog: pytest.LogCaptureFixture
         bar.update(2)
         bar.update(1)
     assert [record.message for record in caplog.records] == ["x: 3/9 it (33 %), 0.05 it/s, 2 min 00 s left"]
+
+
+def test_lines_and_bars_name_the_variant_that_the_work_is_for(
+    seen: list[Position], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True, raising=False)
+    token = subject.set("encoder_text")
+    try:
+        with progress(desc="train_hard", total=120) as bar:
+            bar.update(40)
+        assert with_subject("train_hard") == "encoder_text train_hard"
+    finally:
+        subject.reset(token)
+    assert "encoder_text train_hard:" in capsys.readouterr().err
+    assert line(seen[-1]).startswith("encoder_text train_hard: 40/120 it (33 %)")
+    assert seen[-1].desc == "train_hard"
+    assert with_subject("train_hard") == "train_hard"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (133, "2 min 13 s"), (11100, "3 h 05 min")])

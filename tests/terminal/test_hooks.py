@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from vixml.core.directories import Built
+from vixml.core.progress import subject
 from vixml.terminal.hooks import TerminalHooks
 
 METRICS = {"dataset": "shop", "queries": 80, "metrics": {"P@1": 0.5, "R@10": 0.75}}
@@ -42,9 +43,13 @@ def end(hooks, catalog, *made, env=None, params=None):
     hooks.after_pipeline_run({"env": env, "runtime_params": params or {}}, pipeline, catalog)
 
 
+def node_of(namespace, *outputs):
+    return SimpleNamespace(name=f"{namespace}.tokenise", namespace=namespace, outputs=list(outputs))
+
+
 def test_a_stage_is_one_line_after_its_last_output(hooks, tmp_path, caplog):
     caplog.set_level("INFO")
-    node = SimpleNamespace(name="encoder_text.tokenise", outputs=["encoder_text.tokens", "other"])
+    node = node_of("encoder_text", "encoder_text.tokens", "other")
     hooks.before_pipeline_run(Catalog(tmp_path))
     hooks.before_node_run(node)
     hooks.after_node_run({"encoder_text.tokens": Built(Path(), "tokens", {"train": {"texts": 1200, "tokens": 9}})})
@@ -52,6 +57,17 @@ def test_a_stage_is_one_line_after_its_last_output(hooks, tmp_path, caplog):
     assert len(caplog.messages) == 1  # that it runs: shown on a terminal only, until the next line
     hooks.after_dataset_saved("encoder_text.tokens", node)
     assert caplog.messages[1] == "encoder_text.tokenise: 1,200 texts, 9 tokens -> data/encoder_text/tokens (0 s)"
+
+
+@pytest.mark.parametrize("ending", [lambda hooks: hooks.after_node_run({}), lambda hooks: hooks.on_node_error()])
+@pytest.mark.parametrize(("namespace", "named"), [("encoder_text", "encoder_text"), ("data", ""), (None, "")])
+def test_progress_names_the_variant_while_its_stage_runs(hooks, namespace, named, ending):
+    hooks.before_node_run(node_of(namespace, "tokens"))
+    try:
+        assert subject.get() == named
+    finally:
+        ending(hooks)
+    assert subject.get() == ""
 
 
 def test_a_run_of_one_variant_prints_its_metrics_and_what_to_type(hooks, tmp_path, capsys):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ class Position:
         unit: Name of a unit.
         rate: Units a second since the work began in this process; 0.0 at its start.
         facts: Further figures (epoch, loss).
+        subject: The variant that the work is for; empty outside a variant.
     """
 
     desc: str
@@ -41,6 +43,7 @@ class Position:
     unit: str
     rate: float
     facts: dict[str, Any] = field(default_factory=dict)
+    subject: str = ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -49,6 +52,9 @@ class Position:
             return None
         return max(0, self.total - self.done) / self.rate
 
+
+subject: ContextVar[str] = ContextVar("subject", default="")
+"""The variant whose stage runs at present: bars and lines name it, because all variants have the same stages."""
 
 listeners: list[Callable[[Position], None]] = []
 """Called about once a second with the position of the innermost work; an error in one is ignored."""
@@ -73,7 +79,8 @@ class Progress:
         self._total, self._done, self._skipped = total, 0, 0
         self._facts: dict[str, Any] = {}
         self._watched = sys.stderr.isatty()
-        self._bar = tqdm(desc=desc, total=total, unit=unit, dynamic_ncols=True, disable=not self._watched, leave=False)
+        self._subject, named = subject.get(), with_subject(desc)
+        self._bar = tqdm(desc=named, total=total, unit=unit, dynamic_ncols=True, disable=not self._watched, leave=False)
         self._part: Any = None
         self._started = self._noted = self._logged = time.monotonic()
 
@@ -95,7 +102,7 @@ class Progress:
         """How far the work is."""
         elapsed = time.monotonic() - self._started
         rate = (self._done - self._skipped) / elapsed if elapsed > 0 else 0.0
-        return Position(self._desc, self._done, self._total, self._unit, rate, dict(self._facts))
+        return Position(self._desc, self._done, self._total, self._unit, rate, dict(self._facts), self._subject)
 
     def skip(self, count: int) -> None:
         """Count units that an earlier process has done: they do not count for the rate."""
@@ -170,9 +177,14 @@ def progress(
     return Progress(iterable, desc=desc, total=total, unit=unit)
 
 
+def with_subject(desc: str) -> str:
+    """Return what is done with the variant that it is done for: `encoder_text train_hard`."""
+    return f"{subject.get()} {desc}".lstrip()
+
+
 def line(position: Position) -> str:
-    """Return a position as one line: `train_hard: 120/400 step (30 %), 2.1 step/s, 2 min 13 s left, epoch=3/8`."""
-    text = f"{position.desc}: {position.done:,}"
+    """Return a position as one line: `encoder_text train_hard: 120/400 step (30 %), 2.1 step/s, 2 min 13 s left`."""
+    text = f"{position.subject} {position.desc}: {position.done:,}".lstrip()
     if position.total:
         text += f"/{position.total:,}"
     text += f" {position.unit}"

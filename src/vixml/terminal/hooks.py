@@ -13,7 +13,7 @@ import click
 from kedro.framework.hooks import hook_impl
 
 from vixml.configuration.compose import ALL_VARIANTS
-from vixml.core.progress import duration
+from vixml.core.progress import duration, subject
 from vixml.core.provenance import flatten
 from vixml.metrics.ranking import HEADLINE, standing
 from vixml.terminal.handler import PASSING, install
@@ -61,14 +61,21 @@ class TerminalHooks:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Show on a terminal which stage runs, until its own line takes the place."""
+        """Show on a terminal which stage runs, until its own line takes the place; its progress names the variant."""
+        subject.set(node.namespace if node.namespace in ALL_VARIANTS else "")
         self._node_began, self._unsaved = time.monotonic(), set(node.outputs)
         _log.info("Running %s", node.name, extra=PASSING)
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
         """Note what the stage made; where it is comes when it has been saved."""
+        subject.set("")
         self._made = describe(outputs)
+
+    @hook_impl
+    def on_node_error(self) -> None:
+        """Forget whose stage it was."""
+        subject.set("")
 
     @hook_impl(trylast=True)
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:

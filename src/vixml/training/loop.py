@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from vixml.core.progress import progress
+from vixml.core.progress import progress, with_subject
 from vixml.core.seeding import numpy_generator
 from vixml.core.signals import EXIT_STOPPED, Stopped, StopRequest
 from vixml.distributed import group
@@ -194,7 +194,7 @@ class Trainer:
                     "Stopped by %s after step %d of %s; %s. The same command continues from there (exit code %d).",
                     stop.received or "a signal to another process",
                     state.step,
-                    desc,
+                    with_subject(desc),
                     "the state is saved" if saved else "the last checkpoint before it is kept",
                     EXIT_STOPPED,
                 )
