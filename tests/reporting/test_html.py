@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 import time
 
 import pytest
+from PIL import Image
 
 from vixml.params.comparison import ComparisonParams
 from vixml.reporting.gallery import build_gallery
@@ -274,6 +276,39 @@ def test_it_fits_on_a_phone_and_has_a_dark_side(browser, big):
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#search").is_visible()
+    context.close()
+
+
+def shadow(page, side):
+    """How far the colour at one side of the table of results, below the names of its columns, is from the card's."""
+    box = page.locator("#results .scroll").bounding_box()
+    first = page.locator("#results thead th").first.bounding_box()
+    at = first["x"] + first["width"] + 2 - box["x"] if side == "left" else box["width"] - 4
+    below = first["y"] + first["height"] - 3 - box["y"]
+    picture = Image.open(io.BytesIO(page.locator("#results .scroll").screenshot())).convert("L")
+    return abs(picture.getpixel((round(at), round(below))) - picture.getpixel((4, round(below))))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_wide_table_shows_at_which_side_it_goes_on(browser, big, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(big[0].as_uri())
+    assert (shadow(page, "left"), shadow(page, "right") > 15) == (0, True)
+    page.evaluate("document.querySelector('#results .scroll').scrollLeft = 1e6")
+    assert (shadow(page, "left") > 15, shadow(page, "right")) == (True, 0)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert (shadow(page, "left"), shadow(page, "right")) == (0, 0)
+    context.close()
+
+
+def test_on_a_phone_names_leave_room_for_numbers(browser, big):
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    page.goto(big[0].as_uri())
+    widths = page.evaluate("[...document.querySelectorAll('tbody th')].map((node) => node.offsetWidth)")
+    assert len(widths) > 30
+    assert max(widths) < 195
     context.close()
 
 
