@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shutil
@@ -310,6 +311,21 @@ def test_on_a_phone_names_leave_room_for_numbers(browser, big):
     assert len(widths) > 30
     assert max(widths) < 195
     context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_in_the_chart_of_intervals_are_whole(browser, big, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(big[0].as_uri())
+    names = page.evaluate(
+        """() => [...document.querySelectorAll("#significance svg text.axis")].map((node) => {
+        const { x, y, height } = node.getBBox();
+        return [node.textContent, x, y, y + height]; })"""
+    )
+    page.close()
+    assert {"".join(text.split()) for text, *_ in names} >= {"".join(label.split()) for label in big[2]["order"]}
+    assert min(left for _, left, *_ in names) >= 0
+    assert all(bottom <= top for (*_, bottom), (_, _, top, _) in itertools.pairwise(names))
 
 
 def test_everything_can_be_reached_by_keyboard_and_has_a_name(page):

@@ -19,7 +19,7 @@ function chart(options, paint) {
   let width = 0;
   const draw = () => {
     width = Math.max(260, Math.round(box.clientWidth || 480));
-    const size = { width, height: options.height || Math.round(Math.min(300, Math.max(190, width * 0.55))), left: 44, right: 12, top: 10, bottom: 34 };
+    const size = { width, height: options.height ? options.height(width) : Math.round(Math.min(300, Math.max(190, width * 0.55))), left: 44, right: 12, top: 10, bottom: 34 };
     const svg = el("svg:svg", { viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": options.label || options.title });
     box.replaceChildren(svg);
     paint(svg, size, box);
@@ -84,15 +84,27 @@ function hover(svg, size, box, series, x, xs, options) {
   });
 }
 
-// Text in as many lines as its width asks for; words stay whole.
-function wrapped(text, width) {
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+const textWidth = (text) => pen.measureText(text).width;
+
+// Pieces in as many lines as the width asks for; each stays whole.
+function filled(pieces, width) {
   const lines = [""];
-  for (const word of text.split(" ")) {
-    const longer = `${lines.at(-1)} ${word}`.trim();
-    if (longer.length * 6.4 <= width || !lines.at(-1)) lines[lines.length - 1] = longer;
-    else lines.push(word);
+  for (const piece of pieces) {
+    const longer = lines.at(-1) + piece;
+    if (textWidth(longer.trim()) <= width || !lines.at(-1)) lines[lines.length - 1] = longer;
+    else lines.push(piece);
   }
-  return lines;
+  return lines.map((line) => line.trim());
+}
+
+const wrapped = (text, width) => filled(text.split(/(?<= )/), width);
+
+// A name ends its lines behind a space or a mark, and within a word only where the word alone is too long.
+function wrappedName(name, width) {
+  const parts = name.split(/(?<=[ _./-])/);
+  return filled(parts.flatMap((part) => (textWidth(part.trim()) > width ? [...part] : [part])), width);
 }
 
 // groups: names; series: [{label, color, dashed, values: [number or null a group]}]

@@ -87,17 +87,24 @@ function forest() {
   const rows = [...D.rows.filter((row) => row.kind === "baseline"), ...D.rows.filter((row) => row.kind === "variant")];
   const bounds = (row) => (D.intervals[metric][row.model] || [row[metric] / 100, row[metric] / 100]).map((value) => 100 * value);
   const top = Math.max(...rows.map((row) => bounds(row)[1])) * 1.05 || 1;
-  return chart({ title: `${metric}`, unit: "percent", height: 34 + 30 * rows.length, label: `${metric} of every model with its interval` }, (svg, size) => {
-    const left = Math.min(170, size.width * 0.4);
+  const layout = (width) => {
+    const left = Math.min(320, width * 0.4, 12 + Math.max(...rows.map((row) => textWidth(row.model))));
+    const names = rows.map((row) => wrappedName(row.model, left - 12));
+    const ends = [5];
+    names.forEach((lines) => ends.push(ends.at(-1) + 16 + 14 * lines.length));
+    return { left, names, ends };
+  };
+  return chart({ title: `${metric}`, unit: "percent", height: (width) => 29 + layout(width).ends.at(-1), label: `${metric} of every model with its interval` }, (svg, size) => {
+    const { left, names, ends } = layout(size.width);
     const x = (value) => left + (value / top) * (size.width - left - 52);
     ticks(0, top, 5).forEach((tick) => svg.append(
       el("svg:line", { class: "grid", x1: x(tick), x2: x(tick), y1: 4, y2: size.height - 24 }),
       el("svg:text", { class: "tick", x: x(tick), y: size.height - 8, "text-anchor": "middle" }, short(tick))));
     rows.forEach((row, at) => {
       const run = D.runs.find((one) => row.kind === "variant" && one.label === row.model);
-      const y = 20 + 30 * at, [low, high] = bounds(row);
-      const name = row.model.length > 23 ? `${row.model.slice(0, 22)}…` : row.model;
-      svg.append(el("svg:text", { class: run ? "axis strong" : "axis", x: left - 10, y: y + 4, "text-anchor": "end" }, name, el("svg:title", {}, row.model)));
+      const y = (ends[at] + ends[at + 1]) / 2, [low, high] = bounds(row), first = y + 4 - 7 * (names[at].length - 1);
+      svg.append(el("svg:text", { class: run ? "axis strong" : "axis", "text-anchor": "end" },
+        names[at].map((line, place) => el("svg:tspan", { x: left - 10, y: first + 14 * place }, line))));
       if (run) svg.append(el("svg:line", { class: "whisker", x1: x(low), x2: x(high), y1: y, y2: y, run: run.color }));
       svg.append(el("svg:circle", { class: run && !run.images ? "point hollow" : "point", cx: x(row[metric]), cy: y, r: run ? 5.5 : 4, run: run ? run.color : "var(--faint)" },
         el("svg:title", {}, `${row.model}: ${number(row[metric])} (${number(low)} to ${number(high)})`)),
