@@ -194,6 +194,13 @@ def test_only_runs_that_differ_in_nothing_else_show_what_images_do(page):
     assert page.evaluate(asked, "training.epochs") is False
 
 
+def test_what_images_do_is_said_of_each_pair_by_its_names(page, big):
+    said = page.locator(".verdict").inner_text()
+    pairs = re.findall(r"Images (?:add|cost) \S+ points of P@1 \([^)]*\) in (\S+), compared with (\S+)", said)
+    assert [vision for vision, _ in pairs] == ["encoder_vision", "decoder_vision"]
+    assert all(text.startswith(vision.replace("vision", "text")) for vision, text in pairs)
+
+
 def test_names_of_settings_break_behind_a_dot(page):
     assert page.locator("#settings code wbr").count() > 0
 

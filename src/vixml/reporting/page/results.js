@@ -35,15 +35,15 @@ function twins(run, other) {
 
 function imageGains(metric) {
   const twinOf = (run) => D.runs.find((other) => other.variant === run.variant.replace("_vision", "_text") && other !== run && twins(run, other));
-  const pairs = D.runs.filter((run) => run.images && twinOf(run)).map((run) => ({ twin: twinOf(run), ...pairOf(run, twinOf(run), metric) }));
+  const pairs = D.runs.filter((run) => run.images && twinOf(run)).map((run) => ({ run, twin: twinOf(run), ...pairOf(run, twinOf(run), metric) }));
   if (pairs.length > 2) {
     const gains = pairs.map((pair) => pair.difference);
-    return ["Images change the ", count(pairs.length), " pairs of runs by ", el("b", {}, `${signed(Math.min(...gains))} to ${signed(Math.max(...gains))} points`), "."];
+    return [`Images change ${metric} of the ${count(pairs.length)} pairs of runs by `, el("b", {}, `${signed(Math.min(...gains))} to ${signed(Math.max(...gains))} points`), "."];
   }
   return pairs.flatMap((pair) => {
-    const { twin } = pair;
+    const { run, twin } = pair;
     return [`${pair.difference >= 0 ? "Images add" : "Images cost"} `, el("b", {}, `${signed(pair.difference)} points`),
-      ` over ${twin.label} (${signed(pair.low)} to ${signed(pair.high)}${pair.significant ? "" : ", within chance"}). `];
+      ` of ${metric} (${signed(pair.low)} to ${signed(pair.high)}${pair.significant ? "" : ", within chance"}) in ${run.label}, compared with ${twin.label}. `];
   });
 }
 
