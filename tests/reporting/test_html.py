@@ -158,6 +158,7 @@ def test_probabilities_are_drawn_or_the_report_says_why_there_are_none(page):
     assert kept.locator("tbody tr").count() + part.locator(".note", has_text="No threshold keeps").count() == 6
     head = part.locator("table").first.locator("thead th").all_inner_texts()
     assert [name for name in head if "@" in name] == [f"@{depth}, error" for depth in (1, 5, 10)]
+    assert part.locator(".legend").count() == part.locator("figure .legend").count() == 1
     legend = [name.strip() for name in part.locator(".legend").last.locator("> *").all_inner_texts()]
     assert legend[:4] == ["all", "head", "torso", "tail"]
     assert {"with image", "without image"} <= set(legend)
@@ -333,6 +334,13 @@ def test_names_in_the_chart_of_intervals_are_whole(browser, big, width):
     assert {"".join(text.split()) for text, *_ in names} >= {"".join(label.split()) for label in big[2]["order"]}
     assert min(left for _, left, *_ in names) >= 0
     assert all(bottom <= top for (*_, bottom), (_, _, top, _) in itertools.pairwise(names))
+
+
+def test_every_column_has_a_name(page):
+    """Except for the corner of the matrix."""
+    heads = page.locator("table:not(.matrix) thead th").all_text_contents()
+    assert len(heads) > 30
+    assert all(heads)
 
 
 def test_everything_can_be_reached_by_keyboard_and_has_a_name(page):

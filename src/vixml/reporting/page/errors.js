@@ -12,7 +12,7 @@ function errors() {
   const notes = sampled.map((run) => el("p", { class: "note" }, runName(run), ` shares and pairs are of ${count(of(run).examined)} of these queries, spread evenly over all.`));
   const brief = (text) => (text.length > 90 ? `${text.slice(0, 89).trimEnd()}…` : text);
   const verdict = (pair) => (({ near_text: "nearly the same text", together: "usually given together" })[pair.excuse] || "");
-  const draw = (run) => place.replaceChildren(table(["ranked first", "instead of", "queries", "similarity of texts", "given together", "", "for example"],
+  const draw = (run) => place.replaceChildren(table(["ranked first", "instead of", "queries", "similarity of texts", "given together", "why it may be right", "for example"],
     of(run).pairs.map((pair) => [pair.predicted, pair.true, count(pair.count), number(pair.similarity), pair.together === null ? "no training query" : share(pair.together), verdict(pair), el("span", { class: "muted" }, brief(pair.query))]),
     { class: "errors", label: "Most frequent confusions" }));
   section("errors", "Errors", "Queries whose first label is wrong. Each is counted under the true label that the wrong one is closest to: with nearly the same text, or given together with it in at least half of its training queries. In both cases a person might call the answer right, and the labels of the data are worth a look (label audit).",

@@ -36,7 +36,9 @@ function coverage(found) {
   const sure = (points) => points.some((one) => one.high - one.low < 0.3);  // a curve over a handful of queries says nothing
   const names = order.filter((name) => found.coverage[name] && sure(found.coverage[name]));
   const lines = names.map((name, at) => ({ label: name, color: name === "all" ? "var(--ink)" : `var(--c${at % 12})`, points: found.coverage[name].map((one) => [one.recall, one.precision]).sort((a, b) => a[0] - b[0]) }));
-  return el("div", {}, lineChart({ title: "Coverage against precision", unit: "share of the true pairs that a threshold gives", x: "coverage", zero: true, series: lines }), legend(lines));
+  const figure = lineChart({ title: "Coverage against precision", unit: "share of the true pairs that a threshold gives", x: "coverage", zero: true, series: lines });
+  figure.append(legend(lines));
+  return figure;
 }
 
 function keptTable(found) {

@@ -40,7 +40,7 @@ function negatives() {
   section("negatives", "Hard negatives", "Every refresh: how close the mined labels come to the relevant ones, and what the clusters that batches are cut from look like. The first one, after the warm-up, embeds all queries again; later ones reuse the last embedding of each query.",
     legend(runs), el("div", { class: "two" }, keys.slice(0, 2).map(line)),
     rest.length ? el("p", { class: "controls" }, el("label", { for: "statistic" }, "Another statistic "), choice) : null, more,
-    el("details", {}, el("summary", {}, "All statistics, first → last refresh"), table(["", ...runs.map(runName)],
+    el("details", {}, el("summary", {}, "All statistics, first → last refresh"), table(["statistic", ...runs.map(runName)],
       keys.map((key) => [REFRESH[key], ...runs.map((run) => cell(run, key))]), { class: "numbers", label: "Statistics of the first and the last refresh" })));
   if (rest.length) more.append(line(choice.value));
 }
@@ -58,7 +58,7 @@ function settings() {
 function dataReport() {
   if (!D.data) return;
   const sides = Object.entries(D.data.sides);
-  const head = ["", "items", "words (mean, 95 %)", "with image", "images", "labels each", "without labels"];
+  const head = ["part", "items", "words (mean, 95 %)", "with image", "images", "labels each", "without labels"];
   const rows = sides.map(([side, facts]) => [side, count(facts.items), `${number(facts.words.mean, 1)}, ${number(facts.words.p95, 0)}`, `${percent(facts.with_image_share)} %`, count(facts.unique_image_files),
     D.data.labels_per_point[side] ? number(D.data.labels_per_point[side].mean, 1) : "", D.data.points_without_labels[side] ?? ""]);
   const tail = D.data.head_and_tail;
