@@ -60,3 +60,24 @@ def test_only_so_many_are_shown(tmp_path):
     )
     assert page.count("<tr><td>") == 4
     assert "The first 4 of 30." in page
+
+
+def test_long_texts_are_cut_and_stand_whole_in_a_tooltip(tmp_path):
+    long = "word " * 200
+    queries = pd.DataFrame({"uid": ["1"], "text": [long], "images": [[]]})
+    row = {"accept": "", "probability": 0.9, "usual": None, "query_id": "1", "label_id": "1"}
+    table = pd.DataFrame([{"proposal": "missing", **row, "query_text": long, "label_text": "a"}])
+    page = render_audit(
+        table,
+        {"mined_negatives": {}, "min_probability": 0.5},
+        queries=queries,
+        labels=queries,
+        relevance=sp.csr_matrix([[1.0]]),
+        root=tmp_path,
+        shown=4,
+        name="long",
+    )
+    assert page.count(long) == 1
+    assert f'title="{long}"' in page
+    shown = re.findall(r"(?:word )+word…", page)
+    assert sorted(map(len, shown)) == [60, 240]

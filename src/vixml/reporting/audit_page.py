@@ -13,15 +13,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from vixml.audit.proposals import MISSING, WRONG
+from vixml.reporting.compare import beginning
 from vixml.reporting.gallery import thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _PIXELS, _LABELS = 96, 12
+_TEXT, _NAME = 240, 60  # letters of an item, and of a label that a query has
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1080px; padding: 16px; color: #1c1e21; }
-table { border-collapse: collapse; width: 100%; } th { text-align: left; white-space: nowrap; }
+table { border-collapse: collapse; width: 100%; } td { min-width: 6em; } th { text-align: left; white-space: nowrap; }
 td, th { border-top: 1px solid #ddd; padding: 6px 8px; vertical-align: top; overflow-wrap: anywhere; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 img { max-width: 96px; max-height: 96px; display: block; background: #fff; } small { color: #5b6068; display: block; }
@@ -98,7 +100,9 @@ class _Side:
         files = self._images.iloc[self.row[uid]]
         picture = thumbnail(self._root, files[0], _PIXELS) if len(files) else None
         image = "" if picture is None else f'<img alt="" src="data:image/webp;base64,{picture}">'
-        return f"{image}{html.escape(text)}" + ("" if uid == text else f"<small>{html.escape(uid)}</small>")
+        whole = f' title="{html.escape(text)}"' if len(text) > _TEXT else ""
+        name = "" if uid == text else f"<small>{html.escape(uid)}</small>"
+        return f"{image}<span{whole}>{html.escape(beginning(text, _TEXT))}</span>{name}"
 
 
 def _rows(
@@ -115,7 +119,7 @@ def _rows(
             f"<td>{queries.cell(query, str(one['query_text']))}</td>",
             f"<td>{labels.cell(label, str(one['label_text']))}</td>",
             *(f'<td class="number">{one[name]:.3f}</td>' for name in numbered),
-            f"<td>{html.escape(' · '.join(texts.iloc[np.asarray(own)]))}</td>",
+            f"<td>{html.escape(' · '.join(beginning(text, _NAME) for text in texts.iloc[np.asarray(own)]))}</td>",
         ]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</table>"])

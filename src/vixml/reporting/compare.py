@@ -262,8 +262,7 @@ def _depths(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
 
 def short_text(items: pd.DataFrame, row: int) -> str:
     """Return the text of an item as a report shows it."""
-    text = str(items["text"].iloc[row])
-    return text if len(text) <= _TEXT else text[: _TEXT - 1].rstrip() + "…"
+    return beginning(str(items["text"].iloc[row]), _TEXT)
 
 
 def _errors(entry: ChosenRun, data: TestSet) -> dict[str, Any]:
@@ -289,3 +288,8 @@ def _slices(chosen: Sequence[ChosenRun], data: TestSet) -> dict[str, Any]:
         "coverage": {entry.label: label_coverage(entry.run.labels[:, :5], data.relevance) for entry in chosen},
         "queries": {entry.label: query_slices(entry.run.metrics, masks) for entry in chosen},
     }
+
+
+def beginning(text: str, most: int) -> str:
+    """Return a text of at most so many letters: the whole of it, or its beginning and an ellipsis."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

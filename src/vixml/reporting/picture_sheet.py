@@ -11,6 +11,7 @@ import numpy as np
 
 from vixml.core.seeding import numpy_generator
 from vixml.images.decode import PictureError, decode, read_bytes
+from vixml.reporting.compare import beginning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,11 +64,7 @@ def _pictures(items: pd.DataFrame, root: Path, seed: int, heading: str) -> Itera
         except PictureError:
             continue
         picture.thumbnail((_TILE, _TILE))
-        yield picture, _short(str(items["text"].iloc[row]))
+        yield picture, beginning(str(items["text"].iloc[row]), _LETTERS)
         left -= 1
         if not left:
             return
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LETTERS else text[: _LETTERS - 1].rstrip() + "…"
