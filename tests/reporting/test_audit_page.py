@@ -80,4 +80,4 @@ def test_long_texts_are_cut_and_stand_whole_in_a_tooltip(tmp_path):
     assert page.count(long) == 1
     assert f'title="{long}"' in page
     shown = re.findall(r"(?:word )+word…", page)
-    assert sorted(map(len, shown)) == [60, 240]
+    assert sorted(map(len, shown)) == [60, 160]

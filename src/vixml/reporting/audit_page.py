@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PIXELS, _LABELS = 96, 12
-_TEXT, _NAME = 240, 60  # letters of an item, and of a label that a query has
+_TEXT, _NAME = 160, 60  # letters of an item, and of a label that a query has
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1080px; padding: 16px; color: #1c1e21; }
 table { border-collapse: collapse; width: 100%; } td { min-width: 6em; } th { text-align: left; white-space: nowrap; }
