@@ -69,6 +69,7 @@ def test_every_number(loaded, env, name, kind):
         "feedforward": shared["combiner"]["feedforward"],
         "dropout": shared["combiner"]["dropout"],
         "gate": None,
+        "fit": None,
         "free_vectors": shared["free_vectors"],
         "free_init": family["free_init"],
     }

@@ -63,3 +63,20 @@ def test_the_gate_is_learned_without_decay_and_the_papers_combiner_has_none() ->
     added = {name for name, _ in gated.named_parameters()} - {name for name, _ in plain.named_parameters()}
     assert added == {"combiner.gate"}
     assert gated.combiner.gate.ndim == 0
+
+
+def test_a_fitted_side_moves_the_prototypes_by_its_offsets(pooled: torch.Tensor) -> None:
+    """By nothing until they are fitted; a side that is not fitted holds none."""
+    settings = {"num_heads": 2, "feedforward": 16}
+    plain = make_label_side("prototype", 16, PrototypeParams(**settings), num_labels=4).eval()
+    side = make_label_side("prototype", 16, PrototypeParams(**settings, fit={}), num_labels=4).eval()
+    assert plain.offsets is None
+    assert side.offsets is not None
+    assert side.state_dict().keys() - plain.state_dict().keys() == {"offsets"}
+    side.load_state_dict({**side.state_dict(), **plain.state_dict()})
+    with torch.no_grad():
+        start = plain(pooled, LABELS)
+        torch.testing.assert_close(side(pooled, LABELS), start)
+        side.offsets[2] = 0.5
+        torch.testing.assert_close(side(pooled, LABELS)[[0, 2]], normalize(start[[0, 2]] + 0.5, dim=-1))
+        torch.testing.assert_close(side(pooled, LABELS)[1], start[1])

@@ -133,6 +133,25 @@ def test_borrowed_vectors_equal_a_loop(bundle, free, centroid):
             np.testing.assert_allclose(prototype, side.combiner(*inputs)[0].numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("free", ["nearest", "mean", "zero"])
+def test_an_unseen_label_borrows_how_far_fitting_moved_its_neighbours(bundle, free):
+    """As it borrows their free vectors; a trained label keeps its own offset."""
+    model = bundle.encoder(device="cpu").model
+    known = np.array(bundle.label_texts)
+    params = LabelUpdateParams(free=free, neighbours=4, temperature=0.3)
+    asked = (model, 3 * known[[4, 9]], np.array([-1, 7]), known, np.arange(48), params)
+    before = label_prototypes_for(*asked)
+    model.label_side.offsets = torch.randn(48, 16, generator=torch.Generator().manual_seed(0))
+    offsets = model.label_side.offsets.numpy()
+    similarity = known @ known[4]
+    near = np.argsort(-similarity)[:4]
+    weights = np.exp(similarity[near] / 0.3)
+    mean = (weights[:, None] * offsets[near]).sum(axis=0) / weights.sum()
+    borrowed = {"nearest": offsets[near[0]], "mean": mean, "zero": np.zeros(16)}[free]
+    for found, start, moved in zip(label_prototypes_for(*asked), before, (borrowed, offsets[7]), strict=True):
+        np.testing.assert_allclose(found, (start + moved) / np.linalg.norm(start + moved), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["auxiliary", "text"])
 def test_a_label_side_without_centroids_borrows_what_it_has(bundle, kind):
     """DEXA: the sum with the nearest label's auxiliary vector, or a trained label's own. Text: the text itself."""

@@ -9,13 +9,17 @@ import pytest
 from safetensors.torch import load_file
 from tests.training.stage_runs import Killed, changed, make_inputs, train, without_speed
 
-from vixml.core.directories import WorkDirectory, open_sealed
+from vixml.classifier.label_vectors import fit_label_vectors
+from vixml.core.directories import SealedDirectory, WorkDirectory, open_sealed
 from vixml.core.errors import ConfigError, StateError
+from vixml.models.build import open_model
 from vixml.negatives.table import MinedTable
+from vixml.params.model import LabelVectorParams
 from vixml.training import encode, stages
 from vixml.training.loop import Trainer
 from vixml.training.state import TrainingState
 from vixml.training.step.training_step import TrainingStep
+from vixml.training.variant_data import VariantData
 
 
 @pytest.mark.parametrize("steps", [5, 11])  # four steps an epoch: in the warm-up, and in the hard stage
@@ -49,6 +53,35 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
     stages.clear_checkpoints(WorkDirectory(tmp_path / "killed" / "work"))
     kept = {path.name for path in (tmp_path / "killed" / "work").iterdir()}
     assert kept == {"curve.jsonl", "refreshes.jsonl"}
+
+
+@pytest.mark.parametrize("epochs", [4, 0])
+def test_prototypes_are_fitted_to_the_embeddings_of_the_end(tmp_path: Path, epochs: int) -> None:
+    """Those of the trained network, or of the one that nobody trained; all else stays as without."""
+    settings = {"batching": {"start_epoch": 2 if epochs else 0}, "training": {"epochs": epochs}}
+    plain = changed(make_inputs(tmp_path), **settings)
+    fit = {"prototype": {**plain.params.model.prototype.model_dump(), "fit": {"epochs": 3}}}
+    inputs = changed(plain, model=fit)
+    (whole, _), (without, _) = train(inputs, tmp_path / "fitted"), train(plain, tmp_path / "plain")
+    found, before = (load_file(str(built.path / "model.safetensors")) for built in (whole, without))
+    offsets = found.pop("label_side.offsets").float()
+    assert found.keys() == before.keys()
+    assert all((found[name] == before[name]).all() for name in found)
+    sides = [encode_sides(inputs if built is whole else plain, built) for built in (whole, without)]
+    (queries, fitted), (same, start) = sides
+    np.testing.assert_array_equal(queries, same)
+    expected = fit_label_vectors(
+        queries, plain.training_data().relevance, start, LabelVectorParams(epochs=3), seed=plain.seed
+    )
+    np.testing.assert_allclose(fitted, expected, atol=5e-3)  # half precision
+    assert np.abs(offsets.numpy()).max() > 0.02
+
+
+def encode_sides(inputs: VariantData, model: SealedDirectory) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embeddings of the training queries and the prototypes of a trained model."""
+    data, network = inputs.training_data(), open_model(model.path)[0]
+    queries = encode.embed_all(network, data.queries, precision="fp32", desc="queries")
+    return queries, encode.embed_labels(network, data.labels, precision="fp32", desc="labels")[1]
 
 
 def test_mined_labels_and_what_was_left_out_reach_the_hard_stage(

@@ -5,7 +5,7 @@ objective decides which kind a model has (`ObjectiveParams.label_side`); nothing
 
 | kind | prototype | objectives |
 |---|---|---|
-| `prototype` | transformer layer over text embedding as pooled, free vector and centroid | PRIME |
+| `prototype` | transformer layer over text embedding as pooled, free vector and centroid; fitted afterwards | PRIME |
 | `auxiliary` | normalised sum of unit text embedding and free vector | DEXA |
 | `text` | the unit text embedding | NGAME, softmax family |
 
@@ -50,8 +50,9 @@ class SharedVectors(nn.Module):
 class LabelSide(nn.Module):
     """The text embedding is the prototype; base of the kinds that add vectors.
 
-    Attributes `free` (`SharedVectors`) and `centroids` (buffer float16 [L, d], as the bank whose means they are) are
-    None where the kind has none: nothing is then stored, trained or computed for them.
+    Attributes `free` (`SharedVectors`), `centroids` (buffer float16 [L, d], as the bank whose means they are) and
+    `offsets` (buffer float16 [L, d], by which fitting moved the prototypes) are None where the kind has none: nothing
+    is then stored, trained or computed for them.
 
     Args:
         num_labels: Number of labels L.
@@ -63,11 +64,13 @@ class LabelSide(nn.Module):
         self.free: SharedVectors | None = None
         self.centroids: Tensor | None
         self.register_buffer("centroids", None)
+        self.offsets: Tensor | None
+        self.register_buffer("offsets", None)
 
     @property
     def vector_names(self) -> tuple[str, ...]:
-        """What a label has besides its text embedding: some of `free`, `centroid`."""
-        present = {"free": self.free, "centroid": self.centroids}
+        """What a label has besides its text embedding: some of `free`, `centroid`, `offset`."""
+        present = {"free": self.free, "centroid": self.centroids, "offset": self.offsets}
         return tuple(name for name, value in present.items() if value is not None)
 
     def vectors(self, labels: Tensor) -> dict[str, Tensor]:
@@ -84,6 +87,8 @@ class LabelSide(nn.Module):
             found["free"] = self.free(labels)
         if self.centroids is not None:
             found["centroid"] = self.centroids[labels].float()
+        if self.offsets is not None:
+            found["offset"] = self.offsets[labels].float()
         return found
 
     def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
@@ -126,18 +131,25 @@ class PrototypeSide(LabelSide):
         dim: Embedding width d.
         num_vectors: Number of free vectors.
         num_labels: Number of labels L.
+        fitted: Whether the prototypes are fitted after training; until then nothing is added to them.
     """
 
-    def __init__(self, combiner: PrototypeCombiner, dim: int, *, num_vectors: int, num_labels: int) -> None:
+    def __init__(
+        self, combiner: PrototypeCombiner, dim: int, *, num_vectors: int, num_labels: int, fitted: bool = False
+    ) -> None:
         super().__init__(num_labels)
         self.combiner = combiner
         self.free = SharedVectors(num_vectors, dim, num_labels)
         self.centroids = torch.zeros(num_labels, dim, dtype=torch.float16)  # takes the place of the registered None
+        if fitted:
+            self.offsets = torch.zeros(num_labels, dim, dtype=torch.float16)
 
     def combine(self, pooled: Tensor, vectors: Mapping[str, Tensor]) -> Tensor:
-        """Return the combiner's outputs [n, d]."""
+        """Return the combiner's outputs [n, d]; after training moved by the offsets, where there are some."""
         prototypes: Tensor = self.combiner(pooled, vectors["free"], vectors["centroid"])
-        return prototypes
+        if self.training or "offset" not in vectors:
+            return prototypes
+        return normalize(prototypes + vectors["offset"], dim=-1)
 
 
 def make_label_side(kind: LabelSideKind, dim: int, params: PrototypeParams, *, num_labels: int) -> LabelSide:
@@ -161,4 +173,5 @@ def make_label_side(kind: LabelSideKind, dim: int, params: PrototypeParams, *, n
         dropout=params.dropout,
         gate=params.gate,
     )
-    return PrototypeSide(combiner, dim, num_vectors=num_vectors, num_labels=num_labels)
+    fitted = params.fit is not None
+    return PrototypeSide(combiner, dim, num_vectors=num_vectors, num_labels=num_labels, fitted=fitted)

@@ -96,6 +96,21 @@ class BackboneParams(Params):
         return self
 
 
+class LabelVectorParams(Params):
+    """How label vectors are fitted to the embeddings of the training queries after training."""
+
+    epochs: int = Field(6, ge=1)
+    """Passes over the training queries."""
+    batch_size: int = Field(256, ge=1)
+    """Queries per step; each is compared with the labels of all of them."""
+    negatives: int = Field(512, ge=0)
+    """Further labels per step, drawn at random among those with training queries."""
+    lr: float = Field(0.01, gt=0)
+    """Peak learning rate (AdamW, linear decay to zero)."""
+    temperature: float = Field(0.05, gt=0)
+    """Temperature of the decoupled softmax."""
+
+
 class PrototypeParams(Params):
     """PRIME's label prototypes: text embedding, free vector and centroid through one transformer layer."""
 
@@ -113,6 +128,10 @@ class PrototypeParams(Params):
     """Maximum number of learnable vectors; if there are more labels, they share vectors by balanced clustering."""
     free_init: Literal["xavier", "cluster_mean"] = "xavier"
     """Initial free vectors: random, or the mean label embedding of the labels that share one."""
+    fit: LabelVectorParams | None = None
+    """After training, fit each prototype to the embeddings of the training queries, which stay as they are (the second
+    half of NGAME). It takes 12 bytes of memory per number of all label vectors. `null`: the prototype is the combiner's
+    output, as in the PRIME paper."""
 
 
 class LateFusionParams(Params):

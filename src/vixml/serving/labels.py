@@ -232,7 +232,7 @@ def _borrowed(
     known_rows: NDArray[np.int64],
     params: LabelUpdateParams,
 ) -> dict[str, Any]:
-    """Return free vectors and centroids [m, d], as far as the model has them, from the nearest trained labels.
+    """Return free vectors, centroids and offsets [m, d], as far as the model has them, from the nearest trained labels.
 
     Zeros where there is no label to ask.
     """
@@ -249,7 +249,7 @@ def _borrowed(
             return torch.zeros_like(vectors[:, 0])
         return vectors[:, 0].clone() if how == "nearest" else (weight[..., None] * vectors).sum(dim=1)
 
-    ways = {"free": params.free, "centroid": params.centroid}
+    ways = {"free": params.free, "centroid": params.centroid, "offset": params.free}
     return {name: choose(vectors, ways[name]) for name, vectors in model.label_side.vectors(rows).items()}
 
 

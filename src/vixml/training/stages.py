@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from vixml.classifier.label_vectors import fit_label_vectors
 from vixml.core.directories import Built, SealedDirectory, WorkDirectory
 from vixml.data.items import items_fingerprint
 from vixml.data.sides import Side
@@ -19,19 +21,20 @@ from vixml.data.tokens import TokenStore, build_tokens
 from vixml.distributed import group
 from vixml.models.build import load_trained_state, model_spec, open_model, save_model
 from vixml.models.device import resolve_device
+from vixml.models.dual import DualModel
 from vixml.models.precision import to_device
 from vixml.models.text.tokenizer import make_tokenizer
 from vixml.negatives.centroids import update_centroids
 from vixml.params.model import BackboneParams
 from vixml.params.training import Resume
 from vixml.training.checkpoint import CHECKPOINTS, newest_checkpoint, read_state, save_checkpoint, write_state
-from vixml.training.encode import embed_all, embed_labels, embedded
+from vixml.training.encode import Vectors, embed_all, embed_labels, embedded, embedded_labels
 from vixml.training.identity import TRAINED_WITH, check_same_model, trained_with
 from vixml.training.initialise import initialise
 from vixml.training.loop import Trainer
 from vixml.training.refresh import read_exact, refresh_exactly
 from vixml.training.state import TrainingState
-from vixml.training.training_data import ItemSource
+from vixml.training.training_data import ItemSource, TrainingData
 from vixml.training.variant_data import VariantData
 
 if TYPE_CHECKING:
@@ -136,7 +139,7 @@ def train_hard(
     *,
     resume: Resume = "auto",
 ) -> tuple[Built, list[dict[str, Any]], list[dict[str, Any]]]:
-    """Train on clustered batches to the last epoch, compute exact centroids (PRIME).
+    """Train on clustered batches to the last epoch; compute exact centroids, and fit the prototypes to them (PRIME).
 
     Args:
         variant: Data and settings.
@@ -165,8 +168,26 @@ def train_hard(
         precision, file = variant.params.optim.precision, work.path / "exact_queries.npy"
         with embedded(state.model, data.queries, file, precision=precision, desc="exact centroids") as exact:
             update_centroids(state.model, exact, data.relevance)
+            _fit_prototypes(state.model, variant, data, exact, work)
+    else:
+        _fit_prototypes(state.model, variant, data, state.bank.cpu().numpy(), work)
     built = _by_leader(lambda: _save_trained(state, variant, work.fresh("model")))
     return built, trainer.curve.records(), [dict(hard_negatives.meta), *trainer.refreshes.records()]
+
+
+def _fit_prototypes(
+    model: DualModel, variant: VariantData, data: TrainingData, queries: Vectors, work: WorkDirectory
+) -> None:
+    """Move the prototypes to where the embeddings of the training queries [N, d] want them, if the settings say so."""
+    side, params = model.label_side, variant.params
+    if side.offsets is None or params.model.prototype.fit is None:
+        return
+    precision = params.optim.precision
+    with embedded_labels(model, data.labels, work.path, precision=precision, desc="labels to fit") as (_, start):
+        fitted = fit_label_vectors(
+            queries, data.relevance, start, params.model.prototype.fit, seed=variant.seed, device=model.device
+        )
+        side.offsets.copy_(torch.from_numpy(fitted - start))
 
 
 def make_trainer(variant: VariantData, work: WorkDirectory) -> Trainer:
