@@ -134,9 +134,9 @@ class PrecisionCurve(Params):
             return min(kept, key=lambda one: one.probability)
         best = max(every, key=lambda one: one.low)
         raise ConfigError(
-            "no threshold keeps this precision on the validation queries",
-            found=f"precision at least {precision:g}; the best is {best.precision:.3f}, from {best.low:.3f} up",
-            remedy="ask for less, or give min_probability instead.",
+            "no threshold keeps this precision on the validation queries for sure (the interval's lower end counts)",
+            found=f"precision at least {precision:g}; the best interval is {best.low:.3f} to {best.high:.3f}",
+            remedy=f"ask for {np.floor(100 * best.low) / 100:g} or less, or give min_probability instead.",
         )
 
 

@@ -168,13 +168,14 @@ def go_on_message(
         done: Nodes that are complete.
         total: Number of nodes of the run.
         run_params: Kedro's description of the run.
-        refused: The run ended with an error of ours, whose remedy comes before the command.
+        refused: The run ended with an error that names its remedy: the same command would end with it again.
     """
     listed = f" ({', '.join(done)})" if done else ""
-    first = "To go on, after what the error below asks for" if refused else "To go on"
+    reached = f"\nStopped in {node}. Complete in this run: {len(done)} of {total} nodes{listed}.\n"
+    if refused:
+        return f"{reached}What is complete stays: --only-missing-outputs in the next command does not make it again.\n"
     return (
-        f"\nStopped in {node}. Complete in this run: {len(done)} of {total} nodes{listed}.\n"
-        f"What is complete stays, and a training continues at its newest checkpoint. {first}:\n\n"
+        f"{reached}What is complete stays, and a training continues at its newest checkpoint. To go on:\n\n"
         f"    {go_on_command(run_params)}\n"
     )
 

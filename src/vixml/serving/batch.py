@@ -246,6 +246,7 @@ def _predicted_blocks(
                 counts = {
                     "queries": len(block),
                     "queries_with_fewer_than_k": int(((rows >= 0).sum(axis=1) < params.k).sum()),
+                    "queries_without_a_label": int((rows < 0).all(axis=1).sum()),
                     "unreadable_images": Counter(reason for _, reason in failures),
                     "repairs": repairs,
                 }
@@ -318,7 +319,7 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
 
     if not files:
         raise DataError("the file of queries holds no query")
-    queries, predictions, fewer, unreadable, repairs = 0, 0, 0, Counter[str](), Counter[str]()
+    queries, predictions, fewer, without, unreadable, repairs = 0, 0, 0, 0, Counter[str](), Counter[str]()
     writer: Any = None
     try:
         for file in files:
@@ -326,6 +327,7 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
             counts = json.loads(table.schema.metadata[_COUNTS])
             queries += counts["queries"]
             fewer += counts["queries_with_fewer_than_k"]
+            without += counts.get("queries_without_a_label", 0)
             predictions += len(table)
             unreadable.update(counts["unreadable_images"])
             repairs.update(counts.get("repairs", {}))
@@ -350,6 +352,7 @@ def _join(files: Sequence[Path], output: Path, params: PredictionParams) -> dict
         "queries": queries,
         "predictions": predictions,
         "queries_with_fewer_than_k": fewer,
+        "queries_without_a_label": without,
         "unreadable_images": dict(unreadable),
         "repairs": dict(repairs),
     }

@@ -106,6 +106,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "comparison_report": lambda report: f"{_count(len(report['order']), 'run')} compared",
     "prediction_report": lambda report: (
         f"{_count(report['queries'], 'query', 'queries')}, {_count(report['predictions'], 'prediction')}"
+        + (f", {without:,} without a label" if (without := report.get("queries_without_a_label")) else "")
     ),
     "label_audit_report": _audit,
     "label_update_report": _labels,

@@ -92,6 +92,7 @@ def train_warmup(variant: VariantData, work: WorkDirectory, *, resume: Resume = 
         initialise(trainer.state.model, variant, trainer.data, work.path)
     else:
         read_state(trainer.state, checkpoint, resume=resume)
+        _say_where(trainer, WARMUP)
     if trainer.state.epoch < start_epoch or _newest_checkpoint(checkpoints / HARD) is None:
         if group.leads():
             shutil.rmtree(checkpoints / HARD, ignore_errors=True)
@@ -190,6 +191,14 @@ def _fit_prototypes(
         side.offsets.copy_(torch.from_numpy(fitted - start))
 
 
+def _say_where(trainer: Trainer, stage: str) -> None:
+    if group.leads():
+        epochs = trainer.params.training.epochs
+        log.info(
+            "%s continues after step %d, in epoch %d of %d.", stage, trainer.state.step, trainer.state.epoch + 1, epochs
+        )
+
+
 def make_trainer(variant: VariantData, work: WorkDirectory) -> Trainer:
     """Return a trainer at step 0."""
     model, data = variant.begin()
@@ -258,6 +267,7 @@ def _begin_or_continue_hard(trainer: Trainer, warmup: Path, hard_negatives: Path
     checkpoint = _newest_checkpoint(trainer.checkpoints / HARD)
     if checkpoint is not None:
         read_state(state, checkpoint, resume=resume)
+        _say_where(trainer, HARD)
         return
     read_state(state, warmup, resume=resume, remedy=WARMUP_AGAIN)
     state.clusters, state.monitored = refreshed.clusters, refreshed.monitored

@@ -112,8 +112,12 @@ def test_a_column_of_lists_by_another_name_is_named(tmp_path, caplog):
     sentences = [f"sentence {i}, which is like no other, of {i * i} words" for i in range(20)]
     one_table(tmp_path, category=[NAMES[i % 5] for i in range(20)], etiquetas=lists, note=sentences)
     assert propose(tmp_path).queries.labels == "category"
-    assert "Not used: the column etiquetas of products.csv, which looks like labels (" in caplog.text
+    assert "Not used: the column etiquetas of products.csv (" in caplog.text
+    assert "--query-labels category --query-labels etiquetas" in caplog.text
     assert "note" not in caplog.text
+    caplog.clear()
+    propose(tmp_path, {"query_labels": ["category"]})
+    assert "etiquetas" not in caplog.text, "whoever names the labels has decided"
 
 
 @pytest.mark.parametrize("cells", [[f"p{i}" for i in range(20)], ["data:image/png;base64,iVBORw0KGg"] * 20])

@@ -38,7 +38,7 @@ def warn_of_doubts(raw: Mapping[str, Any], profiles: Mapping[str, Profile], *, l
         if name not in used and not any(fnmatch(name, pattern) for pattern in used):
             _log.warning("Not used: %s, %s.", shown(name), _described(profile))
     for table in tables.values():
-        _warn_of_columns(table, profiles[table["file"]])
+        _warn_of_columns(table, profiles[table["file"]], labels_are_named=labels_are_named)
     if queries["text"] == [queries["id"]]:
         _log.warning(
             "The queries of %s have no text but their id (column %s). If another table holds their texts, its ids are "
@@ -100,7 +100,7 @@ def _refuse_indicators(queries: Mapping[str, Any], profile: Profile) -> None:
         )
 
 
-def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
+def _warn_of_columns(table: Mapping[str, Any], profile: Profile, *, labels_are_named: bool) -> None:
     """Name the columns that look like pictures or labels and are not used, and texts that are web pages."""
     for name in table.get("text", ()):
         if name in profile.columns and profile.columns[name].is_html:
@@ -129,7 +129,7 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
                 shown(profile.name),
                 _first(column),
             )
-        elif table.get("labels") and column.sample and not column.says("id") and _may_be_labels(column):
+        elif table.get("labels") and column.sample and column.says("label") and not column.says("id"):
             _log.warning(
                 "Not used: the column %s of %s, which looks like labels (%s); the labels are read from %s alone. Name "
                 "all columns of labels, each with its option: --query-labels COLUMN --query-labels COLUMN.",
@@ -137,6 +137,16 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
                 shown(profile.name),
                 _first(column),
                 shown(", ".join(_names(table["labels"]))),
+            )
+        elif table.get("labels") and not labels_are_named and _is_unnamed_list(column):
+            _log.warning(
+                "Not used: the column %s of %s (%s). If it lists labels, name all columns of labels, each with its "
+                "option (--query-labels %s --query-labels %s); if it is text, name all texts: --query-text COLUMN.",
+                shown(column.name),
+                shown(profile.name),
+                _first(column),
+                shown(" --query-labels ".join(_names(table["labels"]))),
+                shown(column.name),
             )
         elif table.get("query") and (column.says("weight") or column.is_weight) and not column.says("id"):
             _log.warning(
@@ -150,8 +160,9 @@ def _warn_of_columns(table: Mapping[str, Any], profile: Profile) -> None:
         _log.warning("Not used: the column %s of %s, which holds %s.", shown(name), shown(profile.name), why)
 
 
-def _may_be_labels(column: Column) -> bool:
-    return column.says("label") or (not (column.says("text") or column.is_split) and looks_like_list(column))
+def _is_unnamed_list(column: Column) -> bool:
+    """Return whether a column holds lists by its contents, whatever its name says."""
+    return bool(column.sample) and not (column.says("text") or column.is_split) and looks_like_list(column)
 
 
 def _names(labels: str | list[str] | None) -> list[str]:
