@@ -54,6 +54,11 @@ class ProjectSession(KedroSession):
             )
         try:
             result: dict[str, Any] = super().run(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.echo(
+                "\nInterrupted. What is complete stays: the same command with --only-missing-outputs goes on.", err=True
+            )
+            raise
         except ParameterValidationError as err:
             raise _wrong_settings(err, self._get_config_loader()["parameters"]) from err
         except ValueError as err:

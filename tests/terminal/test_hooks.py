@@ -72,8 +72,15 @@ def test_progress_names_the_variant_while_its_stage_runs(hooks, namespace, named
 
 def test_a_run_of_one_variant_prints_its_metrics_and_what_to_type(hooks, tmp_path, capsys):
     catalog = Catalog(tmp_path, **{"encoder_text.metrics": METRICS})
-    end(hooks, catalog, "encoder_text.metrics", env="shop", params={"encoder": {"training": {"epochs": 3}}})
+    end(
+        hooks,
+        catalog,
+        "encoder_text.metrics",
+        env="shop",
+        params={"encoder": {"training": {"epochs": 3}}, "resume": "never"},
+    )
     printed = capsys.readouterr().out
+    assert "resume" not in printed
     assert "encoder_text (shop, 80 test queries): P@1 50.00 %, R@10 75.00 %" in printed
     assert "data/encoder_text/metrics" in printed
     assert "kedro run --pipeline=comparison --env=shop --params encoder.training.epochs=3" in printed

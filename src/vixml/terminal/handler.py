@@ -28,6 +28,12 @@ def install() -> None:
         if handler.name == "rich":
             logging.getLogger("kedro").setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    logging.getLogger("kedro.pipeline.node").addFilter(_is_not_said_again)
+
+
+def _is_not_said_again(record: logging.LogRecord) -> bool:
+    """Leave out what Kedro says of a node that failed: the run ends with the same error as its last line."""
+    return not str(record.msg).startswith("Node %s failed with error")
 
 
 class TerminalHandler(logging.Handler):

@@ -154,7 +154,9 @@ class TerminalHooks:
             ]
         if run_params.get("env"):
             words.append(f"--env={run_params['env']}")
-        if settings := flatten(run_params.get("runtime_params") or {}):
+        settings = flatten(run_params.get("runtime_params") or {})
+        settings.pop("resume", None)  # it belongs to the training that has ended
+        if settings:
             words += ["--params", ",".join(f"{name}={value}" for name, value in settings.items())]
         return shlex.join(words)
 
