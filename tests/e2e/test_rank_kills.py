@@ -77,6 +77,9 @@ def test_what_is_equal() -> None:
     assert rank_kills.difference({**one, "model a": one["model a"] + np.float32(3e-5)}, one) > 1
     assert rank_kills.difference({**one, "model label_side.centroids": one["model a"] + np.float32(3e-5)}, one) < 1
     assert rank_kills.difference({}, one) == float("inf")
+    keys, others = ({"layer.self_attn.in_proj_bias": np.float32([0, n, 1 - n])} for n in (1, 0))
+    assert rank_kills.difference(keys, {"layer.self_attn.in_proj_bias": np.float32([0, 0.5, 0])}) == 0
+    assert rank_kills.difference(keys, others) > 1
     metrics = json.dumps({"P": {"1": 0.5}, "n": 3})
     assert not rank_kills.metrics_differ(metrics, json.dumps({"P": {"1": 0.5003}, "n": 3}))
     assert rank_kills.metrics_differ(metrics, json.dumps({"P": {"1": 0.501}, "n": 3}))
