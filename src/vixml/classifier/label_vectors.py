@@ -24,6 +24,8 @@ from vixml.losses.decoupled_softmax import decoupled_softmax_loss
 from vixml.params.model import LabelVectorParams
 from vixml.params.objective import ObjectiveParams
 
+_EPS = 1e-4  # AdamW's: far below the gradients that count, far above those that are rounding alone
+
 
 def fit_label_vectors(
     queries: NDArray[Any],
@@ -48,7 +50,7 @@ def fit_label_vectors(
     softmax = ObjectiveParams(name="decoupled_softmax", softmax_temperature=params.temperature)
     known = np.flatnonzero(np.bincount(relevance.indices, minlength=relevance.shape[1]))
     labelled = np.flatnonzero(np.diff(relevance.indptr))
-    optimiser = torch.optim.AdamW([vectors], lr=params.lr, weight_decay=0.0)
+    optimiser = torch.optim.AdamW([vectors], lr=params.lr, weight_decay=0.0, eps=_EPS)
     rng, steps = numpy_generator(seed, "label vectors"), range(0, len(labelled), params.batch_size)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=max(1, params.epochs * len(steps)))
     for _ in progress(range(params.epochs), desc="label vectors", unit="epoch"):
