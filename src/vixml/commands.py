@@ -96,17 +96,18 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
     split_by: Annotated[One, typer.Option(metavar="hash|last|column", help="How test queries are set aside.")] = None,
     split_column: Annotated[One, typer.Option(metavar="COLUMN", help="Says train, validation or test.")] = None,
     test_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Share of test queries.")] = None,
-    max_lost: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of a file that may be lost.")] = 0.01,
+    max_lost: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of a file's rows that may be lost.")] = 0.01,
     delimiter: Annotated[str | None, typer.Option(metavar="SIGN", help="Between two cells of every CSV.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of every CSV, for instance cp1252.")] = None,
     quoting: Annotated[str | None, typer.Option(metavar="csv|none|single", help="Meaning of quote marks.")] = None,
-    corrections: Annotated[Path | None, typer.Option(help="Ticked table of a label audit.")] = None,
+    corrections: Annotated[Path | None, typer.Option(help="Table of a label audit, with your marks.")] = None,
 ) -> None:
     """Read your own tables, propose a role for each column, check them, and write an environment.
 
     An option overrides a guess; `--query-text`, `--query-images`, `--query-labels`, `--label-text` and `--label-images`
-    may be repeated, and `--label-separators` once for each `--query-labels`.
-    A benchmark as it is published is read as such, unless an option names a file or column.
+    may be repeated, and `--label-separators` once for each `--query-labels`. Queries are what gets labels: products,
+    documents, pictures. Example: `vixml init-data /data/my-tables --name shop --query-labels tags`. A published
+    benchmark is recognised by its files, and read as such unless an option names a file or column.
     """
     from vixml.ingestion.benchmark.recognise import awaits_images, is_benchmark
     from vixml.ingestion.tables.environment import check_name, write_environment

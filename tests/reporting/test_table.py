@@ -57,7 +57,7 @@ def test_slices_are_columns_of_the_table_and_printed_below(capsys):
         "never_predicted": {"@10": 0.125},
     }
     table = comparison_table({"encoder_text": {**RESULT, "slices": slices}}, BASELINES)
-    expected = {"recall@10 head": 80.0, "recall@10 torso": 50.0, "P@1 with image": 25.0, "never predicted": 12.5}
+    expected = {"recall@10 head": 80.0, "recall@10 torso": 50.0, "P@1 with image": 25.0, "in no top 10": 12.5}
     assert table.loc[1, list(expected)].to_dict() == expected
     assert not {"recall@10 tail", "P@1 without image"} & set(table.columns)
     print_table(table, report={"dataset": "demo", "missing": []})

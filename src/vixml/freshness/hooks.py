@@ -91,14 +91,8 @@ def stale_inputs(pipeline: Pipeline, catalog: CatalogProtocol) -> list[str]:
     def reason_of(node: Node) -> str | None:
         if node.name not in reasons:
             reasons[node.name] = None
-            reasons[node.name] = _own_reason(node, catalog) or next(
-                (
-                    f"`{name}` is out of date ({below})"
-                    for name in node.inputs
-                    if name in producers and (below := reason_of(producers[name]))
-                ),
-                None,
-            )
+            below = (reason_of(producers[name]) for name in node.inputs if name in producers)
+            reasons[node.name] = _own_reason(node, catalog) or next(filter(None, below), None)
         return reasons[node.name]
 
     read: dict[str, list[str]] = {}

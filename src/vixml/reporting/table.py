@@ -131,7 +131,7 @@ def _slice_names(metric: str) -> tuple[str, ...]:
     and the labels that are in no query's first ten.
     """
     queries = (f"{metric} {name}" for name in (*IMAGES, *TEXTS))
-    return (*(f"recall@10 {name}" for name in GROUPS), *queries, "never predicted")
+    return (*(f"recall@10 {name}" for name in GROUPS), *queries, "in no top 10")
 
 
 def _slices(document: Mapping[str, Any], metric: str) -> dict[str, float]:
@@ -142,7 +142,7 @@ def _slices(document: Mapping[str, Any], metric: str) -> dict[str, float]:
         f"recall@10 {name}": part.get("recall@10") for name, part in slices["labels"].items()
     }
     found |= {f"{metric} {name}": part.get(metric) for name, part in slices["queries"].items() if part["queries"]}
-    found["never predicted"] = slices["never_predicted"].get("@10")
+    found["in no top 10"] = slices["never_predicted"].get("@10")
     return {name: round(100 * value, 2) for name in _slice_names(metric) if (value := found.get(name)) is not None}
 
 

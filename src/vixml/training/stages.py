@@ -279,7 +279,10 @@ def _begin_anew(checkpoints: Path) -> None:
     """Remove checkpoints; whoever types the same command after a kill would lose the next ones too, so say it."""
     if group.leads() and checkpoints.exists():
         shutil.rmtree(checkpoints)
-        log.warning("Removed %s as `resume=never` asks. Leave it out of the next command, to go on then.", checkpoints)
+        log.warning(
+            "Removed %s, because of `resume=never`. Leave that out of the next command, or it starts over again.",
+            checkpoints,
+        )
 
 
 def clear_checkpoints(work: WorkDirectory) -> None:
