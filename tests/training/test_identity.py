@@ -46,7 +46,7 @@ def test_other_settings_are_named_forced_or_begun_anew(
     assert "resume=never" not in caplog.text
     never, _ = train(other, tmp_path / "copy", resume="never")
     assert started_at == [0, 8]
-    assert "Leave it out of the next command" in caplog.text
+    assert "Leave that out of the next command" in caplog.text
     assert never.files["model.safetensors"] == begun_anew.files["model.safetensors"]
 
 
