@@ -31,6 +31,16 @@ def test_a_process_runs_one_pipeline_at_a_time(kedro_run, project):
     session._AT_WORK.release()
 
 
+def test_who_interrupts_a_run_is_told_how_to_go_on(kedro_run, project, capsys, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kedro.framework.session.KedroSession.run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        kedro_run("fabrication")
+    assert "What is complete stays" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("params", "names"),
     [

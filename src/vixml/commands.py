@@ -104,10 +104,9 @@ def init_data(  # the names of the options are those of `vixml.ingestion.tables.
 ) -> None:
     """Read your own tables, propose a role for each column, check them, and write an environment.
 
-    An option overrides a guess; `--query-text`, `--query-images`, `--query-labels`, `--label-text` and `--label-images`
-    may be repeated, and `--label-separators` once for each `--query-labels`. Queries are what gets labels: products,
-    documents, pictures. Example: `vixml init-data /data/my-tables --name shop --query-labels tags`. A published
-    benchmark is recognised by its files, and read as such unless an option names a file or column.
+    An option overrides a guess; those of texts, images and `--query-labels` may be repeated, `--label-separators` with
+    the latter. Queries are what gets labels: products, documents. Example: `init-data /data/my-tables --query-labels
+    tags`. A published benchmark is recognised by its files, unless an option names a file or column.
     """
     from vixml.ingestion.benchmark.recognise import awaits_images, is_benchmark
     from vixml.ingestion.tables.environment import check_name, write_environment

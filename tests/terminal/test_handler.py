@@ -67,3 +67,17 @@ def test_it_replaces_the_terminals_handler_alone(monkeypatch):
     install()
     assert [handler.name for handler in root.handlers if not isinstance(handler, TerminalHandler)] == ["file", "mine"]
     assert sum(isinstance(handler, TerminalHandler) for handler in root.handlers) == 1
+
+
+def test_kedros_copy_of_an_error_is_left_out_of_the_terminal_alone(capsys):
+    """The run ends with the same words; other handlers, a log file's for one, get it."""
+    logger, found, other = logging.Logger("kedro.pipeline.node"), [], logging.Handler()
+    other.emit = found.append
+    for handler in (TerminalHandler(), other):
+        logger.addHandler(handler)
+    logger.error("Node %s failed with error: \n%s", "embed", "no such file")
+    logger.error("something else")
+    printed = capsys.readouterr().out
+    assert "something else" in printed
+    assert "no such file" not in printed
+    assert len(found) == 2

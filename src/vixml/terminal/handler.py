@@ -28,12 +28,11 @@ def install() -> None:
         if handler.name == "rich":
             logging.getLogger("kedro").setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    logging.getLogger("kedro.pipeline.node").addFilter(_is_not_said_again)
 
 
-def _is_not_said_again(record: logging.LogRecord) -> bool:
-    """Leave out what Kedro says of a node that failed: the run ends with the same error as its last line."""
-    return not str(record.msg).startswith("Node %s failed with error")
+def _is_said_again(record: logging.LogRecord) -> bool:
+    """Return whether this is what Kedro says of a node that failed: the run's last line is the same error."""
+    return record.name == "kedro.pipeline.node" and str(record.msg).startswith("Node %s failed with error")
 
 
 class TerminalHandler(logging.Handler):
@@ -51,7 +50,7 @@ class TerminalHandler(logging.Handler):
         """Write one message."""
         try:
             passing, terminal = getattr(record, "passing", False), sys.stdout.isatty()
-            if passing and not terminal:
+            if (passing and not terminal) or _is_said_again(record):
                 return
             line = self._line(record, colour=terminal and "NO_COLOR" not in os.environ)
             with self._above_bars():

@@ -170,7 +170,7 @@ def train_hard(
         with embedded(state.model, data.queries, file, precision=precision, desc="exact centroids") as exact:
             update_centroids(state.model, exact, data.relevance)
             _fit_prototypes(state.model, variant, data, exact, work)
-    else:
+    elif state.model.label_side.offsets is not None:
         _fit_prototypes(state.model, variant, data, state.bank.cpu().numpy(), work)
     built = _by_leader(lambda: _save_trained(state, variant, work.fresh("model")))
     return built, trainer.curve.records(), [dict(hard_negatives.meta), *trainer.refreshes.records()]
